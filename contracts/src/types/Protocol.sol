@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.24;
+
+/// @notice Every structure that crosses a chain or is hashed by the protocol. docs/protocol.md gives the bytes.
+
+/// @dev Challenge modes.
+uint8 constant MODE_FULL = 1;
+uint8 constant MODE_LIGHT = 2;
+
+/// @dev First byte of every bridge message body.
+uint8 constant KIND_DEVICE_REGISTERED = 1;
+uint8 constant KIND_DEVICE_REMOVED = 2;
+uint8 constant KIND_WORKER_KEY_CHANGED = 3;
+uint8 constant KIND_RENTAL_TERMS = 4;
+uint8 constant KIND_CLASS_PROFILE_SET = 5;
+uint8 constant KIND_PARAMETER_SET = 6;
+uint8 constant KIND_QUEEN_SET_ROTATED = 7;
+uint8 constant KIND_KING_SET_ROTATED = 8;
+uint8 constant KIND_WORK_REPORT = 16;
+uint8 constant KIND_DEVICE_REPORT = 17;
+uint8 constant KIND_FAULT_PROVEN = 18;
+
+/// @notice Size and time limits of one challenge mode of a device class.
+struct Profile {
+    /// @dev Bytes of device memory that are filled and walked; a multiple of 128 * windows.
+    uint64 memoryBytes;
+    /// @dev keccak256 iterations per 32-byte unit (r).
+    uint32 hashIterations;
+    /// @dev Parallel walks (L), a power of two.
+    uint32 lanes;
+    /// @dev Steps per lane (T), a multiple of 256 * windows * cycles.
+    uint32 steps;
+    /// @dev Buffers the memory is split into.
+    uint32 windows;
+    /// @dev How often each window is walked.
+    uint32 cycles;
+    /// @dev M = N of the matrix product, a power of two.
+    uint32 matrixSize;
+    /// @dev K of the matrix product, a multiple of 32.
+    uint32 innerSize;
+    /// @dev Chained products (R).
+    uint32 rounds;
+    /// @dev Time of the reference device, milliseconds.
+    uint32 referenceMs;
+    /// @dev Median elapsed time up to which a commit passes, milliseconds.
+    uint32 passMs;
+    /// @dev Median elapsed time up to which a commit is unmeasured instead of missed; >= passMs.
+    uint32 unmeasuredMs;
+}
+
+/// @notice A device class: one profile per mode. Versions are never changed, only added.
+struct ClassProfile {
+    uint32 classVersion;
+    Profile full;
+    Profile light;
+}
+
+// ---------------------------------------------------------------------------------------------- bridge
+
+struct Message {
+    uint32 index;
+    uint64 origin;
+    address sender;
+    uint64 destination;
+    address recipient;
+    bytes body;
+}
+
+struct Checkpoint {
+    uint64 originChainId;
+    address outbox;
+    uint64 setEpoch;
+    bytes32 root;
+    uint32 count;
+    uint64 blockNumber;
+    bytes32 blockHash;
+    uint64 blockTimestamp;
+}
+
+/// @notice A King quorum over one checkpoint.
+/// @param members the whole set in ascending address order, each `address << 96 | weight`.
+/// @param signerBitmap bit i set: member i signed.
+/// @param signatures 64-byte compact signatures (EIP-2098) of the signers, in ascending order.
+struct Quorum {
+    bytes32[] members;
+    uint256 signerBitmap;
+    bytes signatures;
+}
+
+// ------------------------------------------------------------------------------- Ethereum -> Classic
+
+struct DeviceRegistered {
+    uint64 deviceId;
+    address provider;
+    address worker;
+    uint32 classVersion;
+    uint64 registeredAt;
+}
+
+struct DeviceRemoved {
+    uint64 deviceId;
+    uint64 removedAt;
+}
+
+/// @notice Complete terms of a rental; the highest termsVersion wins whatever the order of arrival.
+struct RentalTerms {
+    uint64 rentalId;
+    uint64 deviceId;
+    uint32 termsVersion;
+    uint64 start;
+    uint64 end;
+}
+
+// ------------------------------------------------------------------------------- Classic -> Ethereum
+
+/// @notice Cumulative: a late report is ignored, a lost one is repaired by the next.
+struct WorkReport {
+    uint64 rentalId;
+    uint32 termsVersion;
+    uint64 coveredUntil;
+    uint64 verifiedSeconds;
+    uint32 due;
+    uint32 passed;
+    uint32 performancePermille;
+    bool isFinal;
+}
+
+struct DeviceReport {
+    uint64 deviceId;
+    uint64 lastFullPass;
+    uint32 reputationPpm;
+    uint32 performancePermille;
+    uint32 faults;
+    uint64 settledIndex;
+}
+
+struct FaultProven {
+    uint64 deviceId;
+    uint64 challengeBlock;
+    uint8 reason;
+    address reporter;
+}
+
+// ------------------------------------------------------------------------------------- proof of work
+
+/// @notice What a Queen saw: `elapsedMs` from its start request to the arrival of the root, less the round trip.
+struct WorkReceipt {
+    uint64 challengeBlock;
+    uint64 deviceId;
+    bytes32 blockHash;
+    bytes32 root;
+    uint32 elapsedMs;
+}
+
+/// @notice One Queen's signature under a WorkReceipt whose other fields are those of the commit.
+struct ReceiptSignature {
+    uint16 queenIndex;
+    uint32 elapsedMs;
+    /// @dev EIP-2098 compact signature.
+    bytes32 r;
+    bytes32 vs;
+}
+
+struct CommitInput {
+    uint64 challengeBlock;
+    uint64 deviceId;
+    uint8 mode;
+    /// @dev Informative: the rental the provider believes covers the block, 0 for none.
+    uint64 rentalId;
+    bytes32 blockHash;
+    /// @dev keccak256(memoryRoot, matmulRoot_1, ..., matmulRoot_R).
+    bytes32 root;
+}
+
+/// @notice Opening of one fold of the product.
+struct MatmulOpening {
+    /// @dev The whole leaf: up to 128 folds of 8 bytes, big-endian.
+    bytes leaf;
+    bytes32[] path;
+}
+
+/// @notice Opening of one 256-step segment of a lane.
+struct SegmentOpening {
+    /// @dev State before the segment; ignored for segment 0, which starts from the lane's initial state.
+    bytes32 startState;
+    bytes32[] startPath;
+    bytes32 endState;
+    bytes32[] endPath;
+}
+
+/// @notice Answer to all samples drawn for one commit. Sample i is matmul[i] with first[i] and second[i].
+struct WorkProof {
+    bytes32 memoryRoot;
+    bytes32[] matmulRoots;
+    MatmulOpening[] matmul;
+    SegmentOpening[] first;
+    SegmentOpening[] second;
+}
