@@ -1,0 +1,120 @@
+//! Metrics in the OpenMetrics text format. Names are a tested interface: dashboards and end-to-end checks read them.
+
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicU64};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceLabels {
+    service: String,
+    code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabel {
+    name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PairLabels {
+    name: String,
+    outcome: String,
+}
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// Cloneable handle; every clone writes to the same registry.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    restarts: Family<ServiceLabels, Counter>,
+    chain_head: Family<NameLabel, Gauge>,
+    queue_length: Family<NameLabel, Gauge>,
+    events: Family<PairLabels, Counter>,
+    balance: Family<NameLabel, FloatGauge>,
+    stage: Family<NameLabel, Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("gpumkt");
+        let restarts = Family::default();
+        let chain_head = Family::default();
+        let queue_length = Family::default();
+        let events = Family::default();
+        let balance = Family::default();
+        let stage = Family::<NameLabel, Histogram>::new_with_constructor(stage_histogram);
+        registry.register("service_restarts", "Restarts of a service by error code", restarts.clone());
+        registry.register("chain_head", "Latest block number seen, by chain", chain_head.clone());
+        registry.register("queue_length", "Entries waiting, by queue", queue_length.clone());
+        registry.register("events", "Things that happened, by name and outcome", events.clone());
+        registry.register("balance_coin", "Coin balance of a wallet in whole coins, by chain", balance.clone());
+        registry.register_with_unit("stage", "Time spent in a stage of the work", Unit::Seconds, stage.clone());
+        Self { registry: Arc::new(Mutex::new(registry)), restarts, chain_head, queue_length, events, balance, stage }
+    }
+}
+
+fn stage_histogram() -> Histogram {
+    Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
+}
+
+impl Metrics {
+    pub fn service_restarts(&self, service: &str, code: &str) {
+        self.restarts.get_or_create(&ServiceLabels { service: service.into(), code: code.into() }).inc();
+    }
+
+    pub fn chain_head(&self, chain: &str, number: u64) {
+        self.chain_head.get_or_create(&NameLabel { name: chain.into() }).set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    pub fn queue_length(&self, queue: &str, length: usize) {
+        self.queue_length.get_or_create(&NameLabel { name: queue.into() }).set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// Counts `name` with `outcome`, such as `("checkpoint", "signed")`.
+    pub fn event(&self, name: &str, outcome: &str) {
+        self.events.get_or_create(&PairLabels { name: name.into(), outcome: outcome.into() }).inc();
+    }
+
+    pub fn balance(&self, chain: &str, coins: f64) {
+        self.balance.get_or_create(&NameLabel { name: chain.into() }).set(coins);
+    }
+
+    pub fn stage_seconds(&self, stage: &str, seconds: f64) {
+        self.stage.get_or_create(&NameLabel { name: stage.into() }).observe(seconds);
+    }
+
+    /// Lets an adapter that brings its own metrics register them.
+    pub fn with_registry<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The whole registry as text, for `/metrics`.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        match text::encode(&mut text, &registry) {
+            Ok(()) => text,
+            Err(error) => format!("# encoding failed: {error}\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_what_dashboards_read() {
+        let metrics = Metrics::default();
+        metrics.event("checkpoint", "signed");
+        metrics.chain_head("classic", 7);
+        let text = metrics.encode();
+        assert!(text.contains("gpumkt_events_total{name=\"checkpoint\",outcome=\"signed\"} 1"), "{text}");
+        assert!(text.contains("gpumkt_chain_head{name=\"classic\"} 7"), "{text}");
+    }
+}

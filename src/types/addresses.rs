@@ -1,0 +1,73 @@
+//! Where the contracts of a deployment stand.
+
+use alloy::primitives::Address;
+use serde::{Deserialize, Serialize};
+
+use super::ChainKind;
+
+/// The bridge end that stands on each chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeAddresses {
+    pub outbox: Address,
+    pub inbox: Address,
+    pub king_set: Address,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EthereumAddresses {
+    pub chain_id: u64,
+    /// First block that can hold an event of this deployment.
+    pub start_block: u64,
+    pub bridge: BridgeAddresses,
+    pub gpu_token: Address,
+    pub staking_manager: Address,
+    pub gpu_rental: Address,
+    pub token_distributor: Address,
+    pub governance: Address,
+    pub timelock: Address,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassicAddresses {
+    pub chain_id: u64,
+    /// First block that can hold an event of this deployment.
+    pub start_block: u64,
+    pub bridge: BridgeAddresses,
+    pub work_verification: Address,
+    pub reputation_system: Address,
+    pub proof_verifier: Address,
+}
+
+/// Written by `gpumkt deploy`, read by every node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressBook {
+    pub ethereum: EthereumAddresses,
+    pub classic: ClassicAddresses,
+}
+
+impl AddressBook {
+    pub fn chain_id(&self, chain: ChainKind) -> u64 {
+        match chain {
+            ChainKind::Ethereum => self.ethereum.chain_id,
+            ChainKind::Classic => self.classic.chain_id,
+        }
+    }
+
+    pub fn start_block(&self, chain: ChainKind) -> u64 {
+        match chain {
+            ChainKind::Ethereum => self.ethereum.start_block,
+            ChainKind::Classic => self.classic.start_block,
+        }
+    }
+
+    pub fn bridge(&self, chain: ChainKind) -> &BridgeAddresses {
+        match chain {
+            ChainKind::Ethereum => &self.ethereum.bridge,
+            ChainKind::Classic => &self.classic.bridge,
+        }
+    }
+}

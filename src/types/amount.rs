@@ -1,0 +1,71 @@
+//! GPUTOKEN amounts: wei inside, decimal tokens for people.
+
+use std::{fmt, str::FromStr};
+
+use alloy::primitives::{
+    U256,
+    utils::{UnitsError, format_units, parse_units},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Decimals of GPUTOKEN.
+pub const DECIMALS: u8 = 18;
+
+/// An amount of GPUTOKEN in wei. Shown in tokens, serialised as a decimal string of wei.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Amount(pub U256);
+
+impl Amount {
+    pub fn wei(self) -> U256 {
+        self.0
+    }
+
+    /// Parses a human amount of whole tokens such as `12.5`.
+    pub fn parse_tokens(text: &str) -> Result<Self, UnitsError> {
+        parse_units(text, DECIMALS).map(|parsed| Self(parsed.get_absolute()))
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format_units(self.0, DECIMALS).map_err(|_| fmt::Error)?;
+        let trimmed = text.trim_end_matches('0').trim_end_matches('.');
+        f.write_str(if trimmed.is_empty() { "0" } else { trimmed })
+    }
+}
+
+impl FromStr for Amount {
+    type Err = UnitsError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse_tokens(text)
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        U256::from_str_radix(&text, 10).map(Self).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_tokens_and_serialises_wei() {
+        let amount = Amount::parse_tokens("12.5").unwrap();
+        assert_eq!(amount.to_string(), "12.5");
+        assert_eq!(serde_json::to_string(&amount).unwrap(), "\"12500000000000000000\"");
+        assert_eq!(Amount::parse_tokens("100").unwrap().to_string(), "100");
+        assert_eq!(Amount::default().to_string(), "0");
+        assert!(Amount::parse_tokens("1,5").is_err());
+    }
+}
