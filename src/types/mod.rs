@@ -2,7 +2,9 @@
 
 pub mod addresses;
 pub mod amount;
+pub mod bridge;
 pub mod fault;
+pub mod signing;
 
 pub use addresses::AddressBook;
 pub use amount::Amount;
