@@ -254,15 +254,7 @@ pub const fn cpu_test_class() -> (Profile, Profile) {
         pass_ms: 8_000,
         unmeasured_ms: 10_000,
     };
-    let light = Profile {
-        memory_bytes: 4 << 20,
-        lanes: 128,
-        rounds: 1,
-        reference_ms: 400,
-        pass_ms: 3_200,
-        unmeasured_ms: 4_800,
-        ..full
-    };
+    let light = Profile { memory_bytes: 4 << 20, lanes: 128, rounds: 1, reference_ms: 400, pass_ms: 3_200, unmeasured_ms: 4_800, ..full };
     (full, light)
 }
 
@@ -400,10 +392,7 @@ pub mod abi {
                 endState: opening.end_state,
                 endPath: opening.end_path.clone(),
             };
-            let fold = |opening: &super::MatmulOpening| MatmulOpening {
-                leaf: opening.leaf.clone(),
-                path: opening.path.clone(),
-            };
+            let fold = |opening: &super::MatmulOpening| MatmulOpening { leaf: opening.leaf.clone(), path: opening.path.clone() };
             Self {
                 memoryRoot: proof.memory_root,
                 matmulRoots: proof.matmul_roots.clone(),
@@ -422,8 +411,7 @@ pub mod abi {
                 end_state: opening.endState,
                 end_path: opening.endPath,
             };
-            let fold =
-                |opening: MatmulOpening| super::MatmulOpening { leaf: opening.leaf, path: opening.path };
+            let fold = |opening: MatmulOpening| super::MatmulOpening { leaf: opening.leaf, path: opening.path };
             Self {
                 memory_root: proof.memoryRoot,
                 matmul_roots: proof.matmulRoots,
