@@ -5,6 +5,7 @@ pub mod amount;
 pub mod bridge;
 pub mod fault;
 pub mod signing;
+pub mod work;
 
 pub use addresses::AddressBook;
 pub use amount::Amount;
