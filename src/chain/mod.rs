@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 pub use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::rpc::json_rpc::{ErrorPayload, RpcRecv, RpcSend};
 pub use error::ChainError;
-pub use logs::{LogEntry, LogQuery, MAX_LOGS};
+pub use logs::{LogBatch, LogEntry, LogQuery, MAX_LOGS};
 pub use reads::BlockInfo;
 use serde::{Deserialize, Serialize};
 pub use tx::{AccountSigner, Broadcast, Fee, Receipt, SignedTx, TxRequest};

@@ -21,6 +21,7 @@ pub type AccountSigner = Arc<dyn TxSigner<Signature> + Send + Sync>;
 const GAS_MARGIN: u64 = 20_000;
 /// Most gas of one transaction since EIP-7825.
 const MAX_TX_GAS: u64 = 1 << 24;
+const RECEIPT: &str = "eth_getTransactionReceipt";
 /// Tip where the node names none, wei.
 const DEFAULT_TIP_WEI: u128 = 1_000_000_000;
 
@@ -246,11 +247,28 @@ impl Chain {
 
     /// `None` while the transaction is not in a block of the canonical chain.
     pub async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
-        let Some(receipt) = self.request::<_, Option<RpcReceipt>>("eth_getTransactionReceipt", (hash,)).await? else { return Ok(None) };
+        let found = self.request::<_, Option<RpcReceipt>>(RECEIPT, (hash,)).await?;
+        self.checked_receipt(hash, found)
+    }
+
+    /// Asks every endpoint, so that `None` means that none of them has it. An endpoint that fails is an error.
+    pub async fn receipt_anywhere(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
+        for endpoint in &self.inner.endpoints.all {
+            let found = endpoint.request::<_, Option<RpcReceipt>>(RECEIPT, (hash,)).await;
+            let receipt = self.checked_receipt(hash, found.map_err(|error| self.plain_error(RECEIPT, error))?)?;
+            if receipt.is_some() {
+                return Ok(receipt);
+            }
+        }
+        Ok(None)
+    }
+
+    fn checked_receipt(&self, hash: B256, found: Option<RpcReceipt>) -> Result<Option<Receipt>, ChainError> {
+        let Some(receipt) = found else { return Ok(None) };
         let (Some(block_number), Some(block_hash)) = (receipt.block_number, receipt.block_hash) else { return Ok(None) };
         if receipt.transaction_hash != hash {
             let reason = "a receipt of another transaction".into();
-            return Err(ChainError::Malformed { chain: self.kind(), subject: "eth_getTransactionReceipt".into(), reason });
+            return Err(ChainError::Malformed { chain: self.kind(), subject: RECEIPT.into(), reason });
         }
         Ok(Some(Receipt {
             tx_hash: hash,
