@@ -1,5 +1,6 @@
 //! Vocabulary of the protocol: identifiers, amounts, messages. No I/O, no async, no clocks.
 
+pub mod abi;
 pub mod addresses;
 pub mod amount;
 pub mod bridge;
