@@ -4,7 +4,9 @@ pub mod addresses;
 pub mod amount;
 pub mod bridge;
 pub mod fault;
+pub mod record;
 pub mod signing;
+pub mod wire;
 
 pub use addresses::AddressBook;
 pub use amount::Amount;
