@@ -4,12 +4,14 @@
 #   demo   and the two chains' node, anvil               (make demo)
 #   full   and the Solidity compiler, forge, libraries   (make test, lint, check)
 # Needs no network and well under a second when everything is there.
+# shellcheck disable=SC2015 # `a && b || fail`: whichever of the two fails, the answer is the same
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly LEVEL=${1:-full}
 readonly RUST_MINOR=95 # Rust 1.95: edition 2024 and what the dependencies ask for
 readonly NODE_MAJOR=20
+[[ $(id -u) == 0 ]] && readonly SUDO='' || readonly SUDO='sudo '
 # librocksdb-dev, libclang-dev, clang: the Rust bindings of RocksDB are made from Debian's own header, which saves
 # compiling RocksDB (15 minutes). ocl-icd, pocl: OpenCL and a device on the CPU. bubblewrap: isolation of renters' programs.
 readonly PACKAGES=(
@@ -43,7 +45,7 @@ check_rust() {
 }
 
 check_node() {
-  local install="curl -fsSL https://deb.nodesource.com/setup_22.x | $([[ $(id -u) == 0 ]] || echo 'sudo -E ')bash - && $(as_root)apt-get install -y nodejs"
+  local install="curl -fsSL https://deb.nodesource.com/setup_22.x | ${SUDO}bash - && ${SUDO}apt-get install -y nodejs"
   local version major
   command -v npm >/dev/null && version=$(node --version 2>/dev/null) ||
     fail "Node.js $NODE_MAJOR or newer with npm is needed and none was found; install it with:" "$install"
@@ -52,8 +54,6 @@ check_node() {
   [[ $major =~ ^[0-9]+$ ]] && ((major >= NODE_MAJOR)) ||
     fail "Node.js $NODE_MAJOR or newer is needed, this is $version; install it with:" "$install"
 }
-
-as_root() { [[ $(id -u) == 0 ]] || echo 'sudo '; }
 
 missing_packages() {
   local installed package
@@ -86,12 +86,12 @@ install_packages() {
   fi
   mapfile -t missing < <(missing_packages)
   ((${#missing[@]} > 0)) || return 0
-  local command="apt-get update && $(as_root)apt-get install -y --no-install-recommends ${missing[*]}"
+  local command="${SUDO}apt-get update && ${SUDO}apt-get install -y --no-install-recommends ${missing[*]}"
   local root=()
-  if [[ $(id -u) != 0 ]]; then
+  if [[ -n $SUDO ]]; then
     # Without a terminal sudo could only wait for a password that nobody types.
     if ! command -v sudo >/dev/null || { [[ ! -t 0 ]] && ! sudo -n true 2>/dev/null; }; then
-      fail "system packages are missing; install them as root, then run the command again:" "$(as_root)$command"
+      fail "system packages are missing; install them as root, then run the command again:" "$command"
     fi
     root=(sudo)
   fi
