@@ -137,7 +137,7 @@ impl Challenges {
         let context = ChallengeContext {
             block_hash,
             chain_id: self.chain.chain_id(),
-            contract: self.contract,
+            verifier: self.contract,
             provider: device.provider,
             device_id: id,
             class_version: device.class_version,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, B256, B512, U256},
+    primitives::{Address, B256, B512},
     signers::{SignerSync, local::PrivateKeySigner},
     sol_types::{SolCall, SolStruct},
 };
@@ -157,13 +157,7 @@ impl Committee {
             return;
         }
         let call = WorkVerification::openCall { blockNumber: challenge.block_number, header: challenge.header_rlp.clone() };
-        let intent = Intent {
-            id: format!("open:{}", challenge.block_hash),
-            to: self.challenges.contract(),
-            data: call.abi_encode().into(),
-            value_wei: U256::ZERO,
-            label: "open".into(),
-        };
+        let intent = Intent::call(format!("open:{}", challenge.block_hash), "open", self.challenges.contract(), call.abi_encode());
         if let Err(error) = self.sender.submit(intent).await {
             tracing::debug!(block = challenge.block_number, %error, "challenge was not opened by this Queen");
         }

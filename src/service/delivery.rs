@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy::{
-    primitives::{B256, U256},
-    sol_types::{SolCall, SolEvent},
-};
+use alloy::{primitives::B256, sol_types::SolCall};
 use tokio::time::MissedTickBehavior;
 
 use super::{
@@ -126,25 +123,18 @@ impl Deliverer {
         let Some(call) = self.call(&checkpoint, &quorum, &messages) else { return };
         let attempt: u32 = messages.iter().filter_map(|sent| self.state.waiting.get(&sent.message.index)).map(|waiting| waiting.attempts).sum();
         let indices: Vec<u32> = messages.iter().map(|sent| sent.message.index).collect();
-        let intent = Intent {
-            id: format!("deliver:{}:{}:{:?}:{attempt}", self.origin.chain, checkpoint.root, indices),
-            to: self.book.bridge(self.destination.chain).inbox,
-            data: call.into(),
-            value_wei: U256::ZERO,
-            label: "deliver".into(),
-        };
+        let id = format!("deliver:{}:{}:{:?}:{attempt}", self.origin.chain, checkpoint.root, indices);
+        let intent = Intent::call(id, "deliver", self.book.bridge(self.destination.chain).inbox, call);
         match self.sender.submit(intent).await {
             Ok(mined) => {
                 self.state.wait_for_block = mined.block_number;
-                let delivered = mined.logs.iter().filter(|log| log.topics.first() == Some(&Inbox::MessageDelivered::SIGNATURE_HASH)).count();
+                let delivered = mined.logs.iter().filter(|log| log.decode::<Inbox::MessageDelivered>().is_some()).count();
                 self.metrics.event("message", "delivered");
-                tracing::info!(from = %self.origin.chain, ?indices, delivered, gas = mined.gas_used, tx = %mined.tx_hash, "messages delivered");
-                for log in mined.logs.iter().filter(|log| log.topics.first() == Some(&Inbox::MessageFailed::SIGNATURE_HASH)) {
-                    if let Ok(event) = Inbox::MessageFailed::decode_raw_log(log.topics.iter().copied(), &log.data) {
+                tracing::info!(from = %self.origin.chain, ?indices, delivered, gas = mined.gas_used, tx = %mined.hash, "messages delivered");
+                for event in mined.logs.iter().filter_map(|log| log.decode::<Inbox::MessageFailed>()) {
                         let reason = crate::types::abi::decode_revert(&event.reason).unwrap_or_else(|| event.reason.to_string());
                         tracing::warn!(index = event.index, reason, "a message's handler refused it");
                         self.back_off(event.index);
-                    }
                 }
             }
             Err(error) => {

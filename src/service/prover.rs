@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256},
+    primitives::{Address, B256, Bytes},
     sol_types::{SolCall, SolValue},
 };
 use tokio::sync::{Mutex, watch};
@@ -335,8 +335,8 @@ impl Prover {
 
     async fn send(&self, id: String, label: &str, data: Vec<u8>) -> Result<(), SendError> {
         let to = self.challenges.contract();
-        let mined = self.sender.submit(Intent { id, to, data: data.into(), value_wei: U256::ZERO, label: label.into() }).await?;
-        tracing::info!(label, gas = mined.gas_used, tx = %mined.tx_hash, block = mined.block_number, "sent");
+        let mined = self.sender.submit(Intent::call(id, label, to, data)).await?;
+        tracing::info!(label, gas = mined.gas_used, tx = %mined.hash, block = mined.block_number, "sent");
         Ok(())
     }
 }

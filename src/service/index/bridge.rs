@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{primitives::B256, sol_types::SolEvent};
 
-use super::StoredLog;
 use crate::{
+    chain::LogEntry,
     rules::tree::MessageTree,
     types::{
         abi::{Inbox, Outbox},
@@ -32,16 +32,16 @@ pub struct BridgeView {
 }
 
 impl BridgeView {
-    pub(super) fn apply(&mut self, log: &StoredLog, chain_id: u64) {
+    pub(super) fn apply(&mut self, log: &LogEntry, chain_id: u64) {
         match log.topics.first() {
             Some(topic) if *topic == Outbox::MessageDispatched::SIGNATURE_HASH => self.apply_sent(log, chain_id),
             Some(topic) if *topic == Inbox::MessageDelivered::SIGNATURE_HASH => {
-                if let Ok(event) = Inbox::MessageDelivered::decode_raw_log(log.topics.iter().copied(), &log.data) {
+                if let Some(event) = log.decode::<Inbox::MessageDelivered>() {
                     self.delivered.insert(event.index);
                 }
             }
             Some(topic) if *topic == Inbox::CheckpointAccepted::SIGNATURE_HASH => {
-                if let Ok(event) = Inbox::CheckpointAccepted::decode_raw_log(log.topics.iter().copied(), &log.data) {
+                if let Some(event) = log.decode::<Inbox::CheckpointAccepted>() {
                     self.accepted.insert(event.count, event.root);
                 }
             }
@@ -49,8 +49,8 @@ impl BridgeView {
         }
     }
 
-    fn apply_sent(&mut self, log: &StoredLog, chain_id: u64) {
-        let Ok(event) = Outbox::MessageDispatched::decode_raw_log(log.topics.iter().copied(), &log.data) else { return };
+    fn apply_sent(&mut self, log: &LogEntry, chain_id: u64) {
+        let Some(event) = log.decode::<Outbox::MessageDispatched>() else { return };
         if event.index != self.tree.count() {
             // A gap shows as a root that no King agrees to; the follower's own checks find its cause.
             tracing::error!(index = event.index, expected = self.tree.count(), "message index out of order");
@@ -65,7 +65,7 @@ impl BridgeView {
             body: event.body,
         };
         self.tree.push(message.leaf());
-        self.sent.push(SentMessage { message, block_number: log.block_number, transaction: log.transaction });
+        self.sent.push(SentMessage { message, block_number: log.block_number, transaction: log.tx_hash });
     }
 
     pub fn tree(&self) -> &MessageTree {

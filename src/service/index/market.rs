@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy::{primitives::Address, sol_types::SolEvent};
 
-use super::StoredLog;
+use crate::chain::LogEntry;
 use crate::types::{DeviceId, OfferId, RentalId, abi::GPURental as Contract};
 
 /// What the events say; everything else is asked from the contract.
@@ -34,17 +34,11 @@ pub struct MarketView {
     pub rentals: BTreeMap<RentalId, RentalInfo>,
 }
 
-macro_rules! decode {
-    ($event:ty, $log:expr) => {
-        <$event>::decode_raw_log($log.topics.iter().copied(), &$log.data).ok()
-    };
-}
-
 impl MarketView {
-    pub(super) fn apply(&mut self, log: &StoredLog) -> Option<()> {
+    pub(super) fn apply(&mut self, log: &LogEntry) -> Option<()> {
         match *log.topics.first()? {
             Contract::RentalRequested::SIGNATURE_HASH => {
-                let event = decode!(Contract::RentalRequested, log)?;
+                let event = log.decode::<Contract::RentalRequested>()?;
                 let rental = RentalInfo {
                     offer: event.offerId,
                     renter: event.renter,
@@ -59,21 +53,21 @@ impl MarketView {
                 self.rentals.insert(event.rentalId, rental);
             }
             Contract::RentalReady::SIGNATURE_HASH => {
-                let event = decode!(Contract::RentalReady, log)?;
+                let event = log.decode::<Contract::RentalReady>()?;
                 let rental = self.rentals.get_mut(&event.rentalId)?;
                 (rental.start, rental.end) = (event.start, event.end);
             }
             Contract::TermsChanged::SIGNATURE_HASH => {
-                let event = decode!(Contract::TermsChanged, log)?;
+                let event = log.decode::<Contract::TermsChanged>()?;
                 let rental = self.rentals.get_mut(&event.rentalId)?;
                 (rental.start, rental.end) = (event.start, event.end);
             }
             Contract::SessionWasOpened::SIGNATURE_HASH => {
-                let event = decode!(Contract::SessionWasOpened, log)?;
+                let event = log.decode::<Contract::SessionWasOpened>()?;
                 self.rentals.get_mut(&event.rentalId)?.is_opened = true;
             }
             Contract::RentalClosed::SIGNATURE_HASH => {
-                let event = decode!(Contract::RentalClosed, log)?;
+                let event = log.decode::<Contract::RentalClosed>()?;
                 self.rentals.get_mut(&event.rentalId)?.is_closed = true;
             }
             _ => {}

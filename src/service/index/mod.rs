@@ -9,15 +9,14 @@ mod work;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use alloy::primitives::{Address, B256, Bytes};
 pub use bridge::{BridgeView, SentMessage};
 pub use market::{MarketView, RentalInfo};
-use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 pub use work::{ChallengeInfo, CommitInfo, DeviceInfo, TermsInfo, WorkView};
 
-use super::follower::ChainEvent;
+use super::follower::{ChainEvent, Subscription};
 use crate::{
+    chain::LogEntry,
     store::{Batch, Store, StoreError, Table},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
@@ -25,21 +24,9 @@ use crate::{
 };
 
 /// Logs of one chain by (block, position in the block).
-pub const LOG_TABLES: [Table<(u64, u32), StoredLog>; 2] = [Table::new("ethereum_logs"), Table::new("classic_logs")];
+pub const LOG_TABLES: [Table<(u64, u64), LogEntry>; 2] = [Table::new("ethereum_logs"), Table::new("classic_logs")];
 /// Entries read from the store at a time while folding.
 const SCAN_STEP: usize = 4_096;
-
-/// A log of one of our contracts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredLog {
-    pub address: Address,
-    pub topics: Vec<B256>,
-    pub data: Bytes,
-    pub block_number: u64,
-    pub block_hash: B256,
-    pub transaction: B256,
-    pub position: u32,
-}
 
 /// All that is folded from one chain.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +37,7 @@ pub struct Views {
 }
 
 impl Views {
-    fn apply(&mut self, log: &StoredLog, chain: ChainKind, book: &AddressBook) {
+    fn apply(&mut self, log: &LogEntry, chain: ChainKind, book: &AddressBook) {
         let bridge = book.bridge(chain);
         if log.address == bridge.outbox || log.address == bridge.inbox {
             self.bridge.apply(log, book.chain_id(chain));
@@ -98,11 +85,11 @@ pub struct Indexer {
     chain: ChainKind,
     store: Store,
     book: AddressBook,
-    events: mpsc::Receiver<ChainEvent>,
+    events: Subscription,
     views: Arc<RwLock<Views>>,
     head: watch::Sender<Head>,
     metrics: Metrics,
-    pending: Vec<StoredLog>,
+    pending: Vec<LogEntry>,
 }
 
 impl Indexer {
@@ -111,7 +98,7 @@ impl Indexer {
         chain: ChainKind,
         store: Store,
         book: AddressBook,
-        events: mpsc::Receiver<ChainEvent>,
+        events: Subscription,
         metrics: Metrics,
     ) -> Result<(Self, ChainIndex), StoreError> {
         let (head, reader) = watch::channel(Head::default());
@@ -122,7 +109,7 @@ impl Indexer {
         Ok((indexer, index))
     }
 
-    fn table(&self) -> &'static Table<(u64, u32), StoredLog> {
+    fn table(&self) -> &'static Table<(u64, u64), LogEntry> {
         match self.chain {
             ChainKind::Ethereum => &LOG_TABLES[0],
             ChainKind::Classic => &LOG_TABLES[1],
@@ -131,7 +118,7 @@ impl Indexer {
 
     fn fold_all(&self) -> Result<(), StoreError> {
         let mut views = Views::default();
-        let mut from = (0u64, 0u32);
+        let mut from = (0u64, 0u64);
         loop {
             let step = self.store.scan(self.table(), Some(&from), SCAN_STEP)?;
             for (_, log) in &step {
@@ -149,7 +136,7 @@ impl Indexer {
     fn take(&mut self, event: ChainEvent) -> Result<(), StoreError> {
         match event {
             ChainEvent::Log(log) => {
-                self.pending.push(log);
+                self.pending.push(log.log);
                 Ok(())
             }
             ChainEvent::Block(block) => {
@@ -169,7 +156,7 @@ impl Indexer {
         let mut batch = Batch::default();
         let mut fresh = Vec::new();
         for log in std::mem::take(&mut self.pending) {
-            let key = (log.block_number, log.position);
+            let key = (log.block_number, log.log_index);
             // The follower may repeat a block after a restart.
             if self.store.get(self.table(), &key)?.is_none() {
                 batch.put(self.table(), &key, &log)?;
@@ -212,7 +199,7 @@ impl Service for Indexer {
     }
 
     async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
-        while let Some(Some(event)) = shutdown.or_stop(self.events.recv()).await {
+        while let Some(Some(event)) = shutdown.or_stop(self.events.next()).await {
             self.take(event).map_err(Fault::fatal)?;
         }
         Ok(())

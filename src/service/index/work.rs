@@ -7,7 +7,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 
-use super::StoredLog;
+use crate::chain::LogEntry;
 use crate::types::{DeviceId, RentalId, abi::WorkVerification as Contract};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,18 +61,12 @@ pub struct WorkView {
     pub reported_pass: BTreeMap<DeviceId, u64>,
 }
 
-macro_rules! decode {
-    ($event:ty, $log:expr) => {
-        <$event>::decode_raw_log($log.topics.iter().copied(), &$log.data).ok()
-    };
-}
-
 impl WorkView {
-    pub(super) fn apply(&mut self, log: &StoredLog) -> Option<()> {
+    pub(super) fn apply(&mut self, log: &LogEntry) -> Option<()> {
         let topic = *log.topics.first()?;
         match topic {
             Contract::ChallengeOpened::SIGNATURE_HASH => {
-                let event = decode!(Contract::ChallengeOpened, log)?;
+                let event = log.decode::<Contract::ChallengeOpened>()?;
                 self.challenges.push(ChallengeInfo {
                     index: event.index,
                     block_number: event.blockNumber,
@@ -82,11 +76,11 @@ impl WorkView {
                 });
             }
             Contract::ChallengeSealed::SIGNATURE_HASH => {
-                let event = decode!(Contract::ChallengeSealed, log)?;
+                let event = log.decode::<Contract::ChallengeSealed>()?;
                 self.challenges.iter_mut().rev().find(|challenge| challenge.block_number == event.blockNumber)?.is_sealed = true;
             }
             Contract::DeviceAdded::SIGNATURE_HASH => {
-                let event = decode!(Contract::DeviceAdded, log)?;
+                let event = log.decode::<Contract::DeviceAdded>()?;
                 let device = DeviceInfo {
                     provider: event.provider,
                     worker: event.worker,
@@ -96,15 +90,15 @@ impl WorkView {
                 self.devices.insert(event.deviceId, device);
             }
             Contract::DeviceDropped::SIGNATURE_HASH => {
-                let event = decode!(Contract::DeviceDropped, log)?;
+                let event = log.decode::<Contract::DeviceDropped>()?;
                 self.devices.get_mut(&event.deviceId)?.is_removed = true;
             }
             Contract::DeviceSettled::SIGNATURE_HASH => {
-                let event = decode!(Contract::DeviceSettled, log)?;
+                let event = log.decode::<Contract::DeviceSettled>()?;
                 self.settled.insert((event.deviceId, event.challengeBlock));
             }
             Contract::DeviceReported::SIGNATURE_HASH => {
-                let event = decode!(Contract::DeviceReported, log)?;
+                let event = log.decode::<Contract::DeviceReported>()?;
                 self.reported_pass.insert(event.deviceId, event.lastFullPass);
             }
             _ => self.apply_commit_or_terms(topic, log)?,
@@ -112,10 +106,10 @@ impl WorkView {
         Some(())
     }
 
-    fn apply_commit_or_terms(&mut self, topic: B256, log: &StoredLog) -> Option<()> {
+    fn apply_commit_or_terms(&mut self, topic: B256, log: &LogEntry) -> Option<()> {
         match topic {
             Contract::WorkCommitted::SIGNATURE_HASH => {
-                let event = decode!(Contract::WorkCommitted, log)?;
+                let event = log.decode::<Contract::WorkCommitted>()?;
                 let commit = CommitInfo {
                     root: event.root,
                     mode: event.mode,
@@ -128,15 +122,15 @@ impl WorkView {
                 self.commits.insert((event.challengeBlock, event.deviceId), commit);
             }
             Contract::WorkProven::SIGNATURE_HASH => {
-                let event = decode!(Contract::WorkProven, log)?;
+                let event = log.decode::<Contract::WorkProven>()?;
                 self.commits.get_mut(&(event.challengeBlock, event.deviceId))?.is_proven = true;
             }
             Contract::CommitVoided::SIGNATURE_HASH => {
-                let event = decode!(Contract::CommitVoided, log)?;
+                let event = log.decode::<Contract::CommitVoided>()?;
                 self.commits.get_mut(&(event.challengeBlock, event.deviceId))?.is_voided = true;
             }
             Contract::TermsUpdated::SIGNATURE_HASH => {
-                let event = decode!(Contract::TermsUpdated, log)?;
+                let event = log.decode::<Contract::TermsUpdated>()?;
                 let terms = TermsInfo {
                     device: event.deviceId,
                     version: event.termsVersion,
@@ -147,7 +141,7 @@ impl WorkView {
                 self.terms.insert(event.rentalId, terms);
             }
             Contract::RentalReported::SIGNATURE_HASH => {
-                let event = decode!(Contract::RentalReported, log)?;
+                let event = log.decode::<Contract::RentalReported>()?;
                 let terms = self.terms.get_mut(&event.rentalId)?;
                 terms.is_final = event.isFinal && event.termsVersion == terms.version;
             }
