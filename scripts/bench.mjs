@@ -12,7 +12,8 @@ const POLL_MS = 250;
 
 const summary = {};
 const put = (name, value) => { if (Number.isFinite(value)) summary[name] = Math.round(value * 1000) / 1000; };
-const snake = (name) => String(name).replace(/([a-z0-9])([A-Z])/g, '$1_$2').replace(/[^A-Za-z0-9]+/g, '_').replace(/^_|_$/g, '').toLowerCase();
+const snake = (name) =>
+  name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').replace(/[^A-Za-z0-9]+/g, '_').replace(/^_|_$/g, '').toLowerCase();
 
 /** Processes of the binary under `root`, by role. */
 function descendants(root) {
@@ -64,8 +65,7 @@ function fromReport(report) {
 
 /** Every number that `gpumkt bench` gives with a unit at the end of its name. */
 function device() {
-  const seed = '42'.repeat(32);
-  const text = execFileSync(binary, ['bench', '--device', '0', '--seed', seed, '--class', 'cpu-test', '--json'], { encoding: 'utf8' });
+  const text = execFileSync(binary, ['bench', '--device', '0', '--class', 'cpu-test', '--json'], { encoding: 'utf8' });
   const walk = (value, path) => {
     if (typeof value === 'number' && /_(ns|us|ms|s|mib|bytes|gas)$/.test(path)) put(path, value);
     else if (value && typeof value === 'object') for (const [key, inner] of Object.entries(value)) walk(inner, `${path}_${snake(key)}`);
