@@ -30,7 +30,8 @@ function accepts(expression) {
   return either();
 }
 
-const tree = execFileSync('cargo', ['tree', '--locked', '-e', 'normal,build,dev', '--prefix', 'none', '-f', '{p}|{l}'], { encoding: 'utf8' });
+const options = ['--locked', '--edges', 'normal,build,dev', '--prefix', 'none', '--format', '{p}|{l}'];
+const tree = execFileSync('cargo', ['tree', ...options], { encoding: 'utf8' });
 const crates = new Map(tree.trim().split('\n').map((line) => line.replace(/ \(\*\)$/, '').split('|')));
 const refused = [...crates].filter(([, licence]) => !accepts(licence));
 for (const [name, licence] of refused) console.error(`${name}: licence "${licence}" is not covered by deny.toml`);

@@ -27,12 +27,14 @@ const MODULES: &[(&str, &[&str])] = &[
     ("net", &["types", "config", "telemetry", "task"]),
     ("gpu", &["types", "rules", "config", "telemetry"]),
     ("sandbox", &["types", "config", "telemetry"]),
-    ("http", &["types", "config", "telemetry"]),
+    // A server is a service by itself.
+    ("http", &["types", "config", "telemetry", "task"]),
     ("service", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http"]),
     ("role", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http", "service"]),
     ("client", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http", "service"]),
     ("devnet", &["types", "config", "telemetry", "task", "client"]),
-    ("cli", &["types", "config", "telemetry", "role", "client", "devnet"]),
+    // `sandbox`: the hidden subcommand that is the sandbox's child process enters there before anything of the node is set up.
+    ("cli", &["types", "config", "telemetry", "sandbox", "role", "client", "devnet"]),
 ];
 
 /// A library's paths, and the only places that may name them. An empty list of segments means the whole library.
