@@ -2,5 +2,6 @@
 
 pub mod beacon;
 pub mod committee;
+pub mod kernel;
 pub mod quorum;
 pub mod tree;

@@ -1,1 +1,4 @@
-//! See ARCHITECTURE.md.
+//! Supervised loops: the only place where rules meet adapters.
+
+pub mod follower;
+pub mod sender;

@@ -1,11 +1,13 @@
 //! Vocabulary of the protocol: identifiers, amounts, messages. No I/O, no async, no clocks.
 
+pub mod abi;
 pub mod addresses;
 pub mod amount;
 pub mod bridge;
 pub mod fault;
 pub mod record;
 pub mod signing;
+pub mod work;
 pub mod wire;
 
 pub use addresses::AddressBook;

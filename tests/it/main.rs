@@ -1,3 +1,4 @@
-//! Integration tests, in one binary so that they link once.
+//! One binary for all integration tests: it links once.
 
+mod kernels;
 mod net;

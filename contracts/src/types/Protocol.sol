@@ -20,6 +20,9 @@ uint8 constant KIND_WORK_REPORT = 16;
 uint8 constant KIND_DEVICE_REPORT = 17;
 uint8 constant KIND_FAULT_PROVEN = 18;
 
+/// @dev Reasons of a proven fault.
+uint8 constant FAULT_WRONG_PROOF = 1;
+
 /// @notice Size and time limits of one challenge mode of a device class.
 struct Profile {
     /// @dev Bytes of device memory that are filled and walked; a multiple of 128 * windows.

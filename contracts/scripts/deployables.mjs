@@ -1,0 +1,36 @@
+// The contracts that get deployed, and the EVM they are compiled for.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Name -> [source file's name without .sol, EVM version]. */
+export const DEPLOYABLES = {
+  GPURental: ['GPURental', 'osaka'],
+  GPUToken: ['GPUToken', 'osaka'],
+  Governance: ['Governance', 'osaka'],
+  Inbox: ['Inbox', 'shanghai'],
+  KingSet: ['KingSet', 'shanghai'],
+  Outbox: ['Outbox', 'shanghai'],
+  ProofVerifier: ['ProofVerifier', 'shanghai'],
+  ReputationSystem: ['ReputationSystem', 'shanghai'],
+  StakingManager: ['StakingManager', 'osaka'],
+  TimelockController: ['TimelockController', 'osaka'],
+  TokenDistributor: ['TokenDistributor', 'osaka'],
+  WorkVerification: ['WorkVerification', 'shanghai'],
+};
+
+/** forge writes one artifact per compiler profile that needed the file: take the one for the right EVM. */
+export function artifactOf(name) {
+  const [file, evmVersion] = DEPLOYABLES[name];
+  const folder = join(ROOT, 'out', `${file}.sol`);
+  const matching = readdirSync(folder)
+    .filter((entry) => entry === `${name}.json` || entry.startsWith(`${name}.`))
+    .map((entry) => JSON.parse(readFileSync(join(folder, entry), 'utf8')))
+    .filter((artifact) => artifact.metadata?.settings?.evmVersion === evmVersion);
+  if (matching.length === 0) throw new Error(`${name}: no artifact for ${evmVersion} under out/, run forge build`);
+  const codes = new Set(matching.map((artifact) => artifact.bytecode.object));
+  if (codes.size !== 1) throw new Error(`${name}: ${codes.size} different builds for ${evmVersion}, run forge clean`);
+  return { artifact: matching[0], evmVersion };
+}

@@ -1,0 +1,168 @@
+//! Blocks, calls, balances.
+
+use alloy::{
+    eips::{BlockId, BlockNumberOrTag},
+    primitives::{Address, B256, Bytes, U64, U256, keccak256},
+    rlp::Encodable,
+    rpc::{
+        json_rpc::ErrorPayload,
+        types::{Header, TransactionRequest},
+    },
+    sol_types::SolCall,
+};
+
+use super::{
+    Chain, ChainError,
+    endpoint::{Endpoint, EndpointError},
+};
+use crate::types::{ChainKind, abi};
+
+/// A block header whose hash was recomputed from its fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockInfo {
+    pub number: u64,
+    pub hash: B256,
+    pub parent_hash: B256,
+    /// Unix seconds.
+    pub timestamp: u64,
+    pub gas_limit: u64,
+    pub base_fee_wei: Option<u64>,
+    /// RLP of the header: its keccak256 is `hash`, as WorkVerification.open checks.
+    pub header_rlp: Bytes,
+}
+
+impl BlockInfo {
+    /// `None` when the fields do not hash to the hash the node named.
+    fn from_header(header: Header) -> Option<Self> {
+        let mut rlp = Vec::with_capacity(640);
+        header.inner.encode(&mut rlp);
+        (keccak256(&rlp) == header.hash).then(|| Self {
+            number: header.inner.number,
+            hash: header.hash,
+            parent_hash: header.inner.parent_hash,
+            timestamp: header.inner.timestamp,
+            gas_limit: header.inner.gas_limit,
+            base_fee_wei: header.inner.base_fee_per_gas,
+            header_rlp: rlp.into(),
+        })
+    }
+}
+
+impl Chain {
+    /// Newest block.
+    pub async fn head(&self) -> Result<BlockInfo, ChainError> {
+        self.require_block(BlockNumberOrTag::Latest).await
+    }
+
+    pub async fn block(&self, number: u64) -> Result<BlockInfo, ChainError> {
+        self.require_block(number.into()).await
+    }
+
+    /// `None` when no endpoint has the block (yet).
+    pub async fn find_block(&self, number: u64) -> Result<Option<BlockInfo>, ChainError> {
+        let header = self.request("eth_getBlockByNumber", (BlockNumberOrTag::from(number), false)).await?;
+        self.checked(header, number.into())
+    }
+
+    /// Newest block that Ethereum's consensus has finalized. Ethereum Classic has none.
+    pub async fn finalized(&self) -> Result<BlockInfo, ChainError> {
+        if self.kind() == ChainKind::Classic {
+            return Err(ChainError::NoFinality { chain: self.kind() });
+        }
+        self.require_block(BlockNumberOrTag::Finalized).await
+    }
+
+    async fn require_block(&self, tag: BlockNumberOrTag) -> Result<BlockInfo, ChainError> {
+        let header = self.request("eth_getBlockByNumber", (tag, false)).await?;
+        self.checked(header, tag)?.ok_or_else(|| ChainError::Unknown { chain: self.kind(), subject: format!("block {tag}") })
+    }
+
+    fn checked(&self, header: Option<Header>, tag: BlockNumberOrTag) -> Result<Option<BlockInfo>, ChainError> {
+        let Some(header) = header else { return Ok(None) };
+        let mismatch =
+            || ChainError::HeaderMismatch { chain: self.kind(), endpoint: "the endpoint".into(), subject: format!("block {tag}") };
+        let info = BlockInfo::from_header(header).ok_or_else(mismatch)?;
+        match tag {
+            BlockNumberOrTag::Number(number) if number != info.number => Err(mismatch()),
+            _ => Ok(Some(info)),
+        }
+    }
+
+    /// Runs a view function; a revert comes back in words.
+    pub async fn call<C: SolCall>(&self, to: Address, call: C, at: BlockId) -> Result<C::Return, ChainError> {
+        let request = TransactionRequest::default().to(to).input(call.abi_encode().into());
+        let answer = self.inner.endpoints.request::<_, Bytes>("eth_call", (request, at)).await;
+        let output = answer.map_err(|error| self.call_error("eth_call", C::SIGNATURE, to, error))?;
+        self.decode_return::<C>(to, &output)
+    }
+
+    pub(super) fn decode_return<C: SolCall>(&self, to: Address, output: &[u8]) -> Result<C::Return, ChainError> {
+        C::abi_decode_returns(output).map_err(|error| {
+            if output.is_empty() {
+                ChainError::NoCode { chain: self.kind(), address: to }
+            } else {
+                ChainError::Malformed { chain: self.kind(), subject: C::SIGNATURE.into(), reason: error.to_string() }
+            }
+        })
+    }
+
+    /// Turns a refused call into a revert with its reason, where it is one.
+    pub(super) fn call_error(&self, method: &'static str, call: &str, to: Address, error: EndpointError) -> ChainError {
+        let EndpointError::Refused(payload) = error else { return self.plain_error(method, error) };
+        match revert_data(&payload) {
+            Some(data) => {
+                let call = call.split('(').next().unwrap_or(call).to_string();
+                ChainError::Reverted { chain: self.kind(), call, to, reason: reason_of(&data, &payload), data }
+            }
+            None => self.plain_error(method, EndpointError::Refused(payload)),
+        }
+    }
+
+    pub async fn balance(&self, account: Address) -> Result<U256, ChainError> {
+        self.request("eth_getBalance", (account, BlockId::latest())).await
+    }
+
+    pub async fn code(&self, account: Address) -> Result<Bytes, ChainError> {
+        self.request("eth_getCode", (account, BlockId::latest())).await
+    }
+
+    /// keccak256 of the code; that of nothing for an account without code.
+    pub async fn code_hash(&self, account: Address) -> Result<B256, ChainError> {
+        self.code(account).await.map(keccak256)
+    }
+
+    /// Transactions of `account` up to `at`: the next free nonce there.
+    pub async fn nonce(&self, account: Address, at: BlockId) -> Result<u64, ChainError> {
+        self.request::<_, U64>("eth_getTransactionCount", (account, at)).await.map(|nonce| nonce.to())
+    }
+}
+
+impl Endpoint {
+    /// A checked header from this endpoint and no other.
+    pub(super) async fn header(&self, chain: ChainKind, tag: BlockNumberOrTag) -> Result<BlockInfo, ChainError> {
+        let subject = || format!("block {tag}");
+        let answer = self.request::<_, Option<Header>>("eth_getBlockByNumber", (tag, false)).await;
+        let header = match answer {
+            Ok(header) => header.ok_or_else(|| ChainError::Unknown { chain, subject: subject() })?,
+            Err(EndpointError::Transport(error)) => return Err(error),
+            Err(EndpointError::Refused(payload)) => {
+                return Err(ChainError::Malformed { chain, subject: subject(), reason: payload.message.into_owned() });
+            }
+        };
+        let mismatch = || ChainError::HeaderMismatch { chain, endpoint: self.name.clone(), subject: subject() };
+        let info = BlockInfo::from_header(header).ok_or_else(mismatch)?;
+        if tag.as_number().is_some_and(|number| number != info.number) { Err(mismatch()) } else { Ok(info) }
+    }
+}
+
+/// Data of a revert; empty where the contract gave none. `None` when the error is not a revert.
+pub(super) fn revert_data(payload: &ErrorPayload) -> Option<Bytes> {
+    // Code 3 is the one geth and its descendants use for a revert with data.
+    payload.as_revert_data().or_else(|| (payload.code == 3 || payload.message.contains("revert")).then(Bytes::new))
+}
+
+fn reason_of(data: &[u8], payload: &ErrorPayload) -> String {
+    abi::decode_revert(data).unwrap_or_else(|| {
+        if data.is_empty() { payload.message.to_string() } else { format!("unknown error {}", Bytes::copy_from_slice(data)) }
+    })
+}
