@@ -182,8 +182,7 @@ mod tests {
         let type_hash = keccak256("NodeRecord(address account,uint8 role,bytes peerId,string[] addresses,uint64 sequence,uint64 expiry)");
         let word = |value: u64| B256::from(alloy::primitives::U256::from(value));
         let addresses = keccak256(keccak256(&record.addresses[0]));
-        let fields =
-            [type_hash, record.account.into_word(), word(2), keccak256(&record.peer_id), addresses, word(9), word(1_000)];
+        let fields = [type_hash, record.account.into_word(), word(2), keccak256(&record.peer_id), addresses, word(9), word(1_000)];
         let domain = contract_domain(1, Address::repeat_byte(9));
         let preimage = [&[0x19, 0x01], domain.hash_struct().as_slice(), keccak256(fields.concat()).as_slice()].concat();
         assert_eq!(record.digest(&domain), keccak256(preimage));
@@ -196,7 +195,11 @@ mod tests {
         assert!(NodeRecord { peer_id: Bytes::new(), ..record() }.check_shape().is_err());
         assert!(NodeRecord { addresses: vec!["/ip4/1.2.3.4/tcp/1".into(); 9], ..record() }.check_shape().is_err());
         for bad in ["", "/", "ip4/1.2.3.4", "/ip4/1.2.3.4\n", &format!("/{}", "a".repeat(256))] {
-            assert_eq!(NodeRecord { addresses: vec![bad.into()], ..record() }.check_shape(), Err(RecordError::Address { index: 0 }), "{bad}");
+            assert_eq!(
+                NodeRecord { addresses: vec![bad.into()], ..record() }.check_shape(),
+                Err(RecordError::Address { index: 0 }),
+                "{bad}"
+            );
         }
         assert_eq!(record().check_time(999), Ok(()));
         assert!(record().check_time(1_000).unwrap_err().is_about_time());

@@ -41,14 +41,10 @@ prop_compose! {
 }
 
 fn gossip() -> impl Strategy<Value = GossipMessage> {
-    let heartbeat = (any::<(u64, u64, Option<i16>)>(), 0u16..=1000).prop_map(
-        |((device_id, timestamp, temperature_celsius), load_permille)| Heartbeat {
-            device_id,
-            load_permille,
-            temperature_celsius,
-            timestamp,
-        },
-    );
+    let heartbeat =
+        (any::<(u64, u64, Option<i16>)>(), 0u16..=1000).prop_map(|((device_id, timestamp, temperature_celsius), load_permille)| {
+            Heartbeat { device_id, load_permille, temperature_celsius, timestamp }
+        });
     prop_oneof![
         checkpoint().prop_map(GossipMessage::Checkpoint),
         record().prop_map(GossipMessage::Record),
