@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IOutbox} from "../interfaces/IBridge.sol";
@@ -12,7 +12,7 @@ import {GPUToken} from "./GPUToken.sol";
 import {TokenDistributor} from "./TokenDistributor.sol";
 
 /// @title State, parameters and views of GPURental
-abstract contract RentalStore is IGPURental, EIP712, Ownable2Step, Wired {
+abstract contract RentalStore is IGPURental, EIP712, Ownable, Wired {
     bytes32 internal constant SESSION_OPENED_TYPEHASH = keccak256("SessionOpened(uint64 rentalId,uint64 time)");
     uint16 internal constant FEE_LIMIT_BPS = 2000;
     uint64 internal constant WINDOW_LIMIT = 1 days;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
 import {IMessageRecipient, IOutbox} from "../interfaces/IBridge.sol";
@@ -24,7 +24,7 @@ import {KingRegistry} from "./KingRegistry.sol";
 /// @title Stakes, their owners' hot keys, and the devices that stand behind class stakes
 /// @dev Trusts WorkVerification's messages (through the Inbox) for reports and faults, and the owner (the timelock) for
 ///      minimum stakes, class stakes and the unbonding period.
-contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Ownable2Step, Wired {
+contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Ownable, Wired {
     using SafeERC20 for GPUToken;
 
     struct Parameters {

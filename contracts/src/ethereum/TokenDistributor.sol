@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
 import {Wired} from "../libraries/Wired.sol";
@@ -9,7 +9,7 @@ import {GPUToken} from "./GPUToken.sol";
 
 /// @title Genesis allocations with vesting, and what becomes of protocol fees
 /// @dev Owner: the timelock. It can withdraw the treasury and revoke what was created revocable, nothing else.
-contract TokenDistributor is Ownable2Step, Wired {
+contract TokenDistributor is Ownable, Wired {
     using SafeERC20 for GPUToken;
 
     struct Allocation {
