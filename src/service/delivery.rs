@@ -22,7 +22,7 @@ use crate::{
     rules::{quorum::QuorumSignatures, tree::DEPTH},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
-    types::{AddressBook, ChainKind, Role, abi::Inbox, wire::CheckpointData},
+    types::{AddressBook, ChainKind, abi::Inbox, wire::CheckpointData},
 };
 
 /// Messages of one transaction. More would pass ETC's block gas limit with large handlers.
@@ -197,7 +197,7 @@ impl Deliverer {
             return;
         }
         self.state.asked = Some(Instant::now());
-        for signed in self.peers.checkpoints(Role::King, origin, from_count).await {
+        for signed in self.peers.checkpoints(origin, from_count).await {
             self.checkpoints.add(&signed);
         }
     }

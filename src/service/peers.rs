@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256, B512};
 use futures::future::join_all;
 
-use super::records::Records;
+use super::{
+    records::{Records, RecordsError},
+    stake::ChainStakes,
+};
 use crate::{
     net::{Multiaddr, NetError, NetHandle, PeerId},
     types::{
         Coded, DeviceId, Role,
-        record::NodeRecord,
         wire::{CheckpointSignature, MAX_CHECKPOINTS, Request, Response},
     },
 };
@@ -22,10 +24,8 @@ const RECEIPTS_WITHIN: Duration = Duration::from_secs(4);
 pub enum PeerError {
     #[error(transparent)]
     Net(#[from] NetError),
-    #[error("no record of account {account}")]
-    NoRecord { account: Address },
-    #[error("the record of account {account} names an unusable peer id")]
-    BadRecord { account: Address },
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     #[error("account {account} answered {request} with something else")]
     Unexpected { account: Address, request: &'static str },
 }
@@ -34,17 +34,16 @@ impl Coded for PeerError {
     fn code(&self) -> &'static str {
         match self {
             PeerError::Net(error) => error.code(),
-            PeerError::NoRecord { .. } => "E-PEER-001",
-            PeerError::BadRecord { .. } => "E-PEER-002",
-            PeerError::Unexpected { .. } => "E-PEER-003",
+            PeerError::Records(error) => error.code(),
+            PeerError::Unexpected { .. } => "E-PEER-001",
         }
     }
 
     fn next_step(&self) -> String {
         match self {
             PeerError::Net(error) => error.next_step(),
-            PeerError::NoRecord { .. } => "wait for its record, or check network.bootstrap".into(),
-            PeerError::BadRecord { .. } | PeerError::Unexpected { .. } => "tell its operator: the node may run another version".into(),
+            PeerError::Records(error) => error.next_step(),
+            PeerError::Unexpected { .. } => "tell its operator: the node may run another version".into(),
         }
     }
 }
@@ -62,6 +61,7 @@ pub struct Receipt {
 pub struct Peers {
     pub net: NetHandle,
     pub records: Records,
+    pub stakes: ChainStakes,
 }
 
 impl Peers {
@@ -82,26 +82,15 @@ impl Peers {
         }
     }
 
-    /// Where the node of `account` is: from the records seen, or from whoever is connected.
+    /// Where the node of `account` is.
     pub async fn find(&self, account: Address) -> Result<(PeerId, Vec<Multiaddr>), PeerError> {
-        if let Some(signed) = self.records.lookup(account) {
-            return contact(&signed.record).ok_or(PeerError::BadRecord { account });
-        }
-        for peer in self.net.connected_peers().await? {
-            let answer = self.net.request(peer.peer, &[], Request::Record { account: Some(account) }).await;
-            if let Ok(Response::Record(Some(signed))) = answer
-                && let Some(found) = self.records.learn(signed, account).await.as_ref().and_then(contact)
-            {
-                return Ok(found);
-            }
-        }
-        Err(PeerError::NoRecord { account })
+        Ok(self.records.reach(account).await?)
     }
 
     /// Receipts of the given Queens (index in the set, operator key), ascending by index; those that do not answer in time are left out.
     pub async fn receipts(&self, queens: &[(u16, Address)], block: u64, device: DeviceId, block_hash: B256, root: B256) -> Vec<Receipt> {
         let asked = queens.iter().map(|(index, operator)| async move {
-            let account = self.records.account_of(*operator)?;
+            let account = self.stakes.account_of(*operator).await?;
             let request = Request::Receipt { challenge_block: block, device_id: device, block_hash, root };
             match tokio::time::timeout(RECEIPTS_WITHIN, self.ask(account, request)).await {
                 Ok(Ok(Response::Receipt { queen_index, elapsed_ms, signature })) if queen_index == *index => {
@@ -126,22 +115,19 @@ impl Peers {
         receipts
     }
 
-    /// Checkpoint signatures from every connected node of `role`, and from nodes whose role is not known yet.
-    pub async fn checkpoints(&self, role: Role, origin: u64, from_count: u32) -> Vec<CheckpointSignature> {
-        let Ok(connected) = self.net.connected_peers().await else { return Vec::new() };
-        let asked = connected.into_iter().filter(|peer| self.records.role_of(peer.peer).is_none_or(|known| known == role)).map(|peer| async move {
+    /// Checkpoint signatures from every King that is known; from whoever is connected where none is.
+    pub async fn checkpoints(&self, origin: u64, from_count: u32) -> Vec<CheckpointSignature> {
+        let mut asked: Vec<PeerId> = self.records.peers_of(Role::King).into_iter().map(|(peer, _)| peer).collect();
+        if asked.is_empty() {
+            asked = self.net.connected_peers().await.unwrap_or_default().into_iter().map(|info| info.peer).collect();
+        }
+        let asked = asked.into_iter().map(|peer| async move {
             let request = Request::Checkpoints { origin_chain_id: origin, from_count, limit: MAX_CHECKPOINTS };
-            match self.net.request(peer.peer, &[], request).await {
+            match self.net.request(peer, &[], request).await {
                 Ok(Response::Checkpoints(signatures)) => signatures,
                 _ => Vec::new(),
             }
         });
         join_all(asked).await.concat()
     }
-}
-
-/// Peer id and addresses of a record; addresses that this build cannot read are passed over.
-fn contact(record: &NodeRecord) -> Option<(PeerId, Vec<Multiaddr>)> {
-    let peer = PeerId::from_bytes(&record.peer_id).ok()?;
-    Some((peer, record.addresses.iter().filter_map(|address| address.parse().ok()).collect()))
 }

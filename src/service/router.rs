@@ -39,17 +39,13 @@ pub struct Router {
 
 impl Router {
     async fn gossip(&self, source: PeerId, message: GossipMessage) -> Verdict {
-        match message {
-            GossipMessage::Record(signed) => self.records.validate(source, signed).await,
-            GossipMessage::Checkpoint(signed) => match (&self.handlers.checkpoints, self.records.validate_privileged(source).await) {
-                (_, refused @ (Verdict::Reject | Verdict::Ignore)) => refused,
-                (None, Verdict::Accept) => Verdict::Accept,
-                (Some(book), Verdict::Accept) => match book.add(&signed) {
-                    Admission::New | Admission::Known => Verdict::Accept,
-                    Admission::Invalid => Verdict::Reject,
-                },
+        let verdict = self.records.judge(source, &message).await;
+        match (verdict, message, &self.handlers.checkpoints) {
+            (Verdict::Accept, GossipMessage::Checkpoint(signed), Some(book)) => match book.add(&signed) {
+                Admission::New | Admission::Known => Verdict::Accept,
+                Admission::Invalid => Verdict::Reject,
             },
-            GossipMessage::Heartbeat(_) => self.records.validate_privileged(source).await,
+            (verdict, _, _) => verdict,
         }
     }
 }
@@ -58,7 +54,7 @@ async fn answer(handlers: Handlers, records: Records, request: Request) -> Respo
     let nobody = || Response::refused(UNANSWERED_CODE, "this node does not answer that");
     match (request, &handlers) {
         (Request::Ping, _) => Response::Pong,
-        (Request::Record { account }, _) => Response::Record(records.answer(account)),
+        (Request::Record { account }, _) => records.answer(account),
         (Request::Checkpoints { origin_chain_id, from_count, limit }, Handlers { checkpoints: Some(book), .. }) => {
             Response::Checkpoints(book.since(origin_chain_id, from_count, limit as usize))
         }
@@ -118,7 +114,7 @@ impl Service for Router {
                         }
                     }
                 },
-                NetEvent::PeerConnected { .. } => self.records.announce().await,
+                NetEvent::PeerConnected { peer } => self.records.peer_connected(peer),
                 NetEvent::PeerDisconnected { .. } => {}
             }
         }

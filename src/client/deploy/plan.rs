@@ -45,7 +45,9 @@ impl Origin {
 }
 
 pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Origin) -> AddressBook {
+    let member = |king: &KingMember| addresses::KingMember { address: king.operator, weight: king.weight };
     AddressBook {
+        kings: KingSetEntry { set_epoch: config.kings.set_epoch, members: config.kings.members.iter().map(member).collect() },
         ethereum: EthereumAddresses {
             chain_id: config.chains.ethereum,
             start_block: ethereum.start_block,
