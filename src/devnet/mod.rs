@@ -1,1 +1,8 @@
-//! See ARCHITECTURE.md.
+//! Spawns and reaps chains and nodes, deploys, funds, injects faults. The demo, the end-to-end tests and the soak use this harness.
+
+pub mod chains;
+mod error;
+pub mod process;
+pub mod proxy;
+
+pub use error::DevnetError;

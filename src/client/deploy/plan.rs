@@ -1,7 +1,7 @@
 //! All transactions of a deployment, known before the first is sent: CREATE addresses follow from the deployer's nonces.
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256},
+    primitives::{Address, Bytes, U256},
     sol_types::{SolCall, SolConstructor},
 };
 
@@ -83,12 +83,12 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         create(
             "TimelockController",
             &TimelockController::BYTECODE,
-            // Without delay until it owns what it governs; anybody may execute what was queued.
+            // Governance proposes, anybody executes what has waited long enough, nobody administrates.
             TimelockController::constructorCall {
-                minDelay: U256::ZERO,
-                proposers: vec![deployer],
+                minDelay: U256::from(config.governance.timelock_delay_seconds),
+                proposers: vec![eth.governance],
                 executors: vec![Address::ZERO],
-                admin: deployer,
+                admin: Address::ZERO,
             },
         ),
         create(
@@ -119,7 +119,7 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         ),
     ]);
     steps.extend(ethereum_wiring(config, book));
-    steps.extend(hand_over(config, book, deployer));
+    steps.extend(hand_over(book));
     steps
 }
 
@@ -148,55 +148,15 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
     ]
 }
 
-/// Ownership goes to the timelock, the timelock to Governance, and the deployer keeps nothing.
-fn hand_over(config: &DeployConfig, book: &AddressBook, deployer: Address) -> Vec<Step> {
+/// Everything that has an owner goes to the timelock, which only Governance can queue on.
+fn hand_over(book: &AddressBook) -> Vec<Step> {
     let eth = &book.ethereum;
-    let owned = [eth.staking_manager, eth.gpu_rental, eth.token_distributor];
-    let accept: Bytes = StakingManager::acceptOwnershipCall {}.abi_encode().into();
-    let new_delay = TimelockController::updateDelayCall { newDelay: U256::from(config.governance.timelock_delay_seconds) };
-    let targets: Vec<Address> = owned.into_iter().chain([eth.timelock]).collect();
-    let payloads: Vec<Bytes> = vec![accept.clone(), accept.clone(), accept, new_delay.abi_encode().into()];
-    let values = vec![U256::ZERO; targets.len()];
-    let (predecessor, salt) = (B256::ZERO, B256::ZERO);
-    let schedule = TimelockController::scheduleBatchCall {
-        targets: targets.clone(),
-        values: values.clone(),
-        payloads: payloads.clone(),
-        predecessor,
-        salt,
-        delay: U256::ZERO,
-    };
-    let grant = |role| TimelockController::grantRoleCall { role, account: eth.governance };
-    let revoke = |role| TimelockController::revokeRoleCall { role, account: deployer };
     let new_owner = eth.timelock;
     vec![
         call("StakingManager.transferOwnership", eth.staking_manager, StakingManager::transferOwnershipCall { newOwner: new_owner }),
         call("GPURental.transferOwnership", eth.gpu_rental, GPURental::transferOwnershipCall { newOwner: new_owner }),
         call("TokenDistributor.transferOwnership", eth.token_distributor, TokenDistributor::transferOwnershipCall { newOwner: new_owner }),
-        call("TimelockController.scheduleBatch", eth.timelock, schedule),
-        call(
-            "TimelockController.executeBatch",
-            eth.timelock,
-            TimelockController::executeBatchCall { targets, values, payloads, predecessor, salt },
-        ),
-        call("TimelockController.grantRole proposer", eth.timelock, grant(proposer_role())),
-        call("TimelockController.grantRole canceller", eth.timelock, grant(canceller_role())),
-        call("TimelockController.revokeRole proposer", eth.timelock, revoke(proposer_role())),
-        call("TimelockController.revokeRole canceller", eth.timelock, revoke(canceller_role())),
-        call(
-            "TimelockController.renounceRole admin",
-            eth.timelock,
-            TimelockController::renounceRoleCall { role: B256::ZERO, callerConfirmation: deployer },
-        ),
     ]
-}
-
-pub(super) fn proposer_role() -> B256 {
-    alloy::primitives::keccak256("PROPOSER_ROLE")
-}
-
-pub(super) fn canceller_role() -> B256 {
-    alloy::primitives::keccak256("CANCELLER_ROLE")
 }
 
 pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expire_at: u64) -> Vec<Step> {
