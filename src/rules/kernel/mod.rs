@@ -8,6 +8,7 @@ pub mod memory;
 pub mod merkle;
 pub mod sample;
 pub mod seed;
+pub mod vectors;
 pub mod verify;
 
 use alloy::primitives::B256;
