@@ -84,8 +84,7 @@ async fn connect(args: &NodeArgs) -> Result<(NodeConfig, Clients), OperatorError
 
 async fn show_market(args: &MarketArgs, json: bool) -> Outcome {
     let (_, clients) = connect(&args.node).await?;
-    let filter =
-        market::Filter { class_version: args.class, max_price_per_hour: args.max_price, include_unavailable: args.all };
+    let filter = market::Filter { class_version: args.class, max_price_per_hour: args.max_price, include_unavailable: args.all };
     let offers = market::market(&clients, &filter).await?;
     output(json, &offers, |offers| {
         if offers.is_empty() {
@@ -298,10 +297,8 @@ fn manage_keys(command: KeysCommand, json: bool) -> Outcome {
             show_key(json, &file, &signer);
         }
         KeysCommand::List { folder } => {
-            let found: Vec<_> = keys::list_keystores(&folder)?
-                .into_iter()
-                .map(|(path, address)| json!({ "file": path, "address": address }))
-                .collect();
+            let found: Vec<_> =
+                keys::list_keystores(&folder)?.into_iter().map(|(path, address)| json!({ "file": path, "address": address })).collect();
             output(json, &found, |found| {
                 let rows = found.iter().map(|key| vec![key["address"].to_string(), key["file"].to_string()]).collect();
                 table(&["address", "file"], rows).replace('"', "")
@@ -338,5 +335,6 @@ async fn deploy_contracts(args: &DeployArgs, json: bool) -> Outcome {
 }
 
 async fn bench(args: BenchArgs, json: bool) -> Outcome {
-    let _ = (args, json); Ok(())
+    let _ = (args, json);
+    Ok(())
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::gpu::{DeviceInfo, Engine, GpuError, Progress, Timings};
 use crate::rules::kernel::{self, NoSuchSample, VerifyError, WorkOutput};
+use crate::types::Coded;
 use crate::types::work::{Profile, WorkRoots};
 
 /// Samples of the proof that a benchmark checks.
@@ -113,9 +114,8 @@ pub enum BenchError {
     Unstable { first: B256, second: B256 },
 }
 
-impl BenchError {
-    /// Stable code for operators.
-    pub fn code(&self) -> &'static str {
+impl Coded for BenchError {
+    fn code(&self) -> &'static str {
         match self {
             Self::Gpu(inner) => inner.code(),
             Self::Open(inner) => inner.code(),
@@ -126,17 +126,17 @@ impl BenchError {
         }
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Gpu(inner) => inner.hint(),
-            Self::Open(inner) => inner.hint(),
+    fn next_step(&self) -> String {
+        let text = match self {
+            Self::Gpu(inner) => return inner.next_step(),
+            Self::Open(inner) => return inner.next_step(),
             Self::NoRuns => "pass a number of runs of 1 or more",
             Self::Cancelled => "nothing to do: the caller asked for it",
             Self::Proof(_) | Self::Unstable { .. } => {
                 "the device computes wrongly: update the driver, remove overclocking, test the memory; do not offer it"
             }
-        }
+        };
+        text.into()
     }
 }
 

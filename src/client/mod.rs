@@ -7,6 +7,7 @@ pub mod market;
 pub mod rent;
 pub mod session;
 pub mod stake;
+pub mod vectors;
 mod wallet;
 
 use std::path::PathBuf;

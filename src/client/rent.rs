@@ -87,11 +87,7 @@ pub async fn quote(clients: &Clients, offer: OfferId, duration_seconds: u32) -> 
 }
 
 /// Pays into escrow. The session key is on disk before the payment leaves, so that no paid rental is without one.
-pub async fn rent(
-    clients: &Clients,
-    quote: &Quote,
-    sessions: &SessionKeys,
-) -> Result<(RentalId, Receipt), ClientError> {
+pub async fn rent(clients: &Clients, quote: &Quote, sessions: &SessionKeys) -> Result<(RentalId, Receipt), ClientError> {
     let view = market::offer(clients, quote.offer).await?;
     if view.availability != Availability::Rentable {
         return Err(ClientError::NotRentable { offer: quote.offer, reason: view.availability.to_string() });
@@ -195,8 +191,20 @@ pub async fn rentals(clients: &Clients, account: Address) -> Result<Vec<RentalVi
     Ok(found)
 }
 
+/// Time a provider has to say `ready`; a rental without it is refunded in full.
+pub async fn ready_window_seconds(clients: &Clients) -> Result<u64, ClientError> {
+    let parameters = clients.ethereum.call(clients.book.ethereum.gpu_rental, GPURental::parametersCall {}, BlockId::latest()).await?;
+    Ok(parameters.readyWindow)
+}
+
 /// Polls until the rental is in `state`.
-pub async fn wait_for(clients: &Clients, id: RentalId, state: RentalState, expected: &'static str, within: Duration) -> Result<RentalView, ClientError> {
+pub async fn wait_for(
+    clients: &Clients,
+    id: RentalId,
+    state: RentalState,
+    expected: &'static str,
+    within: Duration,
+) -> Result<RentalView, ClientError> {
     let deadline = tokio::time::Instant::now() + within;
     let mut tick = tokio::time::interval(clients.ethereum.poll_interval());
     loop {

@@ -17,9 +17,7 @@ use crate::{
     config::NodeConfig,
     net::{Multiaddr, NetConfig, NetHandle, NetStream, Network, PeerId, parse_addresses},
     sandbox::{KernelArg, KernelJob, KernelResult},
-    service::session::{
-        Login, LoginAnswer, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, write_frame,
-    },
+    service::session::{Login, LoginAnswer, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, write_frame},
     task::{Service, Shutdown},
     telemetry::Metrics,
     types::{

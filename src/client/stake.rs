@@ -38,7 +38,9 @@ pub async fn register_device(clients: &Clients, class_version: u32, worker: Addr
     let call = StakingManager::registerDeviceCall { classVersion: class_version, worker };
     let receipt = clients.ethereum_wallet().send("registerDevice", clients.book.ethereum.staking_manager, call).await?;
     let event = receipt.logs.iter().find_map(|log| log.decode::<StakingManager::DeviceAdded>());
-    let id = event.map(|event| event.deviceId).ok_or(ClientError::Argument { argument: "class".into(), reason: "no device was added".into() })?;
+    let id = event
+        .map(|event| event.deviceId)
+        .ok_or(ClientError::Argument { argument: "class".into(), reason: "no device was added".into() })?;
     Ok((id, receipt))
 }
 

@@ -6,3 +6,10 @@ pub mod process;
 pub mod proxy;
 
 pub use error::DevnetError;
+
+pub async fn demo(_: &std::path::Path, _: bool) -> Result<(), DevnetError> {
+    Ok(())
+}
+pub async fn up(_: &std::path::Path) -> Result<(), DevnetError> {
+    Ok(())
+}

@@ -12,6 +12,7 @@ use super::error::GpuError;
 use super::program::{Kernels, Variant};
 use super::{matmul, memory};
 use crate::rules::kernel::{self, WorkOutput, seed};
+use crate::types::Coded;
 use crate::types::work::{Profile, WorkRoots};
 
 /// Known-answer profile: every kernel, window changes, padded segments, and a product whose float sums must be split.

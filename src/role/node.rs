@@ -195,7 +195,13 @@ async fn check_kings(kings: &KingSet, book: &AddressBook, ethereum: &Chain, clas
     Ok(())
 }
 
-fn follow(supervisor: &mut Supervisor, chain: &Chain, store: &Store, book: &AddressBook, metrics: &Metrics) -> Result<ChainIndex, StoreError> {
+fn follow(
+    supervisor: &mut Supervisor,
+    chain: &Chain,
+    store: &Store,
+    book: &AddressBook,
+    metrics: &Metrics,
+) -> Result<ChainIndex, StoreError> {
     let kind = chain.kind();
     let bridge = book.bridge(kind);
     let mut addresses = vec![bridge.outbox, bridge.inbox];

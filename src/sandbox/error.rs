@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::types::Coded;
+
 /// Why a kernel job has no result.
 #[derive(Debug, Error)]
 pub enum SandboxError {
@@ -31,9 +33,8 @@ pub enum SandboxError {
     Scratch { path: PathBuf, source: std::io::Error },
 }
 
-impl SandboxError {
-    /// Stable code for operators and renters.
-    pub fn code(&self) -> &'static str {
+impl Coded for SandboxError {
+    fn code(&self) -> &'static str {
         match self {
             Self::Job { .. } => "E-SANDBOX-001",
             Self::TooLarge { .. } => "E-SANDBOX-002",
@@ -49,9 +50,8 @@ impl SandboxError {
         }
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    fn next_step(&self) -> String {
+        let text = match self {
             Self::Job { .. } => "correct the job's arguments, sizes or build options",
             Self::TooLarge { .. } => "split the job, or rent a device whose provider allows more",
             Self::Build { .. } => "correct the source; the compiler's messages are above",
@@ -65,6 +65,7 @@ impl SandboxError {
             }
             Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
             Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
-        }
+        };
+        text.into()
     }
 }

@@ -131,7 +131,7 @@ pub enum Isolation {
 }
 
 /// What a job returns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelResult {
     /// Contents of the output and in-out buffers, in the order of the arguments.
     pub outputs: Vec<Vec<u8>>,

@@ -65,7 +65,8 @@ impl Host {
     /// Paid rentals of our devices that wait for `ready`.
     fn waiting(&self) -> Vec<(RentalId, DeviceId)> {
         let views = self.ethereum.views();
-        let waiting = views.market.rentals.iter().filter(|(_, rental)| rental.provider == self.account && rental.start == 0 && !rental.is_closed);
+        let waiting =
+            views.market.rentals.iter().filter(|(_, rental)| rental.provider == self.account && rental.start == 0 && !rental.is_closed);
         waiting.map(|(id, rental)| (*id, rental.device)).collect()
     }
 
@@ -143,10 +144,13 @@ impl Host {
             time: login.opened_at,
             signature: login.opened_signature.clone().into(),
         };
-        let intent = Intent::call(format!("session-opened:{}:{}", login.rental, login.opened_at), "sessionOpened", self.contract, call.abi_encode());
+        let intent =
+            Intent::call(format!("session-opened:{}:{}", login.rental, login.opened_at), "sessionOpened", self.contract, call.abi_encode());
         match self.sender.submit(intent).await {
             Ok(mined) => tracing::info!(rental = login.rental, tx = %mined.hash, "session recorded on chain"),
-            Err(error) => tracing::error!(rental = login.rental, code = error.code(), %error, "session was not recorded: this rental will not be paid"),
+            Err(error) => {
+                tracing::error!(rental = login.rental, code = error.code(), %error, "session was not recorded: this rental will not be paid")
+            }
         }
     }
 

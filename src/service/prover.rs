@@ -88,6 +88,7 @@ impl Coded for ProverError {
 /// A challenge that was computed.
 #[derive(Clone)]
 pub struct Finished {
+    pub block_hash: B256,
     pub mode: Mode,
     pub root: B256,
     output: Arc<WorkOutput>,
@@ -155,14 +156,19 @@ impl Prover {
     /// Light while a rental of the device covers the block, full otherwise.
     fn mode_at(&self, device: DeviceId, timestamp: u64) -> (Mode, u64) {
         let views = self.ethereum.views();
-        let covering = views.market.rentals.iter().find(|(_, rental)| rental.device == device && !rental.is_closed && rental.covers(timestamp));
+        let covering =
+            views.market.rentals.iter().find(|(_, rental)| rental.device == device && !rental.is_closed && rental.covers(timestamp));
         covering.map_or((Mode::Full, 0), |(id, _)| (Mode::Light, *id))
     }
 
     /// Root of a challenge, once it is computed.
-    pub async fn answer_start(&self, block: u64, device: DeviceId) -> Result<Response, ProverError> {
+    pub async fn answer_start(&self, block: u64, block_hash: B256, device: DeviceId) -> Result<Response, ProverError> {
         self.device(device)?;
         let finished = self.finished(block, device).await?;
+        if finished.block_hash != block_hash {
+            // The Queen is on another branch of the chain.
+            return Err(ProverError::UnknownChallenge { block });
+        }
         Ok(Response::Root { root: finished.root, mode: finished.mode as u8 })
     }
 
@@ -256,7 +262,7 @@ impl Prover {
         let seed = self.challenges.seed(block_hash, id, device, mode, &profile);
         let run = self.gpu.run(profile, seed).await?;
         self.metrics.stage_seconds("proof", run.timings.total_us as f64 / 1e6);
-        Ok(Finished { mode, root: run.output.roots.work_root(), output: Arc::new(run.output) })
+        Ok(Finished { block_hash, mode, root: run.output.roots.work_root(), output: Arc::new(run.output) })
     }
 
     /// Commits that wait for their proof, with the challenge they belong to.

@@ -14,11 +14,7 @@ use crate::{
     chain::{BlockId, Chain, ChainError},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
-    types::{
-        Coded, DeviceId, RentalId,
-        abi::WorkVerification,
-        work::Mode,
-    },
+    types::{Coded, DeviceId, RentalId, abi::WorkVerification, work::Mode},
 };
 
 /// Pause before a refused report is tried again, in blocks.
@@ -78,7 +74,8 @@ impl Reporter {
             .filter_map(|(id, terms)| {
                 let closing = views.work.first_at_or_after(terms.end);
                 let challenge = views.work.challenges.get(usize::try_from(closing).ok()?)?;
-                (challenge.block_number + self.delay_blocks() <= newest).then(|| (*id, *terms, closing, views.work.first_at_or_after(terms.start)))
+                (challenge.block_number + self.delay_blocks() <= newest)
+                    .then(|| (*id, *terms, closing, views.work.first_at_or_after(terms.start)))
             })
             .collect()
     }

@@ -61,10 +61,9 @@ async fn answer(handlers: Handlers, records: Records, request: Request) -> Respo
         (Request::Receipt { device_id, block_hash, root, .. }, Handlers { committee: Some(committee), .. }) => {
             committee.answer_receipt(block_hash, device_id, root).await
         }
-        (Request::Start { challenge_block, block_hash, device_id, .. }, Handlers { prover: Some(prover), .. }) => prover
-            .answer_start(challenge_block, block_hash, device_id)
-            .await
-            .unwrap_or_else(|error| Response::refused(error.code(), error)),
+        (Request::Start { challenge_block, block_hash, device_id, .. }, Handlers { prover: Some(prover), .. }) => {
+            prover.answer_start(challenge_block, block_hash, device_id).await.unwrap_or_else(|error| Response::refused(error.code(), error))
+        }
         (Request::Openings { challenge_block, device_id, sample_seed, samples }, Handlers { prover: Some(prover), .. }) => prover
             .answer_openings(challenge_block, device_id, sample_seed, samples)
             .await

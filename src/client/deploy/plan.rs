@@ -5,7 +5,7 @@ use alloy::{
     sol_types::{SolCall, SolConstructor},
 };
 
-use super::config::DeployConfig;
+use super::config::{DeployConfig, KingMember};
 use crate::{
     chain::TxRequest,
     types::{
@@ -14,7 +14,7 @@ use crate::{
             GPURental, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, ReputationSystem, StakingManager, TimelockController,
             TokenDistributor, WorkVerification,
         },
-        addresses::{BridgeAddresses, ClassicAddresses, EthereumAddresses},
+        addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
 };
 
