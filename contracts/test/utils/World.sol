@@ -139,7 +139,7 @@ abstract contract World is Test {
         vm.warp(999_990);
         (renter, renterKey) = makeAddrAndKey("renter");
         (sessionKey, sessionSecret) = makeAddrAndKey("session");
-        _makeKings();
+        _makeKeys();
         _deployEthereum();
         _deployClassic();
         _wire();
@@ -156,7 +156,7 @@ abstract contract World is Test {
 
     // ------------------------------------------------------------------------------------------ deploy
 
-    function _makeKings() private {
+    function _makeKeys() internal {
         for (uint256 i; i < KINGS; ++i) {
             kingKeys.push(uint256(keccak256(abi.encode("king", i))));
         }
@@ -237,7 +237,7 @@ abstract contract World is Test {
         return IWorkVerification.Parameters(1, 6, 8, 4, 16, 1, 1, 3, 3, 30, 16);
     }
 
-    function _profile(uint32 referenceMs) internal pure returns (Profile memory) {
+    function _profile(uint32 referenceMs) internal pure virtual returns (Profile memory) {
         return Profile(32_768, 1, 1, 4096, 1, 1, 8, 32, 1, referenceMs, referenceMs * 2, referenceMs * 4);
     }
 
