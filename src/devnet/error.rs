@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{chain::ChainError, types::Coded};
+use crate::types::Coded;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DevnetError {
@@ -18,8 +18,8 @@ pub enum DevnetError {
     Signal { name: String, reason: String },
     #[error("the fault proxy cannot listen: {reason}")]
     Proxy { reason: String },
-    #[error(transparent)]
-    Chain(#[from] ChainError),
+    #[error("{method} failed: {reason}")]
+    Rpc { method: String, reason: String },
 }
 
 impl Coded for DevnetError {
@@ -31,7 +31,7 @@ impl Coded for DevnetError {
             Self::NotReady { .. } => "E-DEVNET-004",
             Self::Signal { .. } => "E-DEVNET-005",
             Self::Proxy { .. } => "E-DEVNET-006",
-            Self::Chain(error) => error.code(),
+            Self::Rpc { .. } => "E-DEVNET-007",
         }
     }
 
@@ -43,7 +43,7 @@ impl Coded for DevnetError {
             Self::NotReady { .. } => "read the log; on a slow machine stop other work and try again".into(),
             Self::Signal { .. } => "look for stray processes with `ps`".into(),
             Self::Proxy { .. } => "free some ports, or raise the limit of open files".into(),
-            Self::Chain(error) => error.next_step(),
+            Self::Rpc { .. } => "read the log of the chain; start the devnet anew if it is gone".into(),
         }
     }
 }

@@ -4,5 +4,6 @@ pub mod chains;
 mod error;
 pub mod process;
 pub mod proxy;
+mod rpc;
 
 pub use error::DevnetError;
