@@ -34,6 +34,8 @@ pub enum DevnetError {
     Wrong { reason: String },
     #[error("interrupted")]
     Interrupted,
+    #[error("{method} failed: {reason}")]
+    Rpc { method: String, reason: String },
 }
 
 impl DevnetError {
@@ -57,6 +59,7 @@ impl Coded for DevnetError {
             Self::Setup { .. } => "E-DEVNET-007",
             Self::Wrong { .. } => "E-DEVNET-008",
             Self::Interrupted => "E-DEVNET-009",
+            Self::Rpc { .. } => "E-DEVNET-010",
         }
     }
 
@@ -74,6 +77,7 @@ impl Coded for DevnetError {
             Self::Setup { .. } => "check free space and the permissions of the folder".into(),
             Self::Wrong { .. } => "read the logs in the run's folder and report this: it is a defect".into(),
             Self::Interrupted => "every process was stopped; run it again".into(),
+            Self::Rpc { .. } => "read the log of the chain; start the devnet anew if it is gone".into(),
         }
     }
 }

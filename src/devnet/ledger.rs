@@ -33,7 +33,7 @@ pub struct LedgerEntry {
 pub async fn read_ledger(chains: &DevChains, book: &AddressBook, labels: &BTreeMap<Address, String>) -> Result<Vec<LedgerEntry>, DevnetError> {
     let mut entries = Vec::new();
     for kind in ChainKind::BOTH {
-        let head = chains.of(kind).chain().head().await?.number;
+        let head = quantity(&chains.of(kind).ask("eth_blockNumber", json!([])).await?);
         for number in 1..=head {
             read_block(chains, kind, number, book, labels, &mut entries).await?;
         }

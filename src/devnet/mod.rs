@@ -11,6 +11,7 @@ pub mod process;
 mod program;
 pub mod proxy;
 mod report;
+mod rpc;
 
 pub use demo::{demo, up};
 pub use error::DevnetError;

@@ -4,7 +4,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +18,7 @@ use super::{
     proxy::FaultProxy,
 };
 use crate::{
-    chain::Chain,
+    chain::{Chain, ChainConfig},
     client::{
         Clients,
         bench::{BenchError, Calibration, TimeLimits, calibrate},
@@ -221,8 +220,12 @@ pub async fn deploy(folder: &Path, chains: &DevChains, accounts: &Accounts, meas
 
 /// Connects `name` to both chains.
 pub async fn connect(chains: &DevChains, book: &AddressBook, accounts: &Accounts, name: &str) -> Result<Clients, DevnetError> {
-    let ethereum: Chain = Chain::connect(chains.ethereum.config()).await?;
-    let classic: Chain = Chain::connect(chains.classic.config()).await?;
+    let config = |kind: ChainKind| ChainConfig {
+        poll_ms: POLL_MS,
+        ..ChainConfig::new(kind, chains.of(kind).chain_id(), vec![chains.of(kind).url()])
+    };
+    let ethereum = Chain::connect(config(ChainKind::Ethereum)).await?;
+    let classic = Chain::connect(config(ChainKind::Classic)).await?;
     Ok(Clients { ethereum, classic, book: book.clone(), signer: accounts.signer(name)? })
 }
 

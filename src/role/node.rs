@@ -196,9 +196,9 @@ impl Node {
 
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
+        self.tell_where().await?;
         let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
         self.supervisor.add(router);
-        self.tell_where().await?;
         self.health.ready("services");
         tracing::info!(role = ?self.role, account = %self.account, peer = %self.peers.net.local_peer_id(), "node is up");
         self.supervisor.run().await
