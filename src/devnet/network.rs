@@ -46,8 +46,8 @@ const STAKES: [(Role, &str); 3] = [(Role::King, "200000"), (Role::Queen, "20000"
 /// What a node says about itself once it is up.
 #[derive(Debug, Clone, Deserialize)]
 pub struct NodeInfo {
-    pub peer_id: String,
     pub http: SocketAddr,
+    /// Multiaddrs that end in the peer id.
     pub listen: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl DevNetwork {
     /// Multiaddrs with peer ids of the nodes that others join by.
     pub fn bootstrap(&self) -> Vec<String> {
         let known = self.nodes.iter().filter(|node| node.name.starts_with("king") || node.name.starts_with("queen"));
-        known.filter_map(|node| Some(format!("{}/p2p/{}", node.info.listen.first()?, node.info.peer_id))).collect()
+        known.filter_map(|node| node.info.listen.first().cloned()).collect()
     }
 
     /// Writes a node configuration and returns its path. Kings get a second, proxied URL of each chain.
