@@ -32,8 +32,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("service", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http"]),
     ("role", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http", "service"]),
     ("client", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http", "service"]),
-    // `chain`: it waits for its chains, moves their clocks and injects faults into them.
-    ("devnet", &["types", "config", "telemetry", "task", "chain", "client"]),
+    // `chain`: it waits for its chains and injects faults into them. `keys`: it makes the keystores of its nodes.
+    ("devnet", &["types", "config", "telemetry", "task", "keys", "chain", "client"]),
     // `sandbox`: the hidden subcommand that is the sandbox's child process enters there before anything of the node is set up.
     // `keys`: key files are made, and passwords typed, at the terminal.
     ("cli", &["types", "config", "telemetry", "keys", "sandbox", "role", "client", "devnet"]),
