@@ -12,9 +12,10 @@ use serde_json::json;
 
 use super::{
     args::{
-        BenchArgs, ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentArgs, RentalArgs,
+        ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentArgs, RentalArgs,
         RentalsArgs, RoleName, RunArgs, StakeArgs,
     },
+    bench,
     render::{OperatorError, output, table},
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     types::{ChainKind, Role},
 };
 
-type Outcome = Result<(), OperatorError>;
+pub(super) type Outcome = Result<(), OperatorError>;
 
 pub async fn run(cli: Cli) -> Outcome {
     let json = cli.json;
@@ -63,9 +64,10 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Deploy(args) => deploy_contracts(&args, json).await,
         Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep).await?),
         Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir).await?),
-        Command::Bench(args) => bench(args, json).await,
+        Command::Bench(args) => bench::run(args, json).await,
         Command::Vectors => {
-            output(true, &client::vectors::vectors(), |_| String::new());
+            let vectors = tokio::task::block_in_place(client::vectors::vectors)?;
+            output(true, &vectors, |_| String::new());
             Ok(())
         }
         Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec => Ok(()),
@@ -331,10 +333,5 @@ async fn deploy_contracts(args: &DeployArgs, json: bool) -> Outcome {
     let text = serde_json::to_string_pretty(&book).unwrap_or_default();
     std::fs::write(&args.out, text).map_err(|source| ClientError::File { path: args.out.clone(), source })?;
     output(json, &book, |_| format!("deployed and verified; address book in {}", args.out.display()));
-    Ok(())
-}
-
-async fn bench(args: BenchArgs, json: bool) -> Outcome {
-    let _ = (args, json);
     Ok(())
 }

@@ -7,13 +7,16 @@ use alloy::primitives::B256;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::gpu::{DeviceInfo, Engine, GpuError, Progress, Timings};
+pub use crate::gpu::{DeviceInfo, DeviceKind, Progress, Stage, Timings};
+use crate::gpu::{self, Engine, GpuError};
 use crate::rules::kernel::{self, NoSuchSample, VerifyError, WorkOutput};
 use crate::types::Coded;
-use crate::types::work::{Profile, WorkRoots};
+use crate::types::work::{Mode, Profile, WorkRoots, cpu_test_class};
 
 /// Samples of the proof that a benchmark checks.
 const PROOF_SAMPLES: u32 = 4;
+/// The class that this program brings along; those of a deployment are in its description.
+const CPU_TEST: &str = "cpu-test";
 
 /// What a device does in one profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,18 @@ impl TimeLimits {
     }
 }
 
+/// What a device answers to one seed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootsReport {
+    pub device: DeviceInfo,
+    pub variant: String,
+    pub profile: Profile,
+    pub seed: B256,
+    pub memory_root: B256,
+    pub matmul_roots: Vec<B256>,
+    pub work_root: B256,
+}
+
 /// Reference times of a class on a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calibration {
@@ -112,6 +127,10 @@ pub enum BenchError {
     Proof(#[from] VerifyError),
     #[error("two runs with the same seed gave {first} and {second}")]
     Unstable { first: B256, second: B256 },
+    #[error("there is no device class {class:?}; known here: {CPU_TEST}")]
+    UnknownClass { class: String },
+    #[error("the thread that measures ended early: {0}")]
+    Thread(#[from] tokio::task::JoinError),
 }
 
 impl Coded for BenchError {
@@ -123,6 +142,8 @@ impl Coded for BenchError {
             Self::NoRuns => "E-BENCH-001",
             Self::Cancelled => "E-BENCH-002",
             Self::Unstable { .. } => "E-BENCH-003",
+            Self::UnknownClass { .. } => "E-BENCH-004",
+            Self::Thread(_) => "E-BENCH-005",
         }
     }
 
@@ -132,12 +153,48 @@ impl Coded for BenchError {
             Self::Open(inner) => return inner.next_step(),
             Self::NoRuns => "pass a number of runs of 1 or more",
             Self::Cancelled => "nothing to do: the caller asked for it",
+            Self::UnknownClass { .. } => "pass one of the known classes with --class",
+            Self::Thread(_) => "report what the program printed before; a driver that crashes is the usual cause",
             Self::Proof(_) | Self::Unstable { .. } => {
                 "the device computes wrongly: update the driver, remove overclocking, test the memory; do not offer it"
             }
         };
         text.into()
     }
+}
+
+/// All OpenCL devices of this machine. Blocks.
+pub fn list_devices() -> Result<Vec<DeviceInfo>, BenchError> {
+    Ok(gpu::devices()?)
+}
+
+/// The profile of a class that this program knows by name.
+pub fn class_profile(class: &str, mode: Mode) -> Result<Profile, BenchError> {
+    if class != CPU_TEST {
+        return Err(BenchError::UnknownClass { class: class.to_owned() });
+    }
+    let (full, light) = cpu_test_class();
+    Ok(match mode {
+        Mode::Full => full,
+        Mode::Light => light,
+    })
+}
+
+/// Roots of both kernels for one seed, computed once on device `index`. Blocks.
+pub fn roots(index: usize, profile: &Profile, seed: B256, hook: BenchHook<'_>) -> Result<RootsReport, BenchError> {
+    report_progress(hook, BenchProgress::Preparing)?;
+    let mut engine = Engine::new(index)?;
+    let run = engine.run(profile, seed, &mut |progress| hook(BenchProgress::Running { run: 1, runs: 1, progress }))?;
+    let roots = run.output.roots;
+    Ok(RootsReport {
+        device: engine.info().clone(),
+        variant: engine.variant().name().to_owned(),
+        profile: *profile,
+        seed,
+        work_root: roots.work_root(),
+        memory_root: roots.memory_root,
+        matmul_roots: roots.matmul_roots,
+    })
 }
 
 /// Measures `profile` on device `index`; a random seed where none is given. Blocks.
@@ -287,6 +344,25 @@ mod tests {
         assert!(report.runs.contains(&report.median));
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<BenchReport>(&text).unwrap().roots, report.roots);
+    }
+
+    #[test]
+    fn roots_are_those_of_the_reference() {
+        let (profile, seed) = (small_profile(), B256::repeat_byte(2));
+        let report = roots(0, &profile, seed, &mut silent).unwrap();
+        let expected = compute(&profile, seed).roots;
+        assert_eq!((report.work_root, report.memory_root), (expected.work_root(), expected.memory_root));
+        assert_eq!(report.matmul_roots, expected.matmul_roots);
+    }
+
+    #[test]
+    fn unknown_classes_and_devices_have_codes() {
+        assert_eq!(class_profile("cpu-test", Mode::Light).unwrap(), cpu_test_class().1);
+        let error = class_profile("h100", Mode::Full).unwrap_err();
+        assert_eq!(error.code(), "E-BENCH-004");
+        assert!(error.to_string().contains("cpu-test"), "{error}");
+        let missing = list_devices().unwrap().len();
+        assert_eq!(roots(missing, &small_profile(), B256::ZERO, &mut silent).unwrap_err().code(), "E-GPU-003");
     }
 
     #[test]
