@@ -28,7 +28,7 @@ pub use gossip::{Published, ValidationTicket, Verdict};
 pub use handle::{Addresses, NetEvent, NetEvents, NetHandle, PeerInfo};
 pub use libp2p::{Multiaddr, PeerId};
 pub use request::Responder;
-pub use streams::{InboundStreams, NetStream};
+pub use streams::{IncomingStream, NetStream, StreamListener};
 
 /// Code of a refusal that means: not now, ask again later or somebody else.
 pub const BUSY_CODE: &str = "E-NET-010";
@@ -42,3 +42,5 @@ pub fn peer_id_of(identity_seed: &[u8; 32]) -> Result<PeerId, NetError> {
         libp2p::identity::Keypair::ed25519_from_bytes(&mut seed).map_err(|error| NetError::Setup { reason: error.to_string() })?;
     Ok(identity.public().to_peer_id())
 }
+/// Code of a refusal of something that is no request.
+pub const BAD_REQUEST_CODE: &str = "E-NET-017";
