@@ -1,1 +1,110 @@
-//! See ARCHITECTURE.md.
+//! One validated, immutable configuration from a file, the environment and flags.
+//!
+//! Later sources win: defaults, file, `GPUMKT__SECTION__KEY` variables, flags. Unknown keys are refused.
+
+mod error;
+mod node;
+
+use std::path::Path;
+
+use config::{Environment, File, FileFormat};
+pub use error::ConfigError;
+pub use node::{
+    ChainSection, Delivery, HttpSection, KeysSection, KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection,
+    RelaySection,
+};
+use serde::de::DeserializeOwned;
+
+use crate::types::AddressBook;
+
+impl NodeConfig {
+    /// Reads `path`, then the environment, then `overrides` (`"section.key"`, value), and validates the result.
+    pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        let mut builder = config::Config::builder()
+            .add_source(File::from_str(&text, FileFormat::Toml))
+            .add_source(Environment::with_prefix("GPUMKT").prefix_separator("__").separator("__").try_parsing(true));
+        for (key, value) in overrides {
+            builder = builder.set_override(key, value.as_str()).map_err(|source| ConfigError::invalid(path, source))?;
+        }
+        let merged = builder.build().map_err(|source| ConfigError::invalid(path, source))?;
+        let node: NodeConfig = merged.try_deserialize().map_err(|source| ConfigError::invalid(path, source))?;
+        node.validate(path)?;
+        Ok(node)
+    }
+
+    /// The address book that `addresses` names.
+    pub fn address_book(&self) -> Result<AddressBook, ConfigError> {
+        let text = read(&self.addresses)?;
+        serde_json::from_str(&text).map_err(|error| ConfigError::Invalid { path: self.addresses.clone(), reason: error.to_string() })
+    }
+}
+
+/// Reads one TOML file into `T`; unknown keys are refused where `T` says so.
+pub fn load_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = read(path)?;
+    toml::from_str(&text).map_err(|error| ConfigError::Invalid { path: path.into(), reason: one_line(&error.to_string()) })
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.into(), source })
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Coded;
+
+    const MINIMAL: &str = r#"
+        data_dir = "/tmp/x"
+        addresses = "/tmp/addresses.json"
+        [keys]
+        operator = "operator.json"
+        [ethereum]
+        chain_id = 31301
+        rpc = ["http://127.0.0.1:1"]
+        [classic]
+        chain_id = 31361
+        rpc = ["http://127.0.0.1:2"]
+    "#;
+
+    fn load(text: &str, overrides: &[(String, String)]) -> Result<NodeConfig, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, text).unwrap();
+        NodeConfig::load(&path, overrides)
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let config = load(MINIMAL, &[("provider.device".into(), "3".into())]).unwrap();
+        assert_eq!(config.provider.device, 3);
+        assert_eq!(config.ethereum.chain_id, 31301);
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let error = load(&format!("{MINIMAL}\n[king]\nclasic_stride = 2\n"), &[]).unwrap_err();
+        assert_eq!(error.code(), "E-CONFIG-002");
+        assert!(error.to_string().contains("clasic_stride"), "{error}");
+    }
+
+    #[test]
+    fn equal_endpoints_are_refused() {
+        let error =
+            load(&MINIMAL.replace("[\"http://127.0.0.1:2\"]", "[\"http://127.0.0.1:2\", \"http://127.0.0.1:2\"]"), &[]).unwrap_err();
+        assert_eq!(error.code(), "E-CONFIG-002");
+        assert!(error.to_string().contains("twice"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_says_what_to_do() {
+        let error = NodeConfig::load(Path::new("/nonexistent/king.toml"), &[]).unwrap_err();
+        assert_eq!(error.code(), "E-CONFIG-001");
+        assert!(error.next_step().contains("--config"));
+    }
+}

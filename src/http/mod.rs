@@ -1,1 +1,113 @@
-//! See ARCHITECTURE.md.
+//! The only module that names axum: liveness, readiness, metrics.
+
+use std::net::SocketAddr;
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use tokio::net::TcpListener;
+
+use crate::{
+    task::{Fault, Service, Shutdown},
+    telemetry::{Health, Metrics},
+    types::Coded,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("the HTTP server stopped: {0}")]
+    Serve(#[source] std::io::Error),
+}
+
+impl Coded for HttpError {
+    fn code(&self) -> &'static str {
+        match self {
+            HttpError::Listen { .. } => "E-HTTP-001",
+            HttpError::Serve(_) => "E-HTTP-002",
+        }
+    }
+
+    fn next_step(&self) -> String {
+        match self {
+            HttpError::Listen { address, .. } => {
+                format!("choose another http.listen, or stop the program that uses port {} (`ss -ltnp` names it)", address.port())
+            }
+            HttpError::Serve(_) => "restart the node".into(),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    health: Health,
+    metrics: Metrics,
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics`.
+pub struct HttpServer {
+    listener: Option<TcpListener>,
+    address: SocketAddr,
+    shared: Shared,
+}
+
+impl HttpServer {
+    /// Binds at once, so that a busy port is seen at start.
+    pub async fn bind(address: SocketAddr, health: Health, metrics: Metrics) -> Result<Self, HttpError> {
+        let listener = TcpListener::bind(address).await.map_err(|source| HttpError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| HttpError::Listen { address, source })?;
+        Ok(Self { listener: Some(listener), address, shared: Shared { health, metrics } })
+    }
+
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+#[async_trait::async_trait]
+impl Service for HttpServer {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
+        let listener = match self.listener.take() {
+            Some(listener) => listener,
+            None => TcpListener::bind(self.address)
+                .await
+                .map_err(|source| Fault::recover(HttpError::Listen { address: self.address, source }))?,
+        };
+        let router = Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readiness))
+            .route("/metrics", get(metrics))
+            .with_state(self.shared.clone());
+        let stop = shutdown.intake.clone();
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move { stop.cancelled().await })
+            .await
+            .map_err(|error| Fault::recover(HttpError::Serve(error)))
+    }
+}
+
+async fn readiness(State(shared): State<Shared>) -> impl IntoResponse {
+    let report = shared.health.report();
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report))
+}
+
+async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], shared.metrics.encode())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_port_is_named() {
+        let first = HttpServer::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Health::default(), Metrics::default()).await.unwrap();
+        let error = HttpServer::bind(first.local_address(), Health::default(), Metrics::default()).await.err().unwrap();
+        assert_eq!(error.code(), "E-HTTP-001");
+        assert!(error.next_step().contains(&first.local_address().port().to_string()));
+    }
+}

@@ -1,1 +1,7 @@
-//! See ARCHITECTURE.md.
+//! The protocol as pure functions: no I/O, no clocks, no keys.
+
+pub mod beacon;
+pub mod committee;
+pub mod kernel;
+pub mod quorum;
+pub mod tree;

@@ -3,7 +3,12 @@
 pub mod abi;
 pub mod addresses;
 pub mod amount;
+pub mod bridge;
 pub mod fault;
+pub mod record;
+pub mod signing;
+pub mod wire;
+pub mod work;
 
 pub use addresses::AddressBook;
 pub use amount::Amount;

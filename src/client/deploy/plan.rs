@@ -5,7 +5,7 @@ use alloy::{
     sol_types::{SolCall, SolConstructor},
 };
 
-use super::config::DeployConfig;
+use super::config::{DeployConfig, KingMember};
 use crate::{
     chain::TxRequest,
     types::{
@@ -14,7 +14,7 @@ use crate::{
             GPURental, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, ReputationSystem, StakingManager, TimelockController,
             TokenDistributor, WorkVerification,
         },
-        addresses::{BridgeAddresses, ClassicAddresses, EthereumAddresses},
+        addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
 };
 
@@ -45,7 +45,9 @@ impl Origin {
 }
 
 pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Origin) -> AddressBook {
+    let member = |king: &KingMember| addresses::KingMember { address: king.operator, weight: king.weight };
     AddressBook {
+        kings: KingSetEntry { set_epoch: config.kings.set_epoch, members: config.kings.members.iter().map(member).collect() },
         ethereum: EthereumAddresses {
             chain_id: config.chains.ethereum,
             start_block: ethereum.start_block,

@@ -1,0 +1,78 @@
+# One target per habit. Everything but `install` and `bench` shares one cargo profile and one target folder.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+GPUMKT := $(CARGO_TARGET_DIR)/debug/gpumkt
+PREFIX ?= /usr/local
+# Set KEEP=1 to leave the demo's network running.
+KEEP ?=
+# Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
+PROFILE ?= release
+
+.PHONY: help setup build demo test lint fmt check check-full bench fuzz vectors abi install clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Install what is missing: system packages, npm packages (idempotent, quick when nothing is)
+	@scripts/setup.sh full
+
+build: ## Build target/debug/gpumkt
+	@scripts/setup.sh build
+	@cargo build --locked
+
+demo: ## One rental on two local chains, end to end (KEEP=1 leaves it running)
+	@scripts/setup.sh demo
+	@[[ -x $(GPUMKT) ]] || echo 'building gpumkt; the first time this takes some minutes'
+	@cargo build --locked
+	@$(GPUMKT) devnet demo $(if $(KEEP),--keep)
+
+test: ## All Rust and Solidity tests
+	@scripts/check.sh forge compile tests
+
+lint: ## Formatting, layering, licences, clippy
+	@scripts/check.sh format layering licences clippy
+
+fmt: ## Format Rust and Solidity
+	@scripts/setup.sh full
+	@cargo fmt
+	@npm --prefix contracts run --silent fmt
+
+check: ## Everything CI runs: lint, artifacts, all tests, vectors, one demo
+	@scripts/check.sh
+
+check-full: check fuzz ## check, then deep fuzzing: before a capability is called done
+
+fuzz: ## Deep property and invariant tests of both languages
+	@scripts/setup.sh full
+	@npm --prefix contracts run --silent test:deep
+	@PROPTEST_CASES=20000 cargo test --locked --lib
+
+bench: ## Measure; writes target/bench/summary.json
+	@scripts/setup.sh demo
+	@cargo build --locked --profile $(PROFILE)
+	@node scripts/bench.mjs $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))/gpumkt
+
+vectors: build ## Write the protocol's test vectors anew
+	@$(GPUMKT) vectors --json >contracts/test/vectors.json.new
+	@mv contracts/test/vectors.json.new contracts/test/vectors.json
+
+abi: ## Compile the contracts and write contracts/abi anew
+	@scripts/setup.sh full
+	@npm --prefix contracts run --silent abi
+
+install: ## Optimised build into PREFIX (/usr/local), with example configs and systemd units
+	@scripts/setup.sh build
+	@cargo build --locked --profile dist
+	@to='$(DESTDIR)$(PREFIX)'; sudo=; mkdir -p "$$to/bin" 2>/dev/null && [[ -w $$to/bin ]] || sudo=sudo; \
+	$$sudo install -Dm755 '$(CARGO_TARGET_DIR)/dist/gpumkt' "$$to/bin/gpumkt"; \
+	$$sudo install -Dm644 -t "$$to/share/gpumkt" config/*.toml; \
+	$$sudo install -Dm644 -t "$$to/lib/systemd/system" config/systemd/*.service; \
+	echo "installed $$to/bin/gpumkt; example configs in $$to/share/gpumkt, units in $$to/lib/systemd/system"
+
+clean: ## Remove everything that was built
+	@cargo clean
+	@rm -rf target contracts/out contracts/cache

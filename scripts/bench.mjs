@@ -1,0 +1,87 @@
+// Runs one demo with the given binary, watches the memory of its processes, measures the device, and writes target/bench/summary.json:
+// a flat map from a stable name that ends with its unit to a number. Figures come from this machine and from nowhere else.
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+
+const binary = realpathSync(process.argv[2]);
+const REPORT = 'target/demo/report.json';
+const SUMMARY = 'target/bench/summary.json';
+const ROLES = ['king', 'queen', 'provider', 'relay'];
+/** Linux keeps each process's peak, so a slow poll misses only processes that live shorter than this. */
+const POLL_MS = 250;
+
+const summary = {};
+const put = (name, value) => { if (Number.isFinite(value)) summary[name] = Math.round(value * 1000) / 1000; };
+const snake = (name) =>
+  name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').replace(/[^A-Za-z0-9]+/g, '_').replace(/^_|_$/g, '').toLowerCase();
+
+/** Processes of the binary under `root`, by role. */
+function descendants(root) {
+  const parents = new Map();
+  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      parents.set(Number(entry), Number(readFileSync(`/proc/${entry}/stat`, 'utf8').replace(/^.*\) \S /s, '').split(' ')[0]));
+    } catch { /* ended meanwhile */ }
+  }
+  const below = (pid) => { while (pid > 1 && pid !== root) pid = parents.get(pid) ?? 0; return pid === root; };
+  return [...parents.keys()].filter((pid) => pid !== root && below(pid));
+}
+
+function notePeaks(root, peaks) {
+  for (const pid of descendants(root)) {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      const role = ROLES.find((name) => words.slice(1, 4).includes(name));
+      if (!role || realpathSync(`/proc/${pid}/exe`) !== binary) continue;
+      const peak = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+      if (peak) peaks[role] = Math.max(peaks[role] ?? 0, Number(peak[1]) / 1024);
+    } catch { /* ended meanwhile */ }
+  }
+}
+
+async function demo() {
+  const started = Date.now();
+  const child = spawn(binary, ['devnet', 'demo'], { stdio: 'inherit' });
+  const peaks = {};
+  const watch = setInterval(() => notePeaks(child.pid, peaks), POLL_MS);
+  const code = await new Promise((resolve, reject) => child.on('close', resolve).on('error', reject));
+  clearInterval(watch);
+  if (code !== 0) throw new Error(`the demo ended with exit code ${code}`);
+  if (!existsSync(REPORT) || statSync(REPORT).mtimeMs < started) throw new Error(`the demo wrote no ${REPORT}`);
+  for (const role of ROLES) put(`${role}_peak_rss_mib`, peaks[role]);
+  fromReport(JSON.parse(readFileSync(REPORT, 'utf8')));
+}
+
+function fromReport(report) {
+  put('demo_wall_s', report.wall_s);
+  put('relay_latency_s', report.relay_latency_s);
+  // A step that happens more than once (a message each way, a proof per challenge) is represented by its dearest.
+  for (const step of report.steps ?? []) {
+    const name = snake(step.name);
+    if (step.gas > 0) put(`step_${name}_gas`, Math.max(step.gas, summary[`step_${name}_gas`] ?? 0));
+    if (step.seconds >= 0) put(`step_${name}_s`, Math.max(step.seconds, summary[`step_${name}_s`] ?? 0));
+  }
+}
+
+/** Every number that `gpumkt bench` gives with a unit at the end of its name. */
+function device() {
+  const text = execFileSync(binary, ['bench', '--device', '0', '--class', 'cpu-test', '--json'], { encoding: 'utf8' });
+  const walk = (value, path) => {
+    if (typeof value === 'number' && /_(ns|us|ms|s|mib|bytes|gas)$/.test(path)) put(path, value);
+    else if (value && typeof value === 'object') for (const [key, inner] of Object.entries(value)) walk(inner, `${path}_${snake(key)}`);
+  };
+  walk(JSON.parse(text), 'bench');
+}
+
+put('binary_mib', statSync(binary).size / 2 ** 20);
+device();
+await demo();
+mkdirSync('target/bench', { recursive: true });
+const sorted = Object.fromEntries(Object.entries(summary).sort(([a], [b]) => (a < b ? -1 : 1)));
+writeFileSync(SUMMARY, `${JSON.stringify(sorted, null, 2)}\n`);
+console.log();
+for (const [name, value] of Object.entries(sorted)) console.log(`${name.padEnd(44)} ${value}`);
+for (const name of ['relay_latency_s', ...ROLES.map((role) => `${role}_peak_rss_mib`)]) {
+  if (!(name in sorted)) console.log(`${name.padEnd(44)} not measured: the demo did not report it`);
+}
+console.log(`\nwritten to ${SUMMARY}`);

@@ -1,0 +1,363 @@
+//! The command line's grammar and its help texts.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use alloy::primitives::{Address, B256};
+use clap::{Args, Parser, Subcommand};
+
+use crate::types::Amount;
+
+/// A marketplace for real GPUs: rented on Ethereum, proven by work on Ethereum Classic.
+#[derive(Debug, Parser)]
+#[command(name = "gpumkt", version, about, max_term_width = 110, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print machine-readable JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a King: sign bridge checkpoints of both chains
+    King(NodeArgs),
+    /// Run a Queen: time and check providers, sign their receipts
+    Queen(NodeArgs),
+    /// Run a provider: prove a GPU and host renters' work on it
+    Provider(ProviderArgs),
+    /// Run a relay: carry messages over the bridge, both ways
+    Relay(NodeArgs),
+
+    /// List the GPUs on offer
+    Market(MarketArgs),
+    /// Rent a GPU: pay into escrow and wait until it is ready
+    Rent(RentArgs),
+    /// Run an OpenCL kernel of your own on a rented GPU
+    Run(RunArgs),
+    /// Show rentals: state, time, money, verdicts
+    Rentals(RentalsArgs),
+    /// End a rental now; the time that is left is refunded
+    End(RentalArgs),
+
+    /// Stake GPUTOKEN for a role
+    Stake(StakeArgs),
+    /// Register a device and offer it
+    Offer(OfferArgs),
+    /// Claim what rentals have credited to you
+    Claim(ClaimArgs),
+
+    /// Make, import and list keystores
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Deploy all contracts to both chains from a config file
+    Deploy(DeployArgs),
+    /// Run the whole network on this machine
+    #[command(subcommand)]
+    Devnet(DevnetCommand),
+    /// Measure a device, or print the roots of both kernels for a seed
+    Bench(BenchArgs),
+    /// Print the protocol's test vectors
+    Vectors,
+
+    /// Runs a renter's kernel inside the sandbox (started by the provider)
+    #[command(hide = true)]
+    SandboxExec,
+}
+
+/// Options of every command that reads a node's configuration.
+#[derive(Debug, Clone, Args)]
+pub struct NodeArgs {
+    /// Configuration file; config/ has a commented example per role
+    #[arg(long, short, value_name = "FILE", default_value = "gpumkt.toml", env = "GPUMKT_CONFIG")]
+    pub config: PathBuf,
+    /// Folder for the database and the node's key
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address for health checks and metrics
+    #[arg(long, value_name = "IP:PORT")]
+    pub http_listen: Option<SocketAddr>,
+    /// Log filter, such as `info,gpumkt=debug`
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl NodeArgs {
+    /// Flags as overrides of configuration keys.
+    pub fn overrides(&self) -> Vec<(String, String)> {
+        let mut overrides = Vec::new();
+        if let Some(folder) = &self.data_dir {
+            overrides.push(("data_dir".to_string(), folder.display().to_string()));
+        }
+        if let Some(listen) = &self.http_listen {
+            overrides.push(("http.listen".to_string(), listen.to_string()));
+        }
+        if let Some(filter) = &self.log {
+            overrides.push(("log.filter".to_string(), filter.clone()));
+        }
+        overrides
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ProviderArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// OpenCL device, as `gpumkt bench --list` counts them
+    #[arg(long, value_name = "INDEX")]
+    pub device: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct MarketArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Only this class version
+    #[arg(long, value_name = "VERSION")]
+    pub class: Option<u32>,
+    /// Only offers up to this price, GPUTOKEN per hour
+    #[arg(long, value_name = "TOKENS")]
+    pub max_price: Option<Amount>,
+    /// Also offers that cannot be rented right now
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RentArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Offer to rent, as `gpumkt market` lists them
+    #[arg(value_name = "OFFER")]
+    pub offer: u64,
+    /// How long, such as 45m or 4h
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration_seconds)]
+    pub duration: u32,
+    /// Refuse to pay more than this, GPUTOKEN
+    #[arg(long, value_name = "TOKENS")]
+    pub max_cost: Option<Amount>,
+    /// Do not ask for confirmation
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Rental that holds the GPU
+    #[arg(value_name = "RENTAL")]
+    pub rental: u64,
+    /// OpenCL C source file
+    #[arg(value_name = "KERNEL.cl")]
+    pub source: PathBuf,
+    /// Kernel function in the source
+    #[arg(long, value_name = "NAME", default_value = "main_kernel")]
+    pub kernel: String,
+    /// Work-items per dimension, such as 1024 or 640x480
+    #[arg(long, value_name = "N[xN[xN]]", value_parser = parse_size)]
+    pub global: [usize; 3],
+    /// Kernel arguments in order: in=FILE, out=FILE:BYTES, i32=N, u32=N, i64=N, u64=N, f32=X
+    #[arg(value_name = "ARG", trailing_var_arg = true)]
+    pub arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RentalsArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Rentals of this renter or provider; your own where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<Address>,
+}
+
+#[derive(Debug, Args)]
+pub struct RentalArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[arg(value_name = "RENTAL")]
+    pub rental: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct StakeArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Role to stake for
+    #[arg(value_enum)]
+    pub role: RoleName,
+    /// Amount in GPUTOKEN
+    #[arg(value_name = "TOKENS")]
+    pub amount: Amount,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RoleName {
+    Provider,
+    Queen,
+    King,
+}
+
+#[derive(Debug, Args)]
+pub struct OfferArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Class version of the device; a device is registered where you have none of it
+    #[arg(long, value_name = "VERSION")]
+    pub class: u32,
+    /// Price in GPUTOKEN per hour
+    #[arg(long, value_name = "TOKENS")]
+    pub price: Amount,
+    /// Shortest rental, such as 1m
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration_seconds)]
+    pub min_duration: u32,
+    /// Longest rental in total, such as 30d
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = parse_duration_seconds)]
+    pub max_duration: u32,
+    /// Region, at most 31 characters
+    #[arg(long, default_value = "")]
+    pub region: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ClaimArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Receiver; your own account where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<Address>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a new random key
+    New {
+        /// File to write; an existing one is never touched
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// File with the password; GPUMKT_PASSWORD or a prompt where left out
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Encrypt an existing private key, read as hex from standard input
+    Import {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// List the keystores of a folder
+    List {
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Deployment description, such as config/chains/devnet.toml
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// JSON-RPC endpoint of Ethereum
+    #[arg(long, value_name = "URL")]
+    pub ethereum_rpc: String,
+    /// JSON-RPC endpoint of Ethereum Classic
+    #[arg(long, value_name = "URL")]
+    pub classic_rpc: String,
+    /// Keystore of the deployer
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Address book to write
+    #[arg(long, value_name = "FILE", default_value = "addresses.json")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DevnetCommand {
+    /// Run one rental from end to end and report every step
+    Demo(DevnetArgs),
+    /// Start the network and leave it running
+    Up(DevnetArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DevnetArgs {
+    /// Folder for keys, logs, databases and the report
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    pub dir: PathBuf,
+    /// Leave the network running afterwards
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// OpenCL device
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub device: usize,
+    /// List the devices and stop
+    #[arg(long)]
+    pub list: bool,
+    /// Device class
+    #[arg(long, value_name = "CLASS", default_value = "cpu-test")]
+    pub class: String,
+    /// Seed in hex: print the roots of both kernels for it
+    #[arg(long, value_name = "HEX")]
+    pub seed: Option<B256>,
+    /// Runs per kernel
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+}
+
+fn parse_duration_seconds(text: &str) -> Result<u32, String> {
+    let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err("use a number with s, m, h or d, such as 45m".into()),
+    };
+    let number: u32 = number.parse().map_err(|_| "use a number with s, m, h or d, such as 45m".to_string())?;
+    number.checked_mul(factor).filter(|seconds| *seconds > 0).ok_or_else(|| "the duration is zero or too long".into())
+}
+
+fn parse_size(text: &str) -> Result<[usize; 3], String> {
+    let mut size = [1usize; 3];
+    let parts: Vec<&str> = text.split('x').collect();
+    if parts.len() > 3 {
+        return Err("at most three dimensions, such as 640x480x1".into());
+    }
+    for (slot, part) in size.iter_mut().zip(parts) {
+        *slot = part.parse().ok().filter(|value| *value > 0).ok_or("use positive numbers, such as 640x480")?;
+    }
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_sizes_are_read_or_refused() {
+        assert_eq!(parse_duration_seconds("45m"), Ok(2_700));
+        assert_eq!(parse_duration_seconds("30"), Ok(30));
+        for wrong in ["", "h", "1w", "0h", "99999999d", "-1h", "1.5h"] {
+            assert!(parse_duration_seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_size("640x480"), Ok([640, 480, 1]));
+        for wrong in ["", "0", "1x0", "1x2x3x4", "ax1"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Configuration of a node, whatever its role. Sections that a role does not use may be left out.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+use crate::telemetry::LogFormat;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Database, node key and scratch files.
+    pub data_dir: PathBuf,
+    /// Address book written by `gpumkt deploy`.
+    pub addresses: PathBuf,
+    pub keys: KeysSection,
+    pub ethereum: ChainSection,
+    pub classic: ChainSection,
+    #[serde(default)]
+    pub log: LogSection,
+    #[serde(default)]
+    pub network: NetworkSection,
+    #[serde(default)]
+    pub http: HttpSection,
+    #[serde(default)]
+    pub king: KingSection,
+    #[serde(default)]
+    pub queen: QueenSection,
+    #[serde(default)]
+    pub provider: ProviderSection,
+    #[serde(default)]
+    pub relay: RelaySection,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// Filter directives of tracing, such as `info,gpumkt=debug`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { filter: "warn,gpumkt=info".into(), format: LogFormat::Text }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysSection {
+    /// Keystore (web3 secret storage v3) of the hot key that signs for the account.
+    pub operator: PathBuf,
+    /// Keystore of the key that commits and proves on ETC; the operator's where left out.
+    pub worker: Option<PathBuf>,
+    /// File with the password; `GPUMKT_PASSWORD` or a prompt where left out.
+    pub password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainSection {
+    pub chain_id: u64,
+    /// JSON-RPC endpoints, tried in order; Kings need two that are independent.
+    pub rpc: Vec<String>,
+    #[serde(default = "default_poll_ms")]
+    pub poll_ms: u64,
+    /// Blocks on top of the one that holds a transaction before it counts as done.
+    #[serde(default)]
+    pub confirmations: u64,
+}
+
+fn default_poll_ms() -> u64 {
+    2_000
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkSection {
+    pub listen: Vec<String>,
+    /// Addresses that others can reach where they differ from `listen`.
+    pub external: Vec<String>,
+    /// Multiaddrs with `/p2p/…` of nodes to join by.
+    pub bootstrap: Vec<String>,
+    /// Finds peers on the local network; only for a devnet.
+    pub mdns: bool,
+    /// All nodes share one machine or one private network: listen addresses count as reachable.
+    pub local: bool,
+}
+
+impl Default for NetworkSection {
+    fn default() -> Self {
+        Self {
+            listen: vec!["/ip4/0.0.0.0/tcp/7700".into(), "/ip4/0.0.0.0/udp/7700/quic-v1".into()],
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            mdns: false,
+            local: false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSection {
+    /// Health and metrics; keep it on a private address.
+    pub listen: SocketAddr,
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7780)) }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KingSection {
+    /// Checkpoints are signed at Ethereum blocks that are multiples of this.
+    pub ethereum_stride: u64,
+    pub classic_stride: u64,
+    /// Blocks on top of an ETC block before it is signed.
+    pub classic_min_depth: u64,
+    /// Accept one endpoint per chain. Only for a devnet: a single lying node could then forge messages.
+    pub single_endpoint: bool,
+}
+
+impl Default for KingSection {
+    fn default() -> Self {
+        Self { ethereum_stride: 32, classic_stride: 16, classic_min_depth: 500, single_endpoint: false }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueenSection {
+    /// ETC blocks after which a Queen reports what the provider did not.
+    pub report_after_blocks: u64,
+}
+
+impl Default for QueenSection {
+    fn default() -> Self {
+        Self { report_after_blocks: 64 }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProviderSection {
+    /// OpenCL device, as `gpumkt bench --list` counts them.
+    pub device: usize,
+    /// Device ids registered in StakingManager that this node serves; all of the account's where empty.
+    pub device_ids: Vec<u64>,
+    /// Largest memory of a renter's kernel, MiB.
+    pub job_memory_mib: u64,
+    /// Longest run of a renter's kernel, seconds.
+    pub job_seconds: u64,
+}
+
+impl Default for ProviderSection {
+    fn default() -> Self {
+        Self { device: 0, device_ids: Vec::new(), job_memory_mib: 2048, job_seconds: 600 }
+    }
+}
+
+/// Which bridge messages a relay pushes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Only those that carry a bridge fee.
+    #[default]
+    Fee,
+    /// Everything, at the relay's own cost.
+    All,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RelaySection {
+    pub deliver: Delivery,
+}
+
+impl NodeConfig {
+    pub(super) fn validate(&self, path: &Path) -> Result<(), ConfigError> {
+        let invalid = |reason: String| Err(ConfigError::Invalid { path: path.into(), reason });
+        for (name, chain) in [("ethereum", &self.ethereum), ("classic", &self.classic)] {
+            if chain.rpc.is_empty() {
+                return invalid(format!("{name}.rpc names no endpoint"));
+            }
+            if chain.rpc.iter().collect::<BTreeSet<_>>().len() != chain.rpc.len() {
+                return invalid(format!("{name}.rpc names an endpoint twice: two answers of one node are no quorum"));
+            }
+            if !(50..=60_000).contains(&chain.poll_ms) {
+                return invalid(format!("{name}.poll_ms = {} is outside 50..60000", chain.poll_ms));
+            }
+        }
+        if self.ethereum.chain_id == self.classic.chain_id {
+            return invalid("ethereum.chain_id and classic.chain_id are equal".into());
+        }
+        if self.king.ethereum_stride == 0 || self.king.classic_stride == 0 {
+            return invalid("king strides must be at least 1".into());
+        }
+        Ok(())
+    }
+}

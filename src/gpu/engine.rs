@@ -1,0 +1,279 @@
+//! A device that computes challenges.
+
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use alloy::primitives::B256;
+use serde::{Deserialize, Serialize};
+
+use super::device::{self, DeviceInfo, DeviceKind};
+use super::error::GpuError;
+use super::program::{Kernels, Variant};
+use super::{matmul, memory};
+use crate::rules::kernel::{self, WorkOutput, seed};
+use crate::types::Coded;
+use crate::types::work::{Profile, WorkRoots};
+
+/// Known-answer profile: every kernel, window changes, padded segments, and a product whose float sums must be split.
+const SELF_TEST: Profile = Profile {
+    memory_bytes: 64 << 10,
+    hash_iterations: 2,
+    lanes: 32,
+    steps: 1536,
+    windows: 2,
+    cycles: 1,
+    matrix_size: 64,
+    inner_size: 4128,
+    rounds: 1,
+    reference_ms: 1,
+    pass_ms: 1,
+    unmeasured_ms: 1,
+};
+const SELF_TEST_SEED: B256 = B256::repeat_byte(0x5e);
+
+/// Part of a computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Fill,
+    Walk,
+    Operands,
+    Product,
+    Trees,
+}
+
+impl Stage {
+    /// Name for logs and progress bars.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fill => "fill",
+            Self::Walk => "walk",
+            Self::Operands => "operands",
+            Self::Product => "product",
+            Self::Trees => "trees",
+        }
+    }
+}
+
+/// How far a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub stage: Stage,
+    pub permille: u32,
+}
+
+/// Called between launches; `Break` cancels the run.
+pub type ProgressHook<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// A hook that never cancels.
+pub fn ignore_progress(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Wall-clock time of each stage of one run, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    pub fill_us: u64,
+    pub walk_us: u64,
+    pub operands_us: u64,
+    pub product_us: u64,
+    pub trees_us: u64,
+    pub total_us: u64,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct GpuRun {
+    pub output: WorkOutput,
+    pub timings: Timings,
+}
+
+/// A device whose kernels are compiled and have passed the self-test. All methods block: call them off the async threads.
+pub struct Engine {
+    kernels: Kernels,
+}
+
+impl Engine {
+    /// Opens device `index`, compiles the fastest variant that passes the self-test.
+    pub fn new(index: usize) -> Result<Self, GpuError> {
+        let open = device::open(index)?;
+        let mut failure = None;
+        for variant in Variant::candidates(&open.info) {
+            let started = Instant::now();
+            match Self::with_open_device(&open, *variant) {
+                Ok(engine) => {
+                    let elapsed_ms = started.elapsed().as_millis() as u64;
+                    tracing::info!(device = %open.info, variant = variant.name(), elapsed_ms, "device is ready");
+                    return Ok(engine);
+                }
+                Err(error) => {
+                    tracing::warn!(code = error.code(), %error, variant = variant.name(), "kernel variant is not usable");
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(failure.unwrap_or(GpuError::UnknownDevice { index, available: String::new() }))
+    }
+
+    /// Opens device `index` with a given variant.
+    pub fn with_variant(index: usize, variant: Variant) -> Result<Self, GpuError> {
+        Self::with_open_device(&device::open(index)?, variant)
+    }
+
+    fn with_open_device(open: &device::OpenDevice, variant: Variant) -> Result<Self, GpuError> {
+        let mut engine = Self { kernels: Kernels::build(open, variant)? };
+        engine.self_test()?;
+        Ok(engine)
+    }
+
+    /// The device.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.kernels.info
+    }
+
+    /// How this device computes the product.
+    pub fn variant(&self) -> Variant {
+        self.kernels.variant
+    }
+
+    /// Bytes of device memory that a run of `profile` needs at once.
+    pub fn needed_bytes(&self, profile: &Profile) -> u64 {
+        memory::needed_bytes(profile, &self.kernels).max(matmul::needed_bytes(profile, &self.kernels))
+    }
+
+    /// Makes the driver finish what it puts off to the first launch, so that the first challenge is not slower than the others.
+    pub fn warm_up(&mut self, profile: &Profile) -> Result<(), GpuError> {
+        self.check(profile)?;
+        // A CPU device compiles per geometry and is quick: run all of it. A GPU has compiled for good in the self-test.
+        if self.kernels.info.kind == DeviceKind::Cpu {
+            self.run(profile, B256::ZERO, &mut ignore_progress)?;
+        }
+        Ok(())
+    }
+
+    /// Computes the challenge `seed` under `profile`. All device memory is free again on return.
+    pub fn run(&mut self, profile: &Profile, seed: B256, hook: ProgressHook<'_>) -> Result<GpuRun, GpuError> {
+        self.check(profile)?;
+        let started = Instant::now();
+        let mut run = Run { kernels: &self.kernels, profile, hook, timings: Timings::default(), current: None };
+        let lanes = memory::compute(&mut run, seed)?;
+        let mut roots = WorkRoots { memory_root: lanes.root(), matmul_roots: Vec::new() };
+        let mut products = Vec::new();
+        let buffers = matmul::Buffers::allocate(profile, run.kernels)?;
+        let (mut round_seed, mut previous_root) = (seed, roots.memory_root);
+        for round in 0..profile.rounds {
+            round_seed = seed::round_seed(round_seed, previous_root);
+            let product = matmul::compute_round(&mut run, &buffers, round, round_seed)?;
+            previous_root = product.root();
+            roots.matmul_roots.push(previous_root);
+            products.push(product);
+        }
+        run.close_stage();
+        let timings = Timings { total_us: microseconds(started.elapsed()), ..run.timings };
+        Ok(GpuRun { output: WorkOutput { profile: *profile, seed, roots, lanes, products }, timings })
+    }
+
+    fn check(&self, profile: &Profile) -> Result<(), GpuError> {
+        profile.validate()?;
+        let needed_bytes = self.needed_bytes(profile);
+        let info = &self.kernels.info;
+        if needed_bytes > info.memory_bytes {
+            let (device, limit_bytes) = (info.name.clone(), info.memory_bytes);
+            return Err(GpuError::NotEnoughMemory { device, needed_bytes, limit_bytes });
+        }
+        Ok(())
+    }
+
+    /// Compares a small computation with the CPU reference, bit by bit.
+    fn self_test(&mut self) -> Result<(), GpuError> {
+        static EXPECTED: OnceLock<WorkOutput> = OnceLock::new();
+        let expected = EXPECTED.get_or_init(|| kernel::compute(&SELF_TEST, SELF_TEST_SEED));
+        let actual = self.run(&SELF_TEST, SELF_TEST_SEED, &mut ignore_progress)?.output;
+        let part = if actual.lanes != expected.lanes {
+            "the memory walk"
+        } else if actual.products != expected.products {
+            "the product"
+        } else {
+            return Ok(());
+        };
+        let device = self.kernels.info.name.clone();
+        Err(GpuError::SelfTest { device, variant: self.kernels.variant.name(), part })
+    }
+}
+
+/// One computation in progress.
+pub(super) struct Run<'a> {
+    pub kernels: &'a Kernels,
+    pub profile: &'a Profile,
+    hook: ProgressHook<'a>,
+    timings: Timings,
+    current: Option<(Stage, Instant)>,
+}
+
+impl Run<'_> {
+    /// Ends the current stage and starts `stage`.
+    pub fn stage(&mut self, stage: Stage) {
+        self.close_stage();
+        self.current = Some((stage, Instant::now()));
+    }
+
+    /// Reports that `done` of `total` parts of the current stage are finished; fails if the hook cancels.
+    pub fn progress(&mut self, done: u64, total: u64) -> Result<(), GpuError> {
+        let Some((stage, _)) = self.current else { return Ok(()) };
+        let permille = (u128::from(done) * 1000 / u128::from(total.max(1))) as u32;
+        match (self.hook)(Progress { stage, permille }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(GpuError::Cancelled { stage: stage.name() }),
+        }
+    }
+
+    fn close_stage(&mut self) {
+        let Some((stage, started)) = self.current.take() else { return };
+        let total = match stage {
+            Stage::Fill => &mut self.timings.fill_us,
+            Stage::Walk => &mut self.timings.walk_us,
+            Stage::Operands => &mut self.timings.operands_us,
+            Stage::Product => &mut self.timings.product_us,
+            Stage::Trees => &mut self.timings.trees_us,
+        };
+        *total += microseconds(started.elapsed());
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_of_rows_give_the_same_tree() {
+        let profile = Profile { matrix_size: 256, ..SELF_TEST };
+        let expected = kernel::compute(&profile, B256::ZERO);
+        for variant in [Variant::Panels, Variant::Portable] {
+            let mut engine = Engine::with_variant(0, variant).unwrap();
+            engine.kernels.max_band_bytes = 1;
+            let run = engine.run(&profile, B256::ZERO, &mut ignore_progress).unwrap();
+            assert!(run.output == expected, "{}", variant.name());
+        }
+    }
+
+    #[test]
+    fn an_engine_can_move_to_another_thread() {
+        fn assert_send<T: Send>() {}
+        assert_send::<Engine>();
+    }
+
+    #[test]
+    fn the_self_test_notices_a_wrong_device() {
+        let mut engine = Engine::new(0).unwrap();
+        assert!(engine.self_test().is_ok());
+        // A walk with too few chains per launch leaves lanes untouched, as a faulty device would.
+        engine.kernels.chains *= 2;
+        let error = engine.self_test().unwrap_err();
+        assert_eq!(error.code(), "E-GPU-008", "{error}");
+    }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong between the node and an OpenCL device.
+
+use thiserror::Error;
+
+use crate::types::Coded;
+use crate::types::work::ProfileError;
+
+/// An error of device discovery or of a computation on a device.
+#[derive(Debug, Error)]
+pub enum GpuError {
+    #[error("no OpenCL platform is installed")]
+    NoPlatform,
+    #[error("OpenCL platforms are installed ({platforms}), but none has a device")]
+    NoDevice { platforms: String },
+    #[error("there is no OpenCL device {index}; this machine has: {available}")]
+    UnknownDevice { index: usize, available: String },
+    #[error("the kernels do not compile on {device}:\n{log}")]
+    Build { device: String, log: String },
+    #[error("the profile is not valid: {0}")]
+    Profile(#[from] ProfileError),
+    #[error("one buffer of {needed_bytes} bytes is needed, {device} allows {limit_bytes}")]
+    BufferTooLarge { device: String, needed_bytes: u64, limit_bytes: u64 },
+    #[error("{needed_bytes} bytes of device memory are needed, {device} has {limit_bytes}")]
+    NotEnoughMemory { device: String, needed_bytes: u64, limit_bytes: u64 },
+    #[error("{device} could not allocate {needed_bytes} bytes: {source}")]
+    Allocation { device: String, needed_bytes: u64, source: ocl::Error },
+    #[error("the self-test of variant {variant} on {device} disagrees with the CPU reference: {part} differs")]
+    SelfTest { device: String, variant: &'static str, part: &'static str },
+    #[error("{device} stores integers big-endian, which the kernels do not support")]
+    BigEndian { device: String },
+    #[error("the computation was cancelled during stage {stage}")]
+    Cancelled { stage: &'static str },
+    #[error("OpenCL call {call} failed: {source}")]
+    OpenCl { call: &'static str, source: ocl::Error },
+}
+
+impl Coded for GpuError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoPlatform => "E-GPU-001",
+            Self::NoDevice { .. } => "E-GPU-002",
+            Self::UnknownDevice { .. } => "E-GPU-003",
+            Self::Build { .. } => "E-GPU-004",
+            Self::Profile(inner) => inner.code(),
+            Self::BufferTooLarge { .. } => "E-GPU-005",
+            Self::NotEnoughMemory { .. } => "E-GPU-006",
+            Self::Allocation { .. } => "E-GPU-007",
+            Self::SelfTest { .. } => "E-GPU-008",
+            Self::BigEndian { .. } => "E-GPU-009",
+            Self::Cancelled { .. } => "E-GPU-010",
+            Self::OpenCl { .. } => "E-GPU-011",
+        }
+    }
+
+    fn next_step(&self) -> String {
+        let text = match self {
+            Self::NoPlatform => {
+                "install the OpenCL driver of the GPU's vendor, or PoCL (Debian: pocl-opencl-icd) for a CPU; `clinfo -l` must list it"
+            }
+            Self::NoDevice { .. } => {
+                "check that the driver sees the device (`clinfo -l`, `nvidia-smi`) and that this user may open /dev/dri or /dev/nvidia*"
+            }
+            Self::UnknownDevice { .. } => "set `gpu.device_index` to one of the listed numbers",
+            Self::Build { .. } => "update the OpenCL driver; if it is current, report the log above",
+            Self::Profile(inner) => return inner.next_step(),
+            Self::BufferTooLarge { .. } => "the device class is not made for this device: choose one with more windows or less memory",
+            Self::NotEnoughMemory { .. } => "the device class is not made for this device: choose one with less memory",
+            Self::Allocation { .. } => "free the device's memory: stop other programs that use it, then try again",
+            Self::SelfTest { .. } => {
+                "the device or its driver computes wrongly: update the driver, remove overclocking, test the memory; do not offer it"
+            }
+            Self::BigEndian { .. } => "use another device",
+            Self::Cancelled { .. } => "nothing to do: the caller asked for it",
+            Self::OpenCl { .. } => "look at the driver's messages in the system log; restart the driver if the device hangs",
+        };
+        text.into()
+    }
+}
+
+impl GpuError {
+    /// Wraps an error of an OpenCL call.
+    pub(super) fn call<E: Into<ocl::Error>>(call: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::OpenCl { call, source: source.into() }
+    }
+}

@@ -1,0 +1,123 @@
+//! King sets: hash, quorum, and the shape a checkpoint is submitted in. docs/protocol.md section 8.
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::{Address, B256, U256, keccak256};
+
+use crate::types::addresses::{KingMember, KingSetEntry};
+
+/// The signers of one set epoch, ascending by address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KingSet {
+    pub epoch: u64,
+    members: Vec<KingMember>,
+}
+
+/// Signatures that reach a quorum, in the order the contract wants them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuorumSignatures {
+    pub members: Vec<B256>,
+    pub signer_bitmap: U256,
+    /// Compact signatures of the signers, concatenated.
+    pub signatures: Vec<u8>,
+    pub signers: Vec<Address>,
+}
+
+impl KingSet {
+    pub fn new(epoch: u64, mut members: Vec<KingMember>) -> Self {
+        members.sort_unstable();
+        Self { epoch, members }
+    }
+
+    pub fn from_entry(entry: &KingSetEntry) -> Self {
+        Self::new(entry.set_epoch, entry.members.clone())
+    }
+
+    pub fn members(&self) -> &[KingMember] {
+        &self.members
+    }
+
+    pub fn contains(&self, address: Address) -> bool {
+        self.members.binary_search_by_key(&address, |member| member.address).is_ok()
+    }
+
+    /// Members as the contract reads them: `address << 96 | weight`.
+    pub fn packed(&self) -> Vec<B256> {
+        self.members
+            .iter()
+            .map(|member| {
+                let mut word = [0u8; 32];
+                word[..20].copy_from_slice(member.address.as_slice());
+                word[24..].copy_from_slice(&member.weight.to_be_bytes());
+                B256::from(word)
+            })
+            .collect()
+    }
+
+    pub fn hash(&self) -> B256 {
+        keccak256(self.packed().concat())
+    }
+
+    pub fn total_weight(&self) -> u128 {
+        self.members.iter().map(|member| u128::from(member.weight)).sum()
+    }
+
+    /// The least set of `signatures` that is a quorum, heaviest signers first; `None` while there is none.
+    pub fn assemble(&self, signatures: &BTreeMap<Address, [u8; 64]>) -> Option<QuorumSignatures> {
+        let mut present: Vec<&KingMember> = self.members.iter().filter(|member| signatures.contains_key(&member.address)).collect();
+        present.sort_by_key(|member| std::cmp::Reverse(member.weight));
+        let total = U256::from(self.total_weight());
+        let mut weight = U256::ZERO;
+        let mut chosen = Vec::new();
+        for member in present {
+            weight += U256::from(member.weight);
+            chosen.push(member.address);
+            if weight * U256::from(3) > total * U256::from(2) {
+                return Some(self.in_order(&chosen, signatures));
+            }
+        }
+        None
+    }
+
+    fn in_order(&self, chosen: &[Address], signatures: &BTreeMap<Address, [u8; 64]>) -> QuorumSignatures {
+        let mut quorum =
+            QuorumSignatures { members: self.packed(), signer_bitmap: U256::ZERO, signatures: Vec::new(), signers: Vec::new() };
+        for (position, member) in self.members.iter().enumerate() {
+            if let Some(signature) = signatures.get(&member.address).filter(|_| chosen.contains(&member.address)) {
+                quorum.signer_bitmap.set_bit(position, true);
+                quorum.signatures.extend_from_slice(signature);
+                quorum.signers.push(member.address);
+            }
+        }
+        quorum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(weights: &[u64]) -> KingSet {
+        let member = |(index, weight): (usize, &u64)| KingMember { address: Address::repeat_byte(index as u8 + 1), weight: *weight };
+        KingSet::new(1, weights.iter().enumerate().map(member).collect())
+    }
+
+    fn signed(indices: &[u8]) -> BTreeMap<Address, [u8; 64]> {
+        indices.iter().map(|index| (Address::repeat_byte(*index), [*index; 64])).collect()
+    }
+
+    #[test]
+    fn exactly_two_thirds_is_no_quorum() {
+        assert!(set(&[1, 1, 1]).assemble(&signed(&[1, 2])).is_none());
+        assert!(set(&[1, 1, 1, 1]).assemble(&signed(&[1, 2])).is_none());
+        let quorum = set(&[1, 1, 1, 1]).assemble(&signed(&[4, 1, 3])).unwrap();
+        assert_eq!(quorum.signer_bitmap, U256::from(0b1101));
+        assert_eq!(quorum.signatures, [[1; 64], [3; 64], [4; 64]].concat());
+    }
+
+    #[test]
+    fn strangers_do_not_count_and_no_more_signers_than_needed_are_named() {
+        assert!(set(&[1, 1, 1]).assemble(&signed(&[1, 2, 9])).is_none());
+        assert_eq!(set(&[10, 1, 1]).assemble(&signed(&[1, 2, 3])).unwrap().signers, [Address::repeat_byte(1)]);
+    }
+}

@@ -1,0 +1,92 @@
+//! One chain's end of the bridge: messages sent from here, messages delivered here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::{primitives::B256, sol_types::SolEvent};
+
+use crate::{
+    chain::LogEntry,
+    rules::tree::MessageTree,
+    types::{
+        abi::{Inbox, Outbox},
+        bridge::BridgeMessage,
+    },
+};
+
+/// A message with the place it was sent at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentMessage {
+    pub message: BridgeMessage,
+    pub block_number: u64,
+    pub transaction: B256,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct BridgeView {
+    tree: MessageTree,
+    sent: Vec<SentMessage>,
+    /// Indices of the other chain's messages that were delivered here.
+    delivered: BTreeSet<u32>,
+    /// Roots of the other chain's Outbox accepted here, by count.
+    accepted: BTreeMap<u32, B256>,
+}
+
+impl BridgeView {
+    pub(super) fn apply(&mut self, log: &LogEntry, chain_id: u64) {
+        match log.topics.first() {
+            Some(topic) if *topic == Outbox::MessageDispatched::SIGNATURE_HASH => self.apply_sent(log, chain_id),
+            Some(topic) if *topic == Inbox::MessageDelivered::SIGNATURE_HASH => {
+                if let Some(event) = log.decode::<Inbox::MessageDelivered>() {
+                    self.delivered.insert(event.index);
+                }
+            }
+            Some(topic) if *topic == Inbox::CheckpointAccepted::SIGNATURE_HASH => {
+                if let Some(event) = log.decode::<Inbox::CheckpointAccepted>() {
+                    self.accepted.insert(event.count, event.root);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_sent(&mut self, log: &LogEntry, chain_id: u64) {
+        let Some(event) = log.decode::<Outbox::MessageDispatched>() else { return };
+        if event.index != self.tree.count() {
+            // A gap shows as a root that no King agrees to; the follower's own checks find its cause.
+            tracing::error!(index = event.index, expected = self.tree.count(), "message index out of order");
+            return;
+        }
+        let message = BridgeMessage {
+            index: event.index,
+            origin: chain_id,
+            sender: event.sender,
+            destination: event.destination,
+            recipient: event.recipient,
+            body: event.body,
+        };
+        self.tree.push(message.leaf());
+        self.sent.push(SentMessage { message, block_number: log.block_number, transaction: log.tx_hash });
+    }
+
+    pub fn tree(&self) -> &MessageTree {
+        &self.tree
+    }
+
+    pub fn sent(&self) -> &[SentMessage] {
+        &self.sent
+    }
+
+    /// Messages sent up to and including `block`.
+    pub fn count_at(&self, block: u64) -> u32 {
+        u32::try_from(self.sent.partition_point(|sent| sent.block_number <= block)).unwrap_or(u32::MAX)
+    }
+
+    pub fn is_delivered(&self, index: u32) -> bool {
+        self.delivered.contains(&index)
+    }
+
+    /// An accepted root that covers `index`, the newest one, with its count.
+    pub fn accepted_root(&self, index: u32) -> Option<(u32, B256)> {
+        self.accepted.iter().next_back().filter(|(count, _)| **count > index).map(|(count, root)| (*count, *root))
+    }
+}

@@ -1,0 +1,207 @@
+//! What both chains say, folded from their logs: bridge, work, market.
+//!
+//! Logs are stored as they come and folded into views in memory; a reorg drops the logs of the dead branch and folds again. Views can
+//! therefore be lost at any time. Services wake on [`ChainIndex::head`] and compare the views with what they have done.
+
+mod bridge;
+mod market;
+mod work;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+pub use bridge::{BridgeView, SentMessage};
+pub use market::{MarketView, RentalInfo};
+use tokio::sync::watch;
+pub use work::{ChallengeInfo, CommitInfo, DeviceInfo, TermsInfo, WorkView};
+
+use super::follower::{ChainEvent, Subscription};
+use crate::{
+    chain::LogEntry,
+    store::{Batch, Store, StoreError, Table},
+    task::{Fault, Service, Shutdown},
+    telemetry::Metrics,
+    types::{AddressBook, ChainKind},
+};
+
+/// Logs of one chain by (block, position in the block).
+pub const LOG_TABLES: [Table<(u64, u64), LogEntry>; 2] = [Table::new("ethereum_logs"), Table::new("classic_logs")];
+/// Entries read from the store at a time while folding.
+const SCAN_STEP: usize = 4_096;
+
+/// All that is folded from one chain.
+#[derive(Debug, Clone, Default)]
+pub struct Views {
+    pub bridge: BridgeView,
+    pub work: WorkView,
+    pub market: MarketView,
+}
+
+impl Views {
+    fn apply(&mut self, log: &LogEntry, chain: ChainKind, book: &AddressBook) {
+        let bridge = book.bridge(chain);
+        if log.address == bridge.outbox || log.address == bridge.inbox {
+            self.bridge.apply(log, book.chain_id(chain));
+        } else if chain == ChainKind::Classic && log.address == book.classic.work_verification {
+            self.work.apply(log);
+        } else if chain == ChainKind::Ethereum && log.address == book.ethereum.gpu_rental {
+            self.market.apply(log);
+        }
+    }
+}
+
+/// Newest block whose logs are in the views.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Head {
+    pub number: u64,
+    pub timestamp: u64,
+}
+
+/// Cloneable reader of one chain's views.
+#[derive(Clone)]
+pub struct ChainIndex {
+    pub chain: ChainKind,
+    views: Arc<RwLock<Views>>,
+    head: watch::Receiver<Head>,
+}
+
+impl ChainIndex {
+    /// Do not hold the guard across an await.
+    pub fn views(&self) -> RwLockReadGuard<'_, Views> {
+        self.views.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes after every block that the views have taken in.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.head.clone()
+    }
+
+    pub fn newest(&self) -> Head {
+        *self.head.borrow()
+    }
+}
+
+/// Feeds the views of one chain.
+pub struct Indexer {
+    chain: ChainKind,
+    store: Store,
+    book: AddressBook,
+    events: Subscription,
+    views: Arc<RwLock<Views>>,
+    head: watch::Sender<Head>,
+    metrics: Metrics,
+    pending: Vec<LogEntry>,
+}
+
+impl Indexer {
+    /// Folds what the store holds, so that the index answers before the first new block.
+    pub fn new(
+        chain: ChainKind,
+        store: Store,
+        book: AddressBook,
+        events: Subscription,
+        metrics: Metrics,
+    ) -> Result<(Self, ChainIndex), StoreError> {
+        let (head, reader) = watch::channel(Head::default());
+        let views: Arc<RwLock<Views>> = Arc::default();
+        let index = ChainIndex { chain, views: Arc::clone(&views), head: reader };
+        let indexer = Self { chain, store, book, events, views, head, metrics, pending: Vec::new() };
+        indexer.fold_all()?;
+        Ok((indexer, index))
+    }
+
+    fn table(&self) -> &'static Table<(u64, u64), LogEntry> {
+        match self.chain {
+            ChainKind::Ethereum => &LOG_TABLES[0],
+            ChainKind::Classic => &LOG_TABLES[1],
+        }
+    }
+
+    fn fold_all(&self) -> Result<(), StoreError> {
+        let mut views = Views::default();
+        let mut from = (0u64, 0u64);
+        loop {
+            let step = self.store.scan(self.table(), Some(&from), SCAN_STEP)?;
+            for (_, log) in &step {
+                views.apply(log, self.chain, &self.book);
+            }
+            match step.last() {
+                Some(((block, position), _)) if step.len() == SCAN_STEP => from = (*block, position + 1),
+                _ => break,
+            }
+        }
+        *self.views.write().unwrap_or_else(PoisonError::into_inner) = views;
+        Ok(())
+    }
+
+    fn take(&mut self, event: ChainEvent) -> Result<(), StoreError> {
+        match event {
+            ChainEvent::Log(log) => {
+                self.pending.push(log.log);
+                Ok(())
+            }
+            ChainEvent::Block(block) => {
+                self.store_pending()?;
+                self.metrics.chain_head(self.chain.name(), block.number);
+                self.head.send_replace(Head { number: block.number, timestamp: block.timestamp });
+                Ok(())
+            }
+            ChainEvent::Reorg { to_block } => self.roll_back(to_block),
+        }
+    }
+
+    fn store_pending(&mut self) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let mut fresh = Vec::new();
+        for log in std::mem::take(&mut self.pending) {
+            let key = (log.block_number, log.log_index);
+            // The follower may repeat a block after a restart.
+            if self.store.get(self.table(), &key)?.is_none() {
+                batch.put(self.table(), &key, &log)?;
+                fresh.push(log);
+            }
+        }
+        self.store.commit(batch)?;
+        let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
+        for log in &fresh {
+            views.apply(log, self.chain, &self.book);
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self, to_block: u64) -> Result<(), StoreError> {
+        self.pending.clear();
+        loop {
+            let dead = self.store.scan(self.table(), Some(&(to_block + 1, 0)), SCAN_STEP)?;
+            if dead.is_empty() {
+                break;
+            }
+            let mut batch = Batch::default();
+            for (key, _) in &dead {
+                batch.delete(self.table(), key);
+            }
+            self.store.commit(batch)?;
+        }
+        tracing::warn!(chain = %self.chain, to_block, "chain was reorganised, folding again");
+        self.fold_all()
+    }
+}
+
+#[async_trait::async_trait]
+impl Service for Indexer {
+    fn name(&self) -> &'static str {
+        match self.chain {
+            ChainKind::Ethereum => "ethereum-indexer",
+            ChainKind::Classic => "classic-indexer",
+        }
+    }
+
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
+        while let Some(Some(event)) = shutdown.or_stop(self.events.next()).await {
+            self.take(event).map_err(Fault::fatal)?;
+        }
+        Ok(())
+    }
+}

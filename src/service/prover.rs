@@ -1,0 +1,381 @@
+//! A provider's answer to challenges: run the kernels, tell the Queens, commit, prove.
+//!
+//! What was promised on chain is read back from the chain: after a restart, an unproven commit is computed again from its seed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use alloy::{
+    primitives::{Address, B256, Bytes},
+    sol_types::{SolCall, SolValue},
+};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use super::{
+    challenges::{Challenges, SeenChallenge},
+    index::{ChainIndex, ChallengeInfo, CommitInfo, DeviceInfo},
+    peers::Peers,
+    sender::{Intent, SendError, Sender},
+    worker::{GpuWorker, WorkerError},
+};
+use crate::{
+    chain::{Chain, ChainError},
+    rules::{
+        beacon,
+        kernel::{NoSuchSample, WorkOutput, is_drawn, sample_seed},
+    },
+    task::{Fault, Service, Shutdown},
+    telemetry::Metrics,
+    types::{
+        Coded, DeviceId,
+        abi::WorkVerification,
+        wire::Response,
+        work::{Mode, Profile, WorkProof},
+    },
+};
+
+/// Finished challenges kept for openings; older ones are computed again when asked for.
+const MAX_FINISHED: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProverError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error(transparent)]
+    Sample(#[from] NoSuchSample),
+    #[error("device {device} is not one of this node's")]
+    NotOurs { device: DeviceId },
+    #[error("block {block} is not a challenge this node has seen")]
+    UnknownChallenge { block: u64 },
+    #[error("the root of device {device} at block {block} differs from the one committed")]
+    RootChanged { device: DeviceId, block: u64 },
+    #[error("the proof cannot be encoded: {0}")]
+    Encoding(#[from] alloy::sol_types::Error),
+}
+
+impl Coded for ProverError {
+    fn code(&self) -> &'static str {
+        match self {
+            ProverError::Chain(error) => error.code(),
+            ProverError::Worker(error) => error.code(),
+            ProverError::Send(error) => error.code(),
+            ProverError::Sample(error) => Coded::code(error),
+            ProverError::NotOurs { .. } => "E-WORK-002",
+            ProverError::UnknownChallenge { .. } => "E-WORK-003",
+            ProverError::RootChanged { .. } => "E-WORK-004",
+            ProverError::Encoding(_) => "E-WORK-005",
+        }
+    }
+
+    fn next_step(&self) -> String {
+        match self {
+            ProverError::Chain(error) => error.next_step(),
+            ProverError::Worker(error) => error.next_step(),
+            ProverError::Send(error) => error.next_step(),
+            ProverError::Sample(error) => Coded::next_step(error),
+            ProverError::NotOurs { .. } => "ask the node that serves this device".into(),
+            ProverError::UnknownChallenge { .. } => "compare the two nodes' ETC endpoints: one may be behind or on another branch".into(),
+            ProverError::RootChanged { .. } => "test the device with `gpumkt bench`: it does not compute the same twice".into(),
+            ProverError::Encoding(_) => "report this: it is a defect of this build".into(),
+        }
+    }
+}
+
+/// A challenge that was computed.
+#[derive(Clone)]
+pub struct Finished {
+    pub block_hash: B256,
+    pub mode: Mode,
+    pub root: B256,
+    output: Arc<WorkOutput>,
+}
+
+type Slot = watch::Receiver<Option<Finished>>;
+
+/// Everything the loop and the answers to Queens share.
+pub struct Prover {
+    pub chain: Chain,
+    pub classic: ChainIndex,
+    pub ethereum: ChainIndex,
+    pub account: Address,
+    pub worker_key: Address,
+    pub gpu: GpuWorker,
+    pub peers: Peers,
+    pub sender: Sender,
+    pub metrics: Metrics,
+    work: Mutex<BTreeMap<(u64, DeviceId), Slot>>,
+    profiles: Mutex<BTreeMap<(u32, Mode), Profile>>,
+    challenges: Challenges,
+}
+
+pub struct ProverParts {
+    pub chain: Chain,
+    pub classic: ChainIndex,
+    pub ethereum: ChainIndex,
+    pub account: Address,
+    pub worker_key: Address,
+    pub gpu: GpuWorker,
+    pub peers: Peers,
+    pub sender: Sender,
+    pub metrics: Metrics,
+    pub challenges: Challenges,
+}
+
+impl Prover {
+    pub fn new(parts: ProverParts) -> Arc<Self> {
+        let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, challenges } = parts;
+        let (work, profiles) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, profiles, challenges })
+    }
+
+    /// Devices of this account whose worker key this node holds.
+    pub fn devices(&self) -> Vec<(DeviceId, DeviceInfo)> {
+        let views = self.classic.views();
+        let ours = |device: &DeviceInfo| device.provider == self.account && device.worker == self.worker_key && !device.is_removed;
+        views.work.devices.iter().filter(|(_, device)| ours(device)).map(|(id, device)| (*id, *device)).collect()
+    }
+
+    fn device(&self, id: DeviceId) -> Result<DeviceInfo, ProverError> {
+        self.devices().into_iter().find(|(ours, _)| *ours == id).map(|(_, device)| device).ok_or(ProverError::NotOurs { device: id })
+    }
+
+    async fn profile(&self, class_version: u32, mode: Mode) -> Result<Profile, ProverError> {
+        let mut profiles = self.profiles.lock().await;
+        if let Some(profile) = profiles.get(&(class_version, mode)) {
+            return Ok(*profile);
+        }
+        let profile = self.challenges.profile(class_version, mode).await?;
+        profiles.insert((class_version, mode), profile);
+        Ok(profile)
+    }
+
+    /// Light while a rental of the device covers the block, full otherwise.
+    fn mode_at(&self, device: DeviceId, timestamp: u64) -> (Mode, u64) {
+        let views = self.ethereum.views();
+        let covering =
+            views.market.rentals.iter().find(|(_, rental)| rental.device == device && !rental.is_closed && rental.covers(timestamp));
+        covering.map_or((Mode::Full, 0), |(id, _)| (Mode::Light, *id))
+    }
+
+    /// Root of a challenge, once it is computed.
+    pub async fn answer_start(&self, block: u64, block_hash: B256, device: DeviceId) -> Result<Response, ProverError> {
+        self.device(device)?;
+        let finished = self.finished(block, device).await?;
+        if finished.block_hash != block_hash {
+            // The Queen is on another branch of the chain.
+            return Err(ProverError::UnknownChallenge { block });
+        }
+        Ok(Response::Root { root: finished.root, mode: finished.mode as u8 })
+    }
+
+    /// Openings of samples that a Queen chose.
+    pub async fn answer_openings(&self, block: u64, device: DeviceId, sample_seed: B256, samples: u32) -> Result<Response, ProverError> {
+        self.device(device)?;
+        let output = self.finished(block, device).await?.output;
+        // Regenerating rows and lanes takes milliseconds to seconds of one core.
+        let proof = tokio::task::spawn_blocking(move || output.prove(sample_seed, samples))
+            .await
+            .map_err(|_| ProverError::UnknownChallenge { block })??;
+        Ok(Response::Openings(proof.abi_encode().into()))
+    }
+
+    async fn finished(&self, block: u64, device: DeviceId) -> Result<Finished, ProverError> {
+        let slot = self.work.lock().await.get(&(block, device)).cloned();
+        let mut slot = slot.ok_or(ProverError::UnknownChallenge { block })?;
+        let finished = slot.wait_for(Option::is_some).await.map_err(|_| ProverError::UnknownChallenge { block })?;
+        finished.clone().ok_or(ProverError::UnknownChallenge { block })
+    }
+
+    /// Registers the slots before any kernel runs, so that Queens that ask early wait instead of being refused.
+    async fn announce(&self, challenge: &SeenChallenge) -> Vec<(DeviceId, DeviceInfo, watch::Sender<Option<Finished>>)> {
+        let mut work = self.work.lock().await;
+        let announced = self.devices().into_iter().map(|(id, device)| {
+            let (sender, receiver) = watch::channel(None);
+            work.insert((challenge.block_number, id), receiver);
+            (id, device, sender)
+        });
+        let announced = announced.collect();
+        while work.len() > MAX_FINISHED {
+            work.pop_first();
+        }
+        announced
+    }
+
+    async fn answer(self: Arc<Self>, challenge: SeenChallenge) {
+        for (id, device, slot) in self.announce(&challenge).await {
+            if let Err(error) = self.answer_one(&challenge, id, &device, slot).await {
+                self.metrics.event("challenge", "failed");
+                tracing::error!(block = challenge.block_number, device = id, code = error.code(), %error, "challenge was not answered");
+            }
+        }
+    }
+
+    async fn answer_one(
+        &self,
+        challenge: &SeenChallenge,
+        id: DeviceId,
+        device: &DeviceInfo,
+        slot: watch::Sender<Option<Finished>>,
+    ) -> Result<(), ProverError> {
+        let (mode, rental) = self.mode_at(id, challenge.timestamp);
+        let finished = self.compute(challenge.block_hash, id, device, mode).await?;
+        let root = finished.root;
+        slot.send_replace(Some(finished));
+        let committee = self.challenges.committee(challenge.block_hash, id, device.provider);
+        let queens: Vec<(u16, Address)> =
+            committee.iter().filter_map(|index| Some((*index, *self.challenges.queens.get(usize::from(*index))?))).collect();
+        let receipts = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root).await;
+        tracing::info!(block = challenge.block_number, device = id, ?mode, receipts = receipts.len(), %root, "challenge computed");
+        let signatures = receipts
+            .into_iter()
+            .map(|receipt| WorkVerification::ReceiptSignature {
+                queenIndex: receipt.queen_index,
+                elapsedMs: receipt.elapsed_ms,
+                r: B256::from_slice(&receipt.signature[..32]),
+                vs: B256::from_slice(&receipt.signature[32..]),
+            })
+            .collect();
+        let is_open = self.classic.views().work.challenge(challenge.block_number).is_some();
+        let call = WorkVerification::commitCall {
+            input: WorkVerification::CommitInput {
+                challengeBlock: challenge.block_number,
+                deviceId: id,
+                mode: mode as u8,
+                rentalId: rental,
+                blockHash: challenge.block_hash,
+                root,
+            },
+            receipts: signatures,
+            header: if is_open { Bytes::new() } else { challenge.header_rlp.clone() },
+        };
+        self.send(format!("commit:{}:{id}", challenge.block_hash), "commit", call.abi_encode()).await?;
+        self.metrics.event("challenge", "committed");
+        Ok(())
+    }
+
+    async fn compute(&self, block_hash: B256, id: DeviceId, device: &DeviceInfo, mode: Mode) -> Result<Finished, ProverError> {
+        let profile = self.profile(device.class_version, mode).await?;
+        let seed = self.challenges.seed(block_hash, id, device, mode, &profile);
+        let run = self.gpu.run(profile, seed).await?;
+        self.metrics.stage_seconds("proof", run.timings.total_us as f64 / 1e6);
+        Ok(Finished { block_hash, mode, root: run.output.roots.work_root(), output: Arc::new(run.output) })
+    }
+
+    /// Commits that wait for their proof, with the challenge they belong to.
+    fn unproven(&self) -> Vec<(ChallengeInfo, DeviceId, CommitInfo)> {
+        let parameters = &self.challenges.parameters;
+        let newest = self.classic.newest().number;
+        let views = self.classic.views();
+        let ours = |id: &DeviceId| views.work.devices.get(id).is_some_and(|device| device.worker == self.worker_key);
+        views
+            .work
+            .challenges
+            .iter()
+            .rev()
+            .take_while(|challenge| newest.saturating_sub(challenge.block_number) <= 256 + parameters.commit_window)
+            .filter(|challenge| beacon::seal_block(challenge.block_number, parameters.commit_window) < newest)
+            .flat_map(|challenge| {
+                let commits = views.work.commits.range((challenge.block_number, 0)..=(challenge.block_number, u64::MAX));
+                commits.map(|((_, id), commit)| (*challenge, *id, *commit))
+            })
+            .filter(|(_, id, commit)| ours(id) && !commit.is_proven && !commit.is_voided)
+            .collect()
+    }
+
+    /// Proves every drawn commit whose samples are known. `done` remembers what needs no proof.
+    async fn prove_due(&self, done: &mut BTreeMap<(u64, DeviceId), ()>) -> Result<(), ProverError> {
+        for (challenge, id, commit) in self.unproven() {
+            let key = (challenge.block_number, id);
+            if done.contains_key(&key) {
+                continue;
+            }
+            let parameters = &self.challenges.parameters;
+            let seal_hash = self.chain.block(beacon::seal_block(challenge.block_number, parameters.commit_window)).await?.hash;
+            let drawn = !commit.is_measured || is_drawn(seal_hash, challenge.block_number, id, parameters.proof_rate);
+            if drawn {
+                self.prove(&challenge, id, &commit, seal_hash).await?;
+            }
+            done.insert(key, ());
+            while done.len() > MAX_FINISHED {
+                done.pop_first();
+            }
+        }
+        Ok(())
+    }
+
+    async fn prove(&self, challenge: &ChallengeInfo, id: DeviceId, commit: &CommitInfo, seal_hash: B256) -> Result<(), ProverError> {
+        let block = challenge.block_number;
+        let device = self.device(id)?;
+        let finished = match self.finished_now(block, id).await {
+            Some(finished) => finished,
+            None => {
+                let mode = Mode::from_u8(commit.mode).ok_or(ProverError::UnknownChallenge { block })?;
+                self.compute(challenge.block_hash, id, &device, mode).await?
+            }
+        };
+        if finished.root != commit.root {
+            return Err(ProverError::RootChanged { device: id, block });
+        }
+        let samples = self.challenges.parameters.proof_samples;
+        let output = finished.output;
+        let proof: WorkProof = tokio::task::spawn_blocking(move || output.prove(sample_seed(seal_hash, block, id), samples))
+            .await
+            .map_err(|_| ProverError::UnknownChallenge { block })??;
+        let call = WorkVerification::proveCall {
+            challengeBlock: block,
+            deviceId: id,
+            proof: WorkVerification::WorkProof::abi_decode(&proof.abi_encode())?,
+        };
+        self.send(format!("prove:{}:{id}", challenge.block_hash), "prove", call.abi_encode()).await?;
+        self.metrics.event("challenge", "proven");
+        Ok(())
+    }
+
+    async fn finished_now(&self, block: u64, id: DeviceId) -> Option<Finished> {
+        self.work.lock().await.get(&(block, id))?.borrow().clone()
+    }
+
+    async fn send(&self, id: String, label: &str, data: Vec<u8>) -> Result<(), SendError> {
+        let to = self.challenges.contract();
+        let mined = self.sender.submit(Intent::call(id, label, to, data)).await?;
+        tracing::info!(label, gas = mined.gas_used, tx = %mined.hash, block = mined.block_number, "sent");
+        Ok(())
+    }
+}
+
+/// Watches for challenge blocks.
+pub struct ProverService {
+    pub prover: Arc<Prover>,
+}
+
+#[async_trait::async_trait]
+impl Service for ProverService {
+    fn name(&self) -> &'static str {
+        "prover"
+    }
+
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
+        let mut challenges = self.prover.challenges.clone();
+        let mut head = self.prover.classic.head();
+        let mut answers = JoinSet::new();
+        let mut done = BTreeMap::new();
+        loop {
+            for challenge in challenges.poll().await.map_err(Fault::recover)? {
+                answers.spawn(Arc::clone(&self.prover).answer(challenge));
+            }
+            if let Err(error) = self.prover.prove_due(&mut done).await {
+                tracing::warn!(code = error.code(), %error, "a proof was not sent, trying again at the next block");
+            }
+            while answers.try_join_next().is_some() {}
+            if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {
+                // What was computed is still committed: the grace period is longer than that takes.
+                while answers.join_next().await.is_some() {}
+                return Ok(());
+            }
+        }
+    }
+}

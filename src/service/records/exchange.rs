@@ -1,0 +1,152 @@
+//! Announces this node and asks its peers who they are.
+
+use std::{
+    collections::HashSet,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy::{
+    primitives::{Address, B512, Bytes},
+    signers::Signer,
+};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use lru::LruCache;
+use tokio::sync::{mpsc, watch};
+
+use super::{Records, RecordsError, SEQUENCE, unix_seconds};
+use crate::{
+    net::{Addresses, NetError, PeerId},
+    task::{Fault, Service, Shutdown},
+    types::{
+        Role,
+        record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, NodeRecord, SignedNodeRecord},
+        signing::compact,
+        wire::{GossipMessage, Request, Response},
+    },
+};
+
+/// Life of an own record. Shorter makes nodes vanish in an outage, longer lets a lost key speak on.
+const LIFETIME_SECONDS: u64 = 3600;
+/// A new record is announced this often, and whenever the addresses change.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(600);
+/// Addresses change in bursts while a node starts.
+const ADDRESSES_SETTLE: Duration = Duration::from_millis(300);
+/// Peers without a record are looked for this often.
+const ROUND_EVERY: Duration = Duration::from_secs(2);
+/// A peer is asked again after this time: it may have staked meanwhile.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// Peers being asked at a time.
+const MAX_ASKING: usize = 16;
+const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
+
+/// Who this node is.
+#[derive(Clone)]
+pub struct OwnNode {
+    pub account: Address,
+    pub role: Role,
+    /// The operator's key.
+    pub signer: Arc<dyn Signer + Send + Sync>,
+}
+
+/// Keeps this node known to others, and others to this node.
+pub struct RecordsService {
+    records: Records,
+    newcomers: mpsc::Receiver<PeerId>,
+    own: Option<OwnNode>,
+    asked: LruCache<PeerId, Instant>,
+    asking: FuturesUnordered<BoxFuture<'static, PeerId>>,
+    being_asked: HashSet<PeerId>,
+}
+
+impl RecordsService {
+    pub(super) fn new(records: Records, newcomers: mpsc::Receiver<PeerId>, own: Option<OwnNode>) -> Self {
+        let asked = LruCache::new(MAX_REMEMBERED);
+        Self { records, newcomers, own, asked, asking: FuturesUnordered::new(), being_asked: HashSet::new() }
+    }
+
+    async fn serve(&mut self, shutdown: &Shutdown) -> Result<(), RecordsError> {
+        let mut addresses = self.records.shared.net.addresses();
+        let mut announce = tokio::time::interval(ANNOUNCE_EVERY);
+        let mut round = tokio::time::interval(ROUND_EVERY);
+        loop {
+            tokio::select! {
+                () = shutdown.intake.cancelled() => return Ok(()),
+                _ = announce.tick() => self.announce(&mut addresses).await?,
+                changed = addresses.changed() => {
+                    changed.map_err(|_| NetError::Stopped)?;
+                    if !shutdown.pause(ADDRESSES_SETTLE).await {
+                        return Ok(());
+                    }
+                    self.announce(&mut addresses).await?;
+                }
+                Some(peer) = self.newcomers.recv() => self.ask(peer),
+                _ = round.tick() => {
+                    for info in self.records.shared.net.connected_peers().await? {
+                        self.ask(info.peer);
+                    }
+                }
+                Some(peer) = self.asking.next(), if !self.asking.is_empty() => {
+                    self.being_asked.remove(&peer);
+                }
+            }
+        }
+    }
+
+    /// Signs a record of the present addresses and gossips it. Peers that connect later ask for it.
+    async fn announce(&mut self, addresses: &mut watch::Receiver<Addresses>) -> Result<(), RecordsError> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let shared = &self.records.shared;
+        let texts: Vec<String> = addresses.borrow_and_update().advertised().iter().map(ToString::to_string).collect();
+        let now = unix_seconds();
+        // The number is on disk before the record is out; a lost database falls back on the clock.
+        let sequence = shared.store.get(&SEQUENCE, &0)?.unwrap_or_default().saturating_add(1).max(now);
+        shared.store.put(&SEQUENCE, &0, &sequence)?;
+        let record = NodeRecord {
+            account: own.account,
+            role: own.role as u8,
+            peer_id: Bytes::from(shared.net.local_peer_id().to_bytes()),
+            addresses: texts.into_iter().filter(|text| text.len() <= MAX_ADDRESS_BYTES).take(MAX_ADDRESSES).collect(),
+            sequence,
+            expiry: now + LIFETIME_SECONDS,
+        };
+        let signature = own.signer.sign_hash(&record.digest(&shared.domain)).await.map_err(RecordsError::Sign)?;
+        let signed = SignedNodeRecord { record, signature: B512::from(compact(&signature)) };
+        self.records.state().own = Some(signed.clone());
+        shared.net.publish(&GossipMessage::Record(signed)).await?;
+        shared.metrics.event("record", "announced");
+        Ok(())
+    }
+
+    fn ask(&mut self, peer: PeerId) {
+        let is_recent = self.asked.get(&peer).is_some_and(|since| since.elapsed() < ASK_AGAIN);
+        if is_recent || self.records.known(peer).is_some() || self.being_asked.len() >= MAX_ASKING || !self.being_asked.insert(peer) {
+            return;
+        }
+        self.asked.push(peer, Instant::now());
+        let records = self.records.clone();
+        self.asking.push(Box::pin(async move {
+            let answer = records.shared.net.request(peer, &[], Request::Record { account: None }).await;
+            if let Ok(Response::Record(Some(signed))) = answer {
+                records.admit(&signed, Some(peer)).await;
+            }
+            peer
+        }));
+    }
+}
+
+#[async_trait::async_trait]
+impl Service for RecordsService {
+    fn name(&self) -> &'static str {
+        "records"
+    }
+
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
+        match self.serve(shutdown).await {
+            // The network may stop a moment before this service hears of the shutdown.
+            Err(RecordsError::Net(NetError::Stopped)) if shutdown.intake.is_cancelled() => Ok(()),
+            outcome => outcome.map_err(Fault::recover),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! All integration tests in one binary: one link step instead of many.
+
+mod chain;
+mod kernels;
+mod net;
+mod sandbox;
