@@ -107,11 +107,11 @@ impl Chain {
     }
 
     /// Turns a refused call into a revert with its reason, where it is one.
-    pub(super) fn call_error(&self, method: &'static str, call: &str, to: Address, error: EndpointError) -> ChainError {
+    pub(super) fn call_error(&self, method: &'static str, call: &'static str, to: Address, error: EndpointError) -> ChainError {
         let EndpointError::Refused(payload) = error else { return self.plain_error(method, error) };
         match revert_data(&payload) {
             Some(data) => {
-                let call = call.split('(').next().unwrap_or(call).to_string();
+                let call = call.split('(').next().unwrap_or(call);
                 ChainError::Reverted { chain: self.kind(), call, to, reason: reason_of(&data, &payload), data }
             }
             None => self.plain_error(method, EndpointError::Refused(payload)),
