@@ -74,6 +74,7 @@ impl Accounts {
 }
 
 fn derive(index: u32) -> Result<PrivateKeySigner, DevnetError> {
-    let failed = |error: alloy::signers::local::LocalSignerError| DevnetError::Setup { what: "devnet keys".into(), reason: error.to_string() };
+    let failed =
+        |error: alloy::signers::local::LocalSignerError| DevnetError::Setup { what: "devnet keys".into(), reason: error.to_string() };
     MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(index).map_err(failed)?.build().map_err(failed)
 }

@@ -40,11 +40,8 @@ impl Console {
             bar.set_message(name.to_string());
         }
         let outcome = work.await;
-        let stage = Stage {
-            name: name.into(),
-            started_s: begun.duration_since(self.started).as_secs_f64(),
-            wall_s: begun.elapsed().as_secs_f64(),
-        };
+        let stage =
+            Stage { name: name.into(), started_s: begun.duration_since(self.started).as_secs_f64(), wall_s: begun.elapsed().as_secs_f64() };
         if outcome.is_ok() {
             self.line(&format!("{name} ({:.1} s)", stage.wall_s));
             if let Some(bar) = &self.bar {

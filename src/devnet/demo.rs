@@ -21,7 +21,7 @@ use super::{
 use crate::{
     chain::{BlockId, LogQuery},
     client::{
-        Clients, ClientError,
+        ClientError, Clients,
         market::{self, Availability, Filter, OfferView},
         rent::{self, RentalState, RentalView, SessionKeys},
         session::RenterNode,
@@ -114,7 +114,12 @@ async fn build(folder: &Path, console: &Console) -> Result<DevNetwork, DevnetErr
     console.stage("4 Kings, 3 Queens, a provider and a relay are up", network.start_nodes()).await?;
     let renter = network.clients("renter").await?;
     let offer = console.stage("first full challenge passed on ETC, device is rentable", wait_rentable(&renter)).await?;
-    console.line(&format!("offer {}: {} GPUTOKEN/h, reputation {:.1} %", offer.offer, offer.price_per_hour_wei, f64::from(offer.reputation_ppm) / 10_000.0));
+    console.line(&format!(
+        "offer {}: {} GPUTOKEN/h, reputation {:.1} %",
+        offer.offer,
+        offer.price_per_hour_wei,
+        f64::from(offer.reputation_ppm) / 10_000.0
+    ));
     Ok(network)
 }
 
@@ -178,7 +183,8 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
     let offer = wait_rentable(&renter).await?.offer;
 
     let rented = console.stage("rented: escrow paid, provider ready", rent_gpu(&renter, offer, &sessions)).await?;
-    let result = console.stage("session opened, picture computed on the rented device", use_gpu(network, &renter, &rented, &sessions)).await?;
+    let result =
+        console.stage("session opened, picture computed on the rented device", use_gpu(network, &renter, &rented, &sessions)).await?;
     let output = folder.join("mandelbrot.png");
     let picture = result.outputs.first().cloned().unwrap_or_default();
     program::write_png(&output, &picture)?;

@@ -30,7 +30,11 @@ pub struct LedgerEntry {
 }
 
 /// All transactions of both chains in the order of their blocks.
-pub async fn read_ledger(chains: &DevChains, book: &AddressBook, labels: &BTreeMap<Address, String>) -> Result<Vec<LedgerEntry>, DevnetError> {
+pub async fn read_ledger(
+    chains: &DevChains,
+    book: &AddressBook,
+    labels: &BTreeMap<Address, String>,
+) -> Result<Vec<LedgerEntry>, DevnetError> {
     let mut entries = Vec::new();
     for kind in ChainKind::BOTH {
         let head = quantity(&chains.of(kind).ask("eth_blockNumber", json!([])).await?);

@@ -236,4 +236,3 @@ pub fn this_program() -> Result<PathBuf, DevnetError> {
 fn invalid(reason: &str) -> DevnetError {
     DevnetError::Setup { what: "devnet configuration".into(), reason: reason.into() }
 }
-

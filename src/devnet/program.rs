@@ -48,11 +48,7 @@ pub fn job(input: Vec<u8>) -> KernelJob {
         kernel_name: "mandelbrot".into(),
         global_size: [WIDTH.into(), HEIGHT.into(), 1],
         local_size: None,
-        args: vec![
-            KernelArg::Input(input),
-            KernelArg::Output(u64::from(WIDTH) * u64::from(HEIGHT) * 4),
-            KernelArg::U32(MAX_ITERATIONS),
-        ],
+        args: vec![KernelArg::Input(input), KernelArg::Output(u64::from(WIDTH) * u64::from(HEIGHT) * 4), KernelArg::U32(MAX_ITERATIONS)],
         build_options: Vec::new(),
     }
 }

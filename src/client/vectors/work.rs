@@ -192,7 +192,11 @@ pub(super) fn seeds_and_kernels() -> Result<(Vec<SeedVector>, Vec<KernelVector>)
         ("least", least, 4),
         ("longest sum", Profile { inner_size: 16_384, ..least }, 1),
         ("two leaves per row", Profile { matrix_size: 2048, ..least }, 1),
-        ("lines not a power of two", Profile { memory_bytes: 128 * 7 * 3, windows: 3, steps: 256 * 3 * 3, cycles: 3, lanes: 2, ..least }, 2),
+        (
+            "lines not a power of two",
+            Profile { memory_bytes: 128 * 7 * 3, windows: 3, steps: 256 * 3 * 3, cycles: 3, lanes: 2, ..least },
+            2,
+        ),
     ] {
         edges.push(kernels::kernel_vector(name, &profile, Mode::Full, samples)?);
     }
