@@ -12,6 +12,11 @@ library MemoryVerifier {
     uint256 private constant SEGMENT_STEPS = 256;
     uint256 private constant LINE_BYTES = 128;
     uint256 private constant MASK_64 = 0xffffffffffffffff;
+    uint256 private constant EVEN_LANES = 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
+    uint256 private constant ODD_LANES = 0xffffffffffffffff0000000000000000ffffffffffffffff0000000000000000;
+    /// @dev What a rotation by 29 moves up and what comes in from below, in each lane.
+    uint256 private constant HIGH_35 = 0xffffffffe0000000ffffffffe0000000ffffffffe0000000ffffffffe0000000;
+    uint256 private constant LOW_29 = 0x000000001fffffff000000001fffffff000000001fffffff000000001fffffff;
 
     function verify(
         Profile memory p,
@@ -85,15 +90,9 @@ library MemoryVerifier {
             // All four lanes: x = rotl64((x XOR word) * ODD, 29).
             function absorb(before, word) -> after_ {
                 let x := xor(before, word)
-                let even := and(x, 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff)
-                x := or(
-                    and(mul(even, ODD), 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff),
-                    and(mul(xor(x, even), ODD), 0xffffffffffffffff0000000000000000ffffffffffffffff0000000000000000)
-                )
-                after_ := or(
-                    and(shl(29, x), 0xffffffffe0000000ffffffffe0000000ffffffffe0000000ffffffffe0000000),
-                    and(shr(35, x), 0x000000001fffffff000000001fffffff000000001fffffff000000001fffffff)
-                )
+                let even := and(x, EVEN_LANES)
+                x := or(and(mul(even, ODD), EVEN_LANES), and(mul(xor(x, even), ODD), ODD_LANES))
+                after_ := or(and(shl(29, x), HIGH_35), and(shr(35, x), LOW_29))
             }
             // The state after the step's key was mixed in, and the number of the line's first unit behind its 0x4d byte.
             function step(before, key, first, count) -> after_, position {
