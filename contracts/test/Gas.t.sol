@@ -3,25 +3,15 @@ pragma solidity ^0.8.24;
 
 import {IMessageRecipient} from "../src/interfaces/IBridge.sol";
 import {IStakingManager} from "../src/interfaces/IStakingManager.sol";
-import {
-    Checkpoint,
-    CommitInput,
-    Profile,
-    Quorum,
-    ReceiptSignature,
-    WorkProof,
-    WorkReport
-} from "../src/types/Protocol.sol";
+import {Checkpoint, CommitInput, Profile, Quorum, ReceiptSignature, WorkProof, WorkReport} from "../src/types/Protocol.sol";
 import {CHEATS} from "./utils/Cheats.sol";
 import {World} from "./utils/World.sol";
 import {TreeReference} from "./utils/TreeReference.sol";
 
+/// @dev Not declared pure, so that each call is a transaction.
 interface IVerifierHarness {
-    function foldOf(bytes32 roundSeed, uint256 row, uint256 fold, uint256 innerSize) external pure returns (uint64);
-    function replay(Profile memory p, bytes32 seed, uint256 lane, uint256 segment, bytes32 state)
-        external
-        pure
-        returns (bytes32);
+    function foldOf(bytes32 roundSeed, uint256 row, uint256 fold, uint256 innerSize) external returns (uint64);
+    function replay(Profile memory p, bytes32 seed, uint256 lane, uint256 segment, bytes32 state) external returns (bytes32);
 }
 
 interface IGovernorVote {
@@ -132,8 +122,7 @@ contract GasTest is World {
     function _rentWithPermit(uint64 offerId) private {
         onEthereum();
         (,,,, uint256 total) = rental.quote(offerId, 600);
-        bytes32 typehash =
-            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 typehash = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         bytes32 structHash = keccak256(abi.encode(typehash, renter, rental, total, 0, block.timestamp));
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), structHash));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(renterKey, digest);
@@ -167,8 +156,7 @@ contract GasTest is World {
         address timelock =
             deployCode("TimelockController.sol:TimelockController", abi.encode(uint256(60), none, none, address(this)));
         uint256[5] memory settings = [uint256(10), 100, UNIT, 4, 20];
-        IGovernorVote governance =
-            IGovernorVote(deployCode("Governance.sol:Governance", abi.encode(token, timelock, settings)));
+        IGovernorVote governance = IGovernorVote(deployCode("Governance.sol:Governance", abi.encode(token, timelock, settings)));
         vm.prank(renter);
         token.delegate(renter);
         vm.warp(block.timestamp + 1);

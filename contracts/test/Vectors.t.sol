@@ -157,9 +157,10 @@ contract VectorsTest is Test {
             vm.chainId(_number("session_opened", i, "chain_id"));
             IGPURental.Parameters memory p = IGPURental.Parameters(0, 0, 0, 1, 1, 1, 1, 1);
             deployCodeTo("GPURental.sol:GPURental", abi.encode(address(1), address(1), address(1), address(1), p), where);
-            bytes32 actual = IGPURental(where).sessionOpenedDigest(
-                uint64(_number("session_opened", i, "rental_id")), uint64(_number("session_opened", i, "time"))
-            );
+            bytes32 actual = IGPURental(where)
+                .sessionOpenedDigest(
+                    uint64(_number("session_opened", i, "rental_id")), uint64(_number("session_opened", i, "time"))
+                );
             assertEq(actual, _word("session_opened", i, "digest"), "session opened digest");
         }
     }
@@ -201,17 +202,14 @@ contract VectorsTest is Test {
         classes[0] = ClassProfile(class_, profile, profile);
         address[] memory queens = new address[](1);
         queens[0] = makeAddr("queen");
-        deployCodeTo(
-            "WorkVerification.sol:WorkVerification", abi.encode(p, classes, queens, address(1), address(1)), where
-        );
+        deployCodeTo("WorkVerification.sol:WorkVerification", abi.encode(p, classes, queens, address(1), address(1)), where);
     }
 
     function _addDevice(address where, uint64 deviceId, address provider, uint32 class_) private {
         IReceiptDigest(where).wire(address(this), address(1), 1, address(2), address(3));
         bytes memory body = abi.encodePacked(uint8(1), abi.encode(deviceId, provider, address(4), class_, uint64(1)));
-        (bool success,) = where.call(
-            abi.encodeWithSignature("handle(uint64,address,bytes,address)", uint64(1), address(2), body, address(5))
-        );
+        (bool success,) =
+            where.call(abi.encodeWithSignature("handle(uint64,address,bytes,address)", uint64(1), address(2), body, address(5)));
         assertTrue(success, "device");
     }
 

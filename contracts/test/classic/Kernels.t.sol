@@ -10,10 +10,7 @@ import {KernelReference} from "../utils/KernelReference.sol";
 
 interface IVerifierHarness {
     function foldOf(bytes32 roundSeed, uint256 row, uint256 fold, uint256 innerSize) external pure returns (uint64);
-    function replay(Profile memory p, bytes32 seed, uint256 lane, uint256 segment, bytes32 state)
-        external
-        pure
-        returns (bytes32);
+    function replay(Profile memory p, bytes32 seed, uint256 lane, uint256 segment, bytes32 state) external pure returns (bytes32);
 }
 
 contract KernelsTest is Test {

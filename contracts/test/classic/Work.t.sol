@@ -101,9 +101,7 @@ contract WorkTest is World {
         work.open(next, header);
         vm.roll(next + 4);
         CHEATS.setBlockhash(next, keccak256("other"));
-        vm.expectRevert(
-            abi.encodeWithSelector(IWorkVerification.HeaderMismatch.selector, keccak256("other"), keccak256(header))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.HeaderMismatch.selector, keccak256("other"), keccak256(header)));
         work.open(next, header);
     }
 
@@ -120,7 +118,8 @@ contract WorkTest is World {
     /// @dev Whatever bytes hash to the block hash, they are parsed or refused, never misread or out of bounds.
     function testFuzz_hostileHeadersAreRefused(bytes memory header) public {
         CHEATS.setBlockhash(999, keccak256(header));
-        try work.open(999, header) {} catch (bytes memory reason) {
+        try work.open(999, header) {}
+        catch (bytes memory reason) {
             assertEq(bytes4(reason), IWorkVerification.MalformedHeader.selector);
         }
     }
@@ -134,7 +133,8 @@ contract WorkTest is World {
             mstore(header, length)
         }
         CHEATS.setBlockhash(999, keccak256(header));
-        try work.open(999, header) {} catch (bytes memory reason) {
+        try work.open(999, header) {}
+        catch (bytes memory reason) {
             assertEq(bytes4(reason), IWorkVerification.MalformedHeader.selector);
         }
     }

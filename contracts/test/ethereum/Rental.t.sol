@@ -91,8 +91,7 @@ contract RentalTest is World {
 
     function test_rentWithPermitIsOneTransaction() public {
         (,,,, uint256 total) = rental.quote(offerId, 600);
-        bytes32 typehash =
-            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 typehash = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         bytes32 structHash = keccak256(abi.encode(typehash, renter, rental, total, 0, block.timestamp));
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), structHash));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(renterKey, digest);

@@ -40,8 +40,7 @@ contract StakingTest is World {
 
     function test_stakeWithPermit() public {
         onEthereum();
-        bytes32 typehash =
-            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 typehash = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         bytes32 structHash = keccak256(abi.encode(typehash, renter, staking, 1000 * UNIT, 0, block.timestamp));
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), structHash));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(renterKey, digest);
@@ -62,9 +61,7 @@ contract StakingTest is World {
         vm.expectRevert(abi.encodeWithSelector(IStakingManager.BelowMinimum.selector, UNIT, 1000 * UNIT));
         staking.stake(PROVIDER, UNIT, operator, PEER);
         staking.stake(PROVIDER, 1000 * UNIT, operator, PEER);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, PROVIDER, IStakingManager.Role.King)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, PROVIDER, IStakingManager.Role.King));
         staking.stake(IStakingManager.Role.King, 10_000 * UNIT, operator, PEER);
     }
 
@@ -96,9 +93,7 @@ contract StakingTest is World {
         vm.startPrank(provider);
         vm.expectRevert(abi.encodeWithSelector(IStakingManager.BelowMinimum.selector, 500 * UNIT, 1000 * UNIT));
         staking.requestUnstake(2000 * UNIT);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.InsufficientStake.selector, 2500 * UNIT, 2500 * UNIT + 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.InsufficientStake.selector, 2500 * UNIT, 2500 * UNIT + 1));
         staking.requestUnstake(2500 * UNIT + 1);
         staking.requestUnstake(1000 * UNIT);
         uint64 until = uint64(block.timestamp + 1 days);
@@ -144,9 +139,7 @@ contract StakingTest is World {
     }
 
     function test_onlyProvidersRegisterDevices() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, IStakingManager.Role.None, PROVIDER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, IStakingManager.Role.None, PROVIDER));
         staking.registerDevice(CLASS, worker);
     }
 

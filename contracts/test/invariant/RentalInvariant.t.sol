@@ -74,8 +74,7 @@ contract RentalInvariantTest is World {
         uint64 id = _pick(seed);
         if (id == 0) return;
         uint64 start = rental.rental(id).start;
-        WorkReport memory report =
-            WorkReport(id, version % 4, start + covered % 4000, verified % 4000, 1, 1, 1000, isFinal);
+        WorkReport memory report = WorkReport(id, version % 4, start + covered % 4000, verified % 4000, 1, 1, 1000, isFinal);
         _deliver(address(rental), 16, abi.encode(report));
         _watch(id);
     }
@@ -128,8 +127,7 @@ contract RentalInvariantTest is World {
     }
 
     function _refresh() private {
-        DeviceReport memory report =
-            DeviceReport(deviceId, uint64(block.timestamp), 700_000, 1000, 0, uint64(block.timestamp));
+        DeviceReport memory report = DeviceReport(deviceId, uint64(block.timestamp), 700_000, 1000, 0, uint64(block.timestamp));
         _deliver(address(staking), 17, abi.encode(report));
     }
 

@@ -186,9 +186,7 @@ abstract contract World is Test {
             IStakingAdmin.Parameters(uint128(1000 * UNIT), uint128(5000 * UNIT), uint128(10_000 * UNIT), 1 days);
         IStakingAdmin.ClassStake[] memory classes = new IStakingAdmin.ClassStake[](1);
         classes[0] = IStakingAdmin.ClassStake(CLASS, uint128(500 * UNIT));
-        staking = IStakingManager(
-            deployCode("StakingManager.sol:StakingManager", abi.encode(token, address(this), p, classes))
-        );
+        staking = IStakingManager(deployCode("StakingManager.sol:StakingManager", abi.encode(token, address(this), p, classes)));
         rental = IGPURental(
             deployCode("GPURental.sol:GPURental", abi.encode(token, staking, distributor, address(this), _rentalParameters()))
         );
@@ -210,8 +208,7 @@ abstract contract World is Test {
         }
         work = IWorkVerification(
             deployCode(
-                "WorkVerification.sol:WorkVerification",
-                abi.encode(_workParameters(), classes, queens, reputation, verifier)
+                "WorkVerification.sol:WorkVerification", abi.encode(_workParameters(), classes, queens, reputation, verifier)
             )
         );
         onEthereum();
@@ -223,9 +220,7 @@ abstract contract World is Test {
         IWiring(address(staking)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
         IWiring(address(rental)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
         IWiring(address(reputation)).wire(address(work));
-        IWiring(address(work)).wire(
-            address(etcInbox), address(etcOutbox), ETHEREUM, address(staking), address(rental)
-        );
+        IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, address(staking), address(rental));
     }
 
     function _rentalParameters() internal pure virtual returns (IGPURental.Parameters memory) {
@@ -248,8 +243,7 @@ abstract contract World is Test {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i; i < logs.length; ++i) {
             if (logs[i].topics[0] != IOutbox.MessageDispatched.selector) continue;
-            (uint64 destination, address recipient, bytes memory body) =
-                abi.decode(logs[i].data, (uint64, address, bytes));
+            (uint64 destination, address recipient, bytes memory body) = abi.decode(logs[i].data, (uint64, address, bytes));
             address from = logs[i].emitter;
             uint64 origin = destination == CLASSIC ? ETHEREUM : CLASSIC;
             address sender = address(uint160(uint256(logs[i].topics[3])));
@@ -377,8 +371,7 @@ abstract contract World is Test {
         view
         returns (bytes32 root, WorkProof memory proof)
     {
-        bytes32 sampleSeed =
-            keccak256(abi.encode(keccak256("gpumkt/sample/v1"), sealHashOf(blockNumber), blockNumber, deviceId));
+        bytes32 sampleSeed = keccak256(abi.encode(keccak256("gpumkt/sample/v1"), sealHashOf(blockNumber), blockNumber, deviceId));
         ClassProfile memory c = work.classProfile(CLASS);
         return KernelReference.build(mode == 1 ? c.full : c.light, work.seedOf(hash, deviceId, mode), sampleSeed);
     }
@@ -391,10 +384,8 @@ abstract contract World is Test {
         uint16[] memory committee = work.committee(input.blockHash, input.deviceId);
         receipts = new ReceiptSignature[](count);
         for (uint256 i; i < count; ++i) {
-            WorkReceipt memory receipt =
-                WorkReceipt(input.challengeBlock, input.deviceId, input.blockHash, input.root, elapsedMs);
-            (bytes32 r, bytes32 vs) =
-                vm.signCompact(queenKeys[committee[i]], IWorkDigest(address(work)).receiptDigest(receipt));
+            WorkReceipt memory receipt = WorkReceipt(input.challengeBlock, input.deviceId, input.blockHash, input.root, elapsedMs);
+            (bytes32 r, bytes32 vs) = vm.signCompact(queenKeys[committee[i]], IWorkDigest(address(work)).receiptDigest(receipt));
             receipts[i] = ReceiptSignature(committee[i], elapsedMs, r, vs);
         }
     }
