@@ -486,7 +486,7 @@ async fn deploys_both_chains_and_continues_a_broken_deployment() {
     let error = ethereum.call(book.ethereum.gpu_rental, nothing, BlockId::latest()).await.unwrap_err();
     assert!(error.to_string().contains("NothingToClaim { account: "), "{error}");
 
-    let mut swapped = book;
+    let mut swapped = book.clone();
     swapped.ethereum.bridge.inbox = book.ethereum.bridge.outbox;
     assert_eq!(verify_deployment(&swapped, &ethereum, &classic).await.unwrap_err().code(), "E-DEPLOY-006");
     chains.stop().await.unwrap();
