@@ -7,8 +7,8 @@ use alloy::primitives::B256;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use crate::gpu::{DeviceInfo, DeviceKind, Progress, Stage, Timings};
 use crate::gpu::{self, Engine, GpuError};
+pub use crate::gpu::{DeviceInfo, DeviceKind, Progress, Stage, Timings};
 use crate::rules::kernel::{self, NoSuchSample, VerifyError, WorkOutput};
 use crate::types::Coded;
 use crate::types::work::{Mode, Profile, WorkRoots, cpu_test_class};
