@@ -14,9 +14,10 @@ use crate::{
     types::work::{Mode, Profile},
 };
 
-/// Thousandths of one run that a stage has behind it when it begins; the stages of a real run are not equally long.
-const STAGE_UNITS: u64 = 1_000;
-const STAGES: [Stage; 5] = [Stage::Fill, Stage::Walk, Stage::Operands, Stage::Product, Stage::Trees];
+/// Ticks of the bar per stage: stages report thousandths of themselves.
+const STAGE_TICKS: u64 = 1_000;
+/// Stages that report, in their order. Windows and rounds come back to earlier ones, so the bar only ever moves on.
+const STAGES: [Stage; 3] = [Stage::Fill, Stage::Walk, Stage::Product];
 
 pub async fn run(args: BenchArgs, json: bool) -> Outcome {
     if args.list {
@@ -106,10 +107,11 @@ fn show_bar(bar: &ProgressBar, progress: BenchProgress) {
     match progress {
         BenchProgress::Preparing => bar.set_message("compiling and checking"),
         BenchProgress::Running { run, runs, progress } => {
-            let per_run = STAGES.len() as u64 * STAGE_UNITS;
+            let per_run = STAGES.len() as u64 * STAGE_TICKS;
             let stage = STAGES.iter().position(|stage| *stage == progress.stage).unwrap_or_default() as u64;
+            let position = u64::from(run.saturating_sub(1)) * per_run + stage * STAGE_TICKS + u64::from(progress.permille);
             bar.set_length(u64::from(runs) * per_run);
-            bar.set_position(u64::from(run - 1) * per_run + stage * STAGE_UNITS + u64::from(progress.permille));
+            bar.set_position(bar.position().max(position));
             bar.set_message(format!("run {run} of {runs}: {}", progress.stage.name()));
         }
         BenchProgress::Verifying => bar.set_message("checking a proof"),

@@ -4,3 +4,4 @@ mod chain;
 mod kernels;
 mod net;
 mod sandbox;
+mod vectors;

@@ -201,8 +201,8 @@ pub(super) fn seeds_and_kernels() -> Result<(Vec<SeedVector>, Vec<KernelVector>)
         edges.push(kernels::kernel_vector(name, &profile, Mode::Full, samples)?);
     }
     let named = kernels::kernel_vectors()?;
-    let mut seeds: Vec<SeedVector> = named.iter().map(seed_of_kernel).collect();
-    seeds.extend(other_seeds());
+    let mut seeds = other_seeds();
+    seeds.extend(named.iter().map(seed_of_kernel));
     let with_values = named.into_iter().map(|vector| (vector, true));
     let without = edges.into_iter().map(|vector| (vector, false));
     Ok((seeds, with_values.chain(without).map(|(vector, has_values)| kernel(vector, has_values)).collect()))
@@ -267,6 +267,7 @@ fn other_seeds() -> Vec<SeedVector> {
         mode: Mode::Full,
     };
     let largest = ChallengeContext { chain_id: 63, device_id: u64::MAX, class_version: u32::MAX, ..context };
+    // First the profile that every network accepts: suites that need a class of any kind take that one.
     let cases = [
         ("main network", context, large),
         ("main network, light", ChallengeContext { mode: Mode::Light, ..context }, large),
