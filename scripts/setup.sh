@@ -12,6 +12,7 @@ readonly LEVEL=${1:-full}
 readonly RUST_MINOR=95 # Rust 1.95: edition 2024 and what the dependencies ask for
 readonly NODE_MAJOR=20
 [[ $(id -u) == 0 ]] && readonly SUDO='' || readonly SUDO='sudo '
+command -v curl >/dev/null && readonly CURL='' || readonly CURL="${SUDO}apt-get install -y curl && "
 # librocksdb-dev, libclang-dev, clang: the Rust bindings of RocksDB are made from Debian's own header, which saves
 # compiling RocksDB (15 minutes). ocl-icd, pocl: OpenCL and a device on the CPU. bubblewrap: isolation of renters' programs.
 readonly PACKAGES=(
@@ -33,7 +34,7 @@ check_machine() {
 }
 
 check_rust() {
-  local install="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
+  local install="${CURL}curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
   local version minor
   command -v cargo >/dev/null && version=$(rustc --version 2>/dev/null) ||
     fail "Rust 1.$RUST_MINOR or newer is needed and none was found; install it with:" "$install"
@@ -45,7 +46,7 @@ check_rust() {
 }
 
 check_node() {
-  local install="curl -fsSL https://deb.nodesource.com/setup_22.x | ${SUDO}bash - && ${SUDO}apt-get install -y nodejs"
+  local install="${CURL}curl -fsSL https://deb.nodesource.com/setup_22.x | ${SUDO}bash - && ${SUDO}apt-get install -y nodejs"
   local version major
   command -v npm >/dev/null && version=$(node --version 2>/dev/null) ||
     fail "Node.js $NODE_MAJOR or newer with npm is needed and none was found; install it with:" "$install"

@@ -303,12 +303,21 @@ pub struct BenchArgs {
     /// Device class
     #[arg(long, value_name = "CLASS", default_value = "cpu-test")]
     pub class: String,
+    /// Challenge mode: of an idle device, or of a rented one
+    #[arg(long, value_enum, default_value_t = ModeName::Full)]
+    pub mode: ModeName,
     /// Seed in hex: print the roots of both kernels for it
     #[arg(long, value_name = "HEX")]
     pub seed: Option<B256>,
     /// Runs per kernel
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ModeName {
+    Full,
+    Light,
 }
 
 fn parse_duration_seconds(text: &str) -> Result<u32, String> {

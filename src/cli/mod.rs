@@ -1,6 +1,7 @@
 //! Command line: arguments, rendering, exit codes. Nothing here decides; every command calls one function below.
 
 mod args;
+mod bench;
 mod commands;
 mod render;
 

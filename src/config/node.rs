@@ -89,6 +89,8 @@ pub struct NetworkSection {
     pub bootstrap: Vec<String>,
     /// Finds peers on the local network; only for a devnet.
     pub mdns: bool,
+    /// All nodes share one machine or one private network: listen addresses count as reachable.
+    pub local: bool,
 }
 
 impl Default for NetworkSection {
@@ -98,6 +100,7 @@ impl Default for NetworkSection {
             external: Vec::new(),
             bootstrap: Vec::new(),
             mdns: false,
+            local: false,
         }
     }
 }

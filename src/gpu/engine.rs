@@ -12,13 +12,14 @@ use super::error::GpuError;
 use super::program::{Kernels, Variant};
 use super::{matmul, memory};
 use crate::rules::kernel::{self, WorkOutput, seed};
+use crate::types::Coded;
 use crate::types::work::{Profile, WorkRoots};
 
-/// Known-answer profile: every kernel, window changes, padded lanes, and a product whose float sums must be split.
+/// Known-answer profile: every kernel, window changes, padded segments, and a product whose float sums must be split.
 const SELF_TEST: Profile = Profile {
     memory_bytes: 64 << 10,
     hash_iterations: 2,
-    lanes: 16,
+    lanes: 32,
     steps: 1536,
     windows: 2,
     cycles: 1,
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn bands_of_rows_give_the_same_tree() {
-        let profile = Profile { matrix_size: 256, lanes: 16, ..SELF_TEST };
+        let profile = Profile { matrix_size: 256, ..SELF_TEST };
         let expected = kernel::compute(&profile, B256::ZERO);
         for variant in [Variant::Panels, Variant::Portable] {
             let mut engine = Engine::with_variant(0, variant).unwrap();

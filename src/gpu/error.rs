@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::types::Coded;
 use crate::types::work::ProfileError;
 
 /// An error of device discovery or of a computation on a device.
@@ -33,9 +34,8 @@ pub enum GpuError {
     OpenCl { call: &'static str, source: ocl::Error },
 }
 
-impl GpuError {
-    /// Stable code for operators.
-    pub fn code(&self) -> &'static str {
+impl Coded for GpuError {
+    fn code(&self) -> &'static str {
         match self {
             Self::NoPlatform => "E-GPU-001",
             Self::NoDevice { .. } => "E-GPU-002",
@@ -52,9 +52,8 @@ impl GpuError {
         }
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    fn next_step(&self) -> String {
+        let text = match self {
             Self::NoPlatform => {
                 "install the OpenCL driver of the GPU's vendor, or PoCL (Debian: pocl-opencl-icd) for a CPU; `clinfo -l` must list it"
             }
@@ -63,7 +62,7 @@ impl GpuError {
             }
             Self::UnknownDevice { .. } => "set `gpu.device_index` to one of the listed numbers",
             Self::Build { .. } => "update the OpenCL driver; if it is current, report the log above",
-            Self::Profile(inner) => inner.hint(),
+            Self::Profile(inner) => return inner.next_step(),
             Self::BufferTooLarge { .. } => "the device class is not made for this device: choose one with more windows or less memory",
             Self::NotEnoughMemory { .. } => "the device class is not made for this device: choose one with less memory",
             Self::Allocation { .. } => "free the device's memory: stop other programs that use it, then try again",
@@ -73,9 +72,12 @@ impl GpuError {
             Self::BigEndian { .. } => "use another device",
             Self::Cancelled { .. } => "nothing to do: the caller asked for it",
             Self::OpenCl { .. } => "look at the driver's messages in the system log; restart the driver if the device hangs",
-        }
+        };
+        text.into()
     }
+}
 
+impl GpuError {
     /// Wraps an error of an OpenCL call.
     pub(super) fn call<E: Into<ocl::Error>>(call: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::OpenCl { call, source: source.into() }

@@ -34,5 +34,13 @@ pub use streams::{IncomingStream, NetStream, StreamListener};
 pub const BUSY_CODE: &str = "E-NET-010";
 /// Code of a refusal by a node that does not know what to answer.
 pub const UNANSWERED_CODE: &str = "E-NET-015";
+
+/// The peer id that belongs to an identity seed.
+pub fn peer_id_of(identity_seed: &[u8; 32]) -> Result<PeerId, NetError> {
+    let mut seed = *identity_seed;
+    let identity =
+        libp2p::identity::Keypair::ed25519_from_bytes(&mut seed).map_err(|error| NetError::Setup { reason: error.to_string() })?;
+    Ok(identity.public().to_peer_id())
+}
 /// Code of a refusal of something that is no request.
 pub const BAD_REQUEST_CODE: &str = "E-NET-017";

@@ -3,20 +3,14 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256, U256, keccak256};
-use serde::{Deserialize, Serialize};
 
-/// One King: who signs, with which weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Member {
-    pub address: Address,
-    pub weight: u128,
-}
+use crate::types::addresses::{KingMember, KingSetEntry};
 
 /// The signers of one set epoch, ascending by address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KingSet {
     pub epoch: u64,
-    members: Vec<Member>,
+    members: Vec<KingMember>,
 }
 
 /// Signatures that reach a quorum, in the order the contract wants them.
@@ -30,12 +24,16 @@ pub struct QuorumSignatures {
 }
 
 impl KingSet {
-    pub fn new(epoch: u64, mut members: Vec<Member>) -> Self {
+    pub fn new(epoch: u64, mut members: Vec<KingMember>) -> Self {
         members.sort_unstable();
         Self { epoch, members }
     }
 
-    pub fn members(&self) -> &[Member] {
+    pub fn from_entry(entry: &KingSetEntry) -> Self {
+        Self::new(entry.set_epoch, entry.members.clone())
+    }
+
+    pub fn members(&self) -> &[KingMember] {
         &self.members
     }
 
@@ -50,7 +48,7 @@ impl KingSet {
             .map(|member| {
                 let mut word = [0u8; 32];
                 word[..20].copy_from_slice(member.address.as_slice());
-                word[20..].copy_from_slice(&member.weight.to_be_bytes()[4..]);
+                word[24..].copy_from_slice(&member.weight.to_be_bytes());
                 B256::from(word)
             })
             .collect()
@@ -61,12 +59,12 @@ impl KingSet {
     }
 
     pub fn total_weight(&self) -> u128 {
-        self.members.iter().map(|member| member.weight).sum()
+        self.members.iter().map(|member| u128::from(member.weight)).sum()
     }
 
     /// The least set of `signatures` that is a quorum, heaviest signers first; `None` while there is none.
     pub fn assemble(&self, signatures: &BTreeMap<Address, [u8; 64]>) -> Option<QuorumSignatures> {
-        let mut present: Vec<&Member> = self.members.iter().filter(|member| signatures.contains_key(&member.address)).collect();
+        let mut present: Vec<&KingMember> = self.members.iter().filter(|member| signatures.contains_key(&member.address)).collect();
         present.sort_by_key(|member| std::cmp::Reverse(member.weight));
         let total = U256::from(self.total_weight());
         let mut weight = U256::ZERO;
@@ -99,8 +97,8 @@ impl KingSet {
 mod tests {
     use super::*;
 
-    fn set(weights: &[u128]) -> KingSet {
-        let member = |(index, weight): (usize, &u128)| Member { address: Address::repeat_byte(index as u8 + 1), weight: *weight };
+    fn set(weights: &[u64]) -> KingSet {
+        let member = |(index, weight): (usize, &u64)| KingMember { address: Address::repeat_byte(index as u8 + 1), weight: *weight };
         KingSet::new(1, weights.iter().enumerate().map(member).collect())
     }
 

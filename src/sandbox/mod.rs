@@ -1,1 +1,15 @@
-//! See ARCHITECTURE.md.
+//! A renter's bare kernel, run in a process of its own (the hidden subcommand `sandbox-exec` of the same binary).
+//!
+//! `job` says what a job is and checks it, `process` starts and bounds the process, `child` is what runs in it, `frame` is what the
+//! two say to each other. The node never compiles or launches a stranger's code itself.
+
+mod child;
+mod error;
+mod frame;
+mod job;
+mod process;
+
+pub use child::child_main;
+pub use error::SandboxError;
+pub use job::{Isolation, KernelArg, KernelJob, KernelResult, Limits};
+pub use process::{SUBCOMMAND, Sandbox};

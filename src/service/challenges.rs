@@ -103,15 +103,14 @@ impl Challenges {
         // A candidate that nobody opened in time no longer keeps others away.
         let open = self.last_candidate.filter(|block| number <= beacon::open_until(*block, self.parameters.commit_window));
         let previous = opened.max(open);
-        beacon::is_challenge_block(hash, self.parameters.beacon_period) && beacon::may_open(number, previous, self.parameters.beacon_spacing)
+        beacon::is_challenge_block(hash, self.parameters.beacon_period)
+            && beacon::may_open(number, previous, self.parameters.beacon_spacing)
     }
 
     /// The profile of a class in a mode.
     pub async fn profile(&self, class_version: u32, mode: Mode) -> Result<Profile, ChainError> {
-        let class = self
-            .chain
-            .call(self.contract, WorkVerification::classProfileCall { classVersion: class_version }, BlockId::latest())
-            .await?;
+        let class =
+            self.chain.call(self.contract, WorkVerification::classProfileCall { classVersion: class_version }, BlockId::latest()).await?;
         let profile = match mode {
             Mode::Full => class.full,
             Mode::Light => class.light,

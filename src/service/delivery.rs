@@ -22,7 +22,7 @@ use crate::{
     rules::{quorum::QuorumSignatures, tree::DEPTH},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
-    types::{AddressBook, ChainKind, Role, abi::Inbox, wire::CheckpointData},
+    types::{AddressBook, ChainKind, abi::Inbox, wire::CheckpointData},
 };
 
 /// Messages of one transaction. More would pass ETC's block gas limit with large handlers.
@@ -114,14 +114,14 @@ impl Deliverer {
             self.ask_kings(origin, first.message.index + 1).await;
             return;
         };
-        let covered: Vec<SentMessage> =
-            ready.into_iter().filter(|sent| sent.message.index < checkpoint.count).take(MAX_BATCH).collect();
+        let covered: Vec<SentMessage> = ready.into_iter().filter(|sent| sent.message.index < checkpoint.count).take(MAX_BATCH).collect();
         self.deliver(checkpoint, quorum, covered).await;
     }
 
     async fn deliver(&mut self, checkpoint: CheckpointData, quorum: QuorumSignatures, messages: Vec<SentMessage>) {
         let Some(call) = self.call(&checkpoint, &quorum, &messages) else { return };
-        let attempt: u32 = messages.iter().filter_map(|sent| self.state.waiting.get(&sent.message.index)).map(|waiting| waiting.attempts).sum();
+        let attempt: u32 =
+            messages.iter().filter_map(|sent| self.state.waiting.get(&sent.message.index)).map(|waiting| waiting.attempts).sum();
         let indices: Vec<u32> = messages.iter().map(|sent| sent.message.index).collect();
         let id = format!("deliver:{}:{}:{:?}:{attempt}", self.origin.chain, checkpoint.root, indices);
         let intent = Intent::call(id, "deliver", self.book.bridge(self.destination.chain).inbox, call);
@@ -132,9 +132,9 @@ impl Deliverer {
                 self.metrics.event("message", "delivered");
                 tracing::info!(from = %self.origin.chain, ?indices, delivered, gas = mined.gas_used, tx = %mined.hash, "messages delivered");
                 for event in mined.logs.iter().filter_map(|log| log.decode::<Inbox::MessageFailed>()) {
-                        let reason = crate::types::abi::decode_revert(&event.reason).unwrap_or_else(|| event.reason.to_string());
-                        tracing::warn!(index = event.index, reason, "a message's handler refused it");
-                        self.back_off(event.index);
+                    let reason = crate::types::abi::decode_revert(&event.reason).unwrap_or_else(|| event.reason.to_string());
+                    tracing::warn!(index = event.index, reason, "a message's handler refused it");
+                    self.back_off(event.index);
                 }
             }
             Err(error) => {
@@ -197,7 +197,7 @@ impl Deliverer {
             return;
         }
         self.state.asked = Some(Instant::now());
-        for signed in self.peers.checkpoints(Role::King, origin, from_count).await {
+        for signed in self.peers.checkpoints(origin, from_count).await {
             self.checkpoints.add(&signed);
         }
     }

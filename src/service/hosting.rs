@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -22,7 +23,7 @@ use super::{
     session::{self, Login, LoginAnswer, SessionError, SessionReply, SessionRequest},
 };
 use crate::{
-    net::{IncomingStream, StreamListener},
+    net::{InboundStreams, NetStream, PeerId},
     sandbox::{KernelJob, Sandbox, SandboxError},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
@@ -49,6 +50,8 @@ pub struct Host {
     pub account: Address,
     pub sender: Sender,
     pub sandbox: Sandbox,
+    /// Scratch folders of running kernels.
+    pub scratch_dir: PathBuf,
     pub metrics: Metrics,
     /// One kernel at a time: the device belongs to one renter.
     pub running: Mutex<()>,
@@ -62,7 +65,8 @@ impl Host {
     /// Paid rentals of our devices that wait for `ready`.
     fn waiting(&self) -> Vec<(RentalId, DeviceId)> {
         let views = self.ethereum.views();
-        let waiting = views.market.rentals.iter().filter(|(_, rental)| rental.provider == self.account && rental.start == 0 && !rental.is_closed);
+        let waiting =
+            views.market.rentals.iter().filter(|(_, rental)| rental.provider == self.account && rental.start == 0 && !rental.is_closed);
         waiting.map(|(id, rental)| (*id, rental.device)).collect()
     }
 
@@ -75,9 +79,8 @@ impl Host {
     }
 
     /// Serves one renter's stream from login to the end.
-    async fn serve(self: Arc<Self>, incoming: IncomingStream) {
-        let peer = incoming.peer;
-        let (mut reader, mut writer) = tokio::io::split(incoming.stream);
+    async fn serve(self: Arc<Self>, peer: PeerId, stream: NetStream) {
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let outcome = self.serve_stream(peer.to_bytes(), &mut reader, &mut writer).await;
         if let Err(error) = outcome {
             tracing::info!(%peer, code = error.code(), %error, "session ended");
@@ -141,10 +144,13 @@ impl Host {
             time: login.opened_at,
             signature: login.opened_signature.clone().into(),
         };
-        let intent = Intent::call(format!("session-opened:{}:{}", login.rental, login.opened_at), "sessionOpened", self.contract, call.abi_encode());
+        let intent =
+            Intent::call(format!("session-opened:{}:{}", login.rental, login.opened_at), "sessionOpened", self.contract, call.abi_encode());
         match self.sender.submit(intent).await {
             Ok(mined) => tracing::info!(rental = login.rental, tx = %mined.hash, "session recorded on chain"),
-            Err(error) => tracing::error!(rental = login.rental, code = error.code(), %error, "session was not recorded: this rental will not be paid"),
+            Err(error) => {
+                tracing::error!(rental = login.rental, code = error.code(), %error, "session was not recorded: this rental will not be paid")
+            }
         }
     }
 
@@ -160,13 +166,13 @@ impl Host {
 
     async fn run_kernel(&self, id: RentalId, job: KernelJob, seconds_left: u64) -> SessionReply {
         let _one_at_a_time = self.running.lock().await;
-        let run = self.sandbox.run(job);
+        let run = self.sandbox.run_kernel(job, &self.scratch_dir);
         // A session ends with its rental: dropping the future kills the whole process group.
         let outcome = tokio::time::timeout(Duration::from_secs(seconds_left), run).await;
         match outcome {
             Ok(Ok(result)) => {
                 self.metrics.event("kernel", "finished");
-                tracing::info!(rental = id, elapsed_ms = result.elapsed_ms, isolation = %result.isolation, "kernel finished");
+                tracing::info!(rental = id, elapsed_ms = result.elapsed_ms, isolation = ?result.isolation, "kernel finished");
                 SessionReply::Finished(Box::new(result))
             }
             Ok(Err(error)) => self.kernel_failed(id, &error),
@@ -188,7 +194,7 @@ fn unix_seconds() -> u64 {
 /// Says `ready` to new rentals and accepts renters' streams.
 pub struct HostingService {
     pub host: Arc<Host>,
-    pub streams: StreamListener,
+    pub streams: InboundStreams,
 }
 
 impl HostingService {
@@ -224,8 +230,8 @@ impl Service for HostingService {
             tokio::select! {
                 () = shutdown.intake.cancelled() => return Ok(()),
                 changed = head.changed() => if changed.is_err() { return Ok(()) },
-                incoming = self.streams.accept(), if sessions.len() < MAX_SESSIONS => match incoming {
-                    Some(incoming) => { sessions.spawn(Arc::clone(&self.host).serve(incoming)); }
+                incoming = self.streams.next(), if sessions.len() < MAX_SESSIONS => match incoming {
+                    Some((peer, stream)) => { sessions.spawn(Arc::clone(&self.host).serve(peer, stream)); }
                     None => return Ok(()),
                 },
             }

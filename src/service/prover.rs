@@ -2,13 +2,13 @@
 //!
 //! What was promised on chain is read back from the chain: after a restart, an unproven commit is computed again from its seed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, B256, Bytes},
     sol_types::{SolCall, SolValue},
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 
 use super::{
@@ -36,6 +36,8 @@ use crate::{
 
 /// Finished challenges kept for openings; older ones are computed again when asked for.
 const MAX_FINISHED: usize = 16;
+/// How much earlier than this node a Queen may see a block.
+const BLOCK_WAIT: Duration = Duration::from_secs(8);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProverError {
@@ -88,6 +90,7 @@ impl Coded for ProverError {
 /// A challenge that was computed.
 #[derive(Clone)]
 pub struct Finished {
+    pub block_hash: B256,
     pub mode: Mode,
     pub root: B256,
     output: Arc<WorkOutput>,
@@ -107,6 +110,7 @@ pub struct Prover {
     pub sender: Sender,
     pub metrics: Metrics,
     work: Mutex<BTreeMap<(u64, DeviceId), Slot>>,
+    announced: Notify,
     profiles: Mutex<BTreeMap<(u32, Mode), Profile>>,
     challenges: Challenges,
 }
@@ -127,8 +131,8 @@ pub struct ProverParts {
 impl Prover {
     pub fn new(parts: ProverParts) -> Arc<Self> {
         let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, challenges } = parts;
-        let (work, profiles) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, profiles, challenges })
+        let (work, profiles, announced) = (Mutex::default(), Mutex::default(), Notify::new());
+        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, announced, profiles, challenges })
     }
 
     /// Devices of this account whose worker key this node holds.
@@ -155,14 +159,19 @@ impl Prover {
     /// Light while a rental of the device covers the block, full otherwise.
     fn mode_at(&self, device: DeviceId, timestamp: u64) -> (Mode, u64) {
         let views = self.ethereum.views();
-        let covering = views.market.rentals.iter().find(|(_, rental)| rental.device == device && !rental.is_closed && rental.covers(timestamp));
+        let covering =
+            views.market.rentals.iter().find(|(_, rental)| rental.device == device && !rental.is_closed && rental.covers(timestamp));
         covering.map_or((Mode::Full, 0), |(id, _)| (Mode::Light, *id))
     }
 
     /// Root of a challenge, once it is computed.
-    pub async fn answer_start(&self, block: u64, device: DeviceId) -> Result<Response, ProverError> {
+    pub async fn answer_start(&self, block: u64, block_hash: B256, device: DeviceId) -> Result<Response, ProverError> {
         self.device(device)?;
         let finished = self.finished(block, device).await?;
+        if finished.block_hash != block_hash {
+            // The Queen is on another branch of the chain.
+            return Err(ProverError::UnknownChallenge { block });
+        }
         Ok(Response::Root { root: finished.root, mode: finished.mode as u8 })
     }
 
@@ -178,10 +187,21 @@ impl Prover {
     }
 
     async fn finished(&self, block: u64, device: DeviceId) -> Result<Finished, ProverError> {
-        let slot = self.work.lock().await.get(&(block, device)).cloned();
-        let mut slot = slot.ok_or(ProverError::UnknownChallenge { block })?;
+        let mut slot = self.slot(block, device).await.ok_or(ProverError::UnknownChallenge { block })?;
         let finished = slot.wait_for(Option::is_some).await.map_err(|_| ProverError::UnknownChallenge { block })?;
         finished.clone().ok_or(ProverError::UnknownChallenge { block })
+    }
+
+    /// A Queen may see a block earlier than this node does: its question waits for the block instead of being refused.
+    async fn slot(&self, block: u64, device: DeviceId) -> Option<Slot> {
+        let deadline = tokio::time::Instant::now() + BLOCK_WAIT;
+        loop {
+            let announced = self.announced.notified();
+            if let Some(slot) = self.work.lock().await.get(&(block, device)).cloned() {
+                return Some(slot);
+            }
+            tokio::time::timeout_at(deadline, announced).await.ok()?;
+        }
     }
 
     /// Registers the slots before any kernel runs, so that Queens that ask early wait instead of being refused.
@@ -196,6 +216,7 @@ impl Prover {
         while work.len() > MAX_FINISHED {
             work.pop_first();
         }
+        self.announced.notify_waiters();
         announced
     }
 
@@ -222,7 +243,8 @@ impl Prover {
         let committee = self.challenges.committee(challenge.block_hash, id, device.provider);
         let queens: Vec<(u16, Address)> =
             committee.iter().filter_map(|index| Some((*index, *self.challenges.queens.get(usize::from(*index))?))).collect();
-        let receipts = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root).await;
+        let gather = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root);
+        let (receipts, ()) = tokio::join!(gather, self.open_if_nobody_does(challenge));
         tracing::info!(block = challenge.block_number, device = id, ?mode, receipts = receipts.len(), %root, "challenge computed");
         let signatures = receipts
             .into_iter()
@@ -251,12 +273,31 @@ impl Prover {
         Ok(())
     }
 
+    /// Queens open challenges; one that they leave closed until the last block would be lost while receipts are gathered.
+    async fn open_if_nobody_does(&self, challenge: &SeenChallenge) {
+        let last = beacon::open_until(challenge.block_number, self.challenges.parameters.commit_window);
+        let mut head = self.classic.head();
+        let is_open = || self.classic.views().work.challenge(challenge.block_number).is_some();
+        while !is_open() && self.classic.newest().number + 1 < last {
+            if head.changed().await.is_err() {
+                return;
+            }
+        }
+        if is_open() {
+            return;
+        }
+        let call = WorkVerification::openCall { blockNumber: challenge.block_number, header: challenge.header_rlp.clone() };
+        if let Err(error) = self.send(format!("open:{}", challenge.block_hash), "open", call.abi_encode()).await {
+            tracing::debug!(block = challenge.block_number, %error, "challenge was not opened by this provider");
+        }
+    }
+
     async fn compute(&self, block_hash: B256, id: DeviceId, device: &DeviceInfo, mode: Mode) -> Result<Finished, ProverError> {
         let profile = self.profile(device.class_version, mode).await?;
         let seed = self.challenges.seed(block_hash, id, device, mode, &profile);
         let run = self.gpu.run(profile, seed).await?;
         self.metrics.stage_seconds("proof", run.timings.total_us as f64 / 1e6);
-        Ok(Finished { mode, root: run.output.roots.work_root(), output: Arc::new(run.output) })
+        Ok(Finished { block_hash, mode, root: run.output.roots.work_root(), output: Arc::new(run.output) })
     }
 
     /// Commits that wait for their proof, with the challenge they belong to.

@@ -14,15 +14,14 @@ use crate::{
     chain::{BlockId, Chain, ChainError},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
-    types::{
-        Coded, DeviceId, RentalId,
-        abi::WorkVerification,
-        work::Mode,
-    },
+    types::{Coded, DeviceId, RentalId, abi::WorkVerification, work::Mode},
 };
 
 /// Pause before a refused report is tried again, in blocks.
 const RETRY_BLOCKS: u64 = 3;
+/// Values of the contract's `Outcome`.
+const PENDING: u8 = 0;
+const PASSED: u8 = 1;
 
 /// Whose reports this node sends.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +74,8 @@ impl Reporter {
             .filter_map(|(id, terms)| {
                 let closing = views.work.first_at_or_after(terms.end);
                 let challenge = views.work.challenges.get(usize::try_from(closing).ok()?)?;
-                (challenge.block_number + self.delay_blocks() <= newest).then(|| (*id, *terms, closing, views.work.first_at_or_after(terms.start)))
+                (challenge.block_number + self.delay_blocks() <= newest)
+                    .then(|| (*id, *terms, closing, views.work.first_at_or_after(terms.start)))
             })
             .collect()
     }
@@ -90,30 +90,29 @@ impl Reporter {
             let wanted = if reported == 0 { 0 } else { reported + self.refresh_seconds };
             let challenge = views.work.challenges.iter().rev().find(|challenge| {
                 let commit = views.work.commits.get(&(challenge.block_number, *id));
-                challenge.timestamp > wanted && commit.is_some_and(|commit| commit.mode == Mode::Full as u8 && commit.is_proven)
+                challenge.timestamp > wanted && commit.is_some_and(|commit| commit.mode == Mode::Full as u8 && !commit.is_voided)
             })?;
             (challenge.block_number + self.delay_blocks() <= newest).then_some((*id, challenge.index, challenge.block_number))
         })
         .collect()
     }
 
-    async fn is_settled(&self, challenge: u64, device: DeviceId) -> Result<bool, ChainError> {
+    async fn outcome(&self, challenge: u64, device: DeviceId) -> Result<u8, ChainError> {
         let call = WorkVerification::outcomeCall { index: challenge, deviceId: device };
-        // Outcome 0 is Pending.
-        Ok(u8::from(self.chain.call(self.contract, call, BlockId::latest()).await?) != 0)
+        Ok(u8::from(self.chain.call(self.contract, call, BlockId::latest()).await?))
     }
 
     async fn due(&self) -> Result<Vec<Due>, ChainError> {
         let mut due = Vec::new();
         for (id, terms, closing, hint) in self.ended_rentals() {
-            if self.is_settled(closing, terms.device).await? {
+            if self.outcome(closing, terms.device).await? != PENDING {
                 due.push(Due::Rental { id, version: terms.version, hint });
                 // Its verdicts move the reputation as well.
                 due.push(Due::Device { id: terms.device, block: closing });
             }
         }
         for (id, index, block) in self.passed_devices() {
-            if self.is_settled(index, id).await? {
+            if self.outcome(index, id).await? == PASSED {
                 due.push(Due::Device { id, block });
             }
         }

@@ -1,5 +1,90 @@
-//! Calls, events and errors of the contracts.
+//! Calls, events, errors and creation code of the contracts, generated from `contracts/abi`.
+//!
+//! One module per contract, because a structure that two contracts share exists once per artifact.
 
-pub fn decode_revert(_data: &[u8]) -> Option<String> {
-    None
+use alloy::sol_types::{Panic, Revert, SolError, SolInterface};
+
+macro_rules! contracts {
+    ($($module:ident: $name:ident, $errors:ident, $path:literal;)*) => {
+        $(
+            #[allow(missing_docs, clippy::all)]
+            pub mod $module {
+                alloy::sol!(
+                    #[derive(Debug, PartialEq, Eq)]
+                    $name,
+                    $path
+                );
+            }
+            pub use $module::$name;
+        )*
+
+        /// Error name with its named values, as the first contract that knows the selector spells it.
+        fn decode_custom(data: &[u8]) -> Option<String> {
+            $(
+                if let Ok(error) = $name::$errors::abi_decode_validate(data) {
+                    return Some(strip_variant(&format!("{error:?}")));
+                }
+            )*
+            None
+        }
+    };
+}
+
+contracts! {
+    outbox: Outbox, OutboxErrors, "contracts/abi/Outbox.json";
+    inbox: Inbox, InboxErrors, "contracts/abi/Inbox.json";
+    king_set: KingSet, KingSetErrors, "contracts/abi/KingSet.json";
+    gpu_token: GPUToken, GPUTokenErrors, "contracts/abi/GPUToken.json";
+    staking_manager: StakingManager, StakingManagerErrors, "contracts/abi/StakingManager.json";
+    gpu_rental: GPURental, GPURentalErrors, "contracts/abi/GPURental.json";
+    governance: Governance, GovernanceErrors, "contracts/abi/Governance.json";
+    timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
+    token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";
+    work_verification: WorkVerification, WorkVerificationErrors, "contracts/abi/WorkVerification.json";
+    reputation_system: ReputationSystem, ReputationSystemErrors, "contracts/abi/ReputationSystem.json";
+}
+
+#[allow(missing_docs, clippy::all)]
+pub mod proof_verifier {
+    alloy::sol!(
+        #[derive(Debug, PartialEq, Eq)]
+        ProofVerifier,
+        "contracts/abi/ProofVerifier.json"
+    );
+}
+pub use proof_verifier::ProofVerifier;
+
+/// Revert data in words: an error of one of the contracts with its values, a reason, or a panic. `None` for what nobody knows.
+pub fn decode_revert(data: &[u8]) -> Option<String> {
+    match data.get(..4)? {
+        selector if selector == Revert::SELECTOR => Revert::abi_decode(data).ok().map(|revert| revert.reason),
+        selector if selector == Panic::SELECTOR => Panic::abi_decode(data).ok().map(|panic| panic.to_string()),
+        _ => decode_custom(data),
+    }
+}
+
+/// `Name(Name { value: 1 })` without the outer name.
+fn strip_variant(text: &str) -> String {
+    let inner = text.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{U256, address};
+
+    use super::*;
+
+    #[test]
+    fn tells_what_a_contract_said() {
+        let error = StakingManager::BelowMinimum { total: U256::from(5), minimum: U256::from(10) };
+        assert_eq!(decode_revert(&error.abi_encode()).unwrap(), "BelowMinimum { total: 5, minimum: 10 }");
+        let caller = address!("0x00000000000000000000000000000000000000aa");
+        let told = decode_revert(&Inbox::ForbiddenRecipient { recipient: caller }.abi_encode()).unwrap();
+        assert_eq!(told, "ForbiddenRecipient { recipient: 0x00000000000000000000000000000000000000AA }");
+        assert_eq!(decode_revert(&Revert::from("too late").abi_encode()).unwrap(), "too late");
+        assert!(decode_revert(&Panic::from(0x11).abi_encode()).unwrap().contains("overflow"));
+        assert_eq!(decode_revert(&[]), None);
+        assert_eq!(decode_revert(&[1, 2, 3, 4, 5]), None);
+    }
 }

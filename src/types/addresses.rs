@@ -41,10 +41,27 @@ pub struct ClassicAddresses {
     pub proof_verifier: Address,
 }
 
+/// One King: the key that signs, and its weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KingMember {
+    pub address: Address,
+    pub weight: u64,
+}
+
+/// The King set that the deployment installed; the chains hold its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KingSetEntry {
+    pub set_epoch: u64,
+    pub members: Vec<KingMember>,
+}
+
 /// Written by `gpumkt deploy`, read by every node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddressBook {
+    pub kings: KingSetEntry,
     pub ethereum: EthereumAddresses,
     pub classic: ClassicAddresses,
 }

@@ -7,8 +7,8 @@ pub mod bridge;
 pub mod fault;
 pub mod record;
 pub mod signing;
-pub mod work;
 pub mod wire;
+pub mod work;
 
 pub use addresses::AddressBook;
 pub use amount::Amount;

@@ -5,6 +5,8 @@ use alloy::sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Coded;
+
 /// Bytes of one line of the memory kernel: what one step of a walk reads.
 pub const LINE_BYTES: u64 = 128;
 /// 32-byte units per line.
@@ -19,6 +21,9 @@ pub const ENTRIES_PER_WORD: u32 = 32;
 pub const MAX_FOLDS_PER_LEAF: u32 = 128;
 /// Largest inner dimension: a longer sum could leave the range that the contracts' arithmetic was sized for.
 pub const MAX_INNER_SIZE: u32 = 16_384;
+
+/// Mean reads of a line in one walk below which storing the memory would not pay.
+const MIN_VISITS_PER_LINE: u64 = 16;
 
 /// Size and time limits of one challenge mode of a device class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,9 +70,8 @@ pub enum ProfileError {
     TimesOutOfOrder { reference_ms: u32, pass_ms: u32, unmeasured_ms: u32 },
 }
 
-impl ProfileError {
-    /// Stable code for operators.
-    pub fn code(&self) -> &'static str {
+impl Coded for ProfileError {
+    fn code(&self) -> &'static str {
         match self {
             Self::TooSmall { .. } => "E-PROFILE-001",
             Self::TooLarge { .. } => "E-PROFILE-002",
@@ -77,9 +81,8 @@ impl ProfileError {
         }
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        "correct the named field of the class profile; docs/protocol.md section 2 lists the rules"
+    fn next_step(&self) -> String {
+        "correct the named field of the class profile; docs/protocol.md section 2 lists the rules".into()
     }
 }
 
@@ -94,6 +97,23 @@ impl Profile {
                 pass_ms: self.pass_ms,
                 unmeasured_ms: self.unmeasured_ms,
             });
+        }
+        Ok(())
+    }
+
+    /// Checks the further rules that the contracts put on the profiles of a class, so that the work cannot be done with less.
+    pub fn validate_class(&self) -> Result<(), ProfileError> {
+        self.validate()?;
+        at_least("reference_ms", self.reference_ms, 1)?;
+        // More lanes could be sorted by address and served in batches.
+        let (value, maximum) = (u64::from(self.lanes), self.lines() / 256);
+        if value > maximum {
+            return Err(ProfileError::TooLarge { field: "lanes", value, maximum });
+        }
+        // With fewer visits per line, touching only the visited lines beats storing all of them.
+        let minimum = (self.lines() * MIN_VISITS_PER_LINE).div_ceil(u64::from(self.lanes));
+        if u64::from(self.steps) < minimum {
+            return Err(ProfileError::TooSmall { field: "steps", value: self.steps.into(), minimum });
         }
         Ok(())
     }
@@ -430,8 +450,8 @@ mod tests {
     #[test]
     fn cpu_test_profiles_are_valid() {
         let (full, light) = cpu_test_class();
-        assert_eq!(full.validate(), Ok(()));
-        assert_eq!(light.validate(), Ok(()));
+        assert_eq!(full.validate_class(), Ok(()));
+        assert_eq!(light.validate_class(), Ok(()));
         assert_eq!(full.lines(), 131_072);
         assert_eq!((full.segments(), full.padded_segments()), (16, 16));
         assert_eq!((full.folds_per_row(), full.folds_per_leaf(), full.leaves()), (64, 64, 512));
@@ -463,6 +483,15 @@ mod tests {
             let error = profile.validate().expect_err(field);
             assert!(error.to_string().contains(field), "{error} does not name {field}");
         }
+    }
+
+    #[test]
+    fn a_class_needs_work_that_memory_makes_cheaper() {
+        let (full, _) = cpu_test_class();
+        let refused = |profile: Profile| profile.validate_class().expect_err("accepted").to_string();
+        assert!(refused(Profile { lanes: 1024, ..full }).contains("lanes"));
+        assert!(refused(Profile { lanes: 256, ..full }).contains("steps"));
+        assert!(refused(Profile { reference_ms: 0, ..full }).contains("reference_ms"));
     }
 
     #[test]

@@ -116,6 +116,11 @@ impl Lane {
         Self { state, key }
     }
 
+    /// The state as a checkpoint.
+    pub fn checkpoint(&self) -> B256 {
+        state_to_bytes(&self.state)
+    }
+
     /// Walks segment `segment` and returns the checkpoint at its end.
     pub fn walk_segment(&mut self, profile: &Profile, segment: u32, lines: &impl Lines) -> B256 {
         let per_window = profile.lines_per_window();
@@ -137,7 +142,7 @@ impl Lane {
             }
         }
         self.state = [x0, x1, x2, x3];
-        state_to_bytes(&self.state)
+        self.checkpoint()
     }
 }
 

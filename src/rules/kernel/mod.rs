@@ -8,11 +8,13 @@ pub mod memory;
 pub mod merkle;
 pub mod sample;
 pub mod seed;
+pub mod vectors;
 pub mod verify;
 
 use alloy::primitives::B256;
 use thiserror::Error;
 
+use crate::types::Coded;
 use crate::types::work::{MatmulOpening, Profile, SampleIndex, SegmentOpening, WorkProof, WorkRoots};
 use memory::{ComputedLines, lane_checkpoints, lane_leaves};
 use merkle::MerkleTree;
@@ -38,15 +40,13 @@ pub struct WorkOutput {
 #[error("no sample at round {}, row {}, fold {}, lane {}, segment {}", .0.round, .0.row, .0.fold, .0.lane, .0.segment)]
 pub struct NoSuchSample(pub SampleIndex);
 
-impl NoSuchSample {
-    /// Stable code for operators.
-    pub fn code(&self) -> &'static str {
+impl Coded for NoSuchSample {
+    fn code(&self) -> &'static str {
         "E-PROOF-008"
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        "the request was drawn for another profile; compare the class version and the mode of the challenge"
+    fn next_step(&self) -> String {
+        "the request was drawn for another profile; compare the class version and the mode of the challenge".into()
     }
 }
 
@@ -133,10 +133,10 @@ impl WorkOutput {
 /// A valid profile that a debug build computes in milliseconds: for known-answer tests and test vectors.
 pub const fn small_profile() -> Profile {
     Profile {
-        memory_bytes: 128 << 10,
+        memory_bytes: 256 << 10,
         hash_iterations: 2,
         lanes: 8,
-        steps: 3072,
+        steps: 5120,
         windows: 4,
         cycles: 1,
         matrix_size: 32,
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn the_small_profile_is_valid_and_has_padding() {
         let profile = small_profile();
-        assert_eq!(profile.validate(), Ok(()));
-        assert_eq!((profile.segments(), profile.padded_segments()), (12, 16));
+        assert_eq!(profile.validate_class(), Ok(()));
+        assert_eq!((profile.segments(), profile.padded_segments()), (20, 32));
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn samples_outside_the_computation_are_refused() {
         let output = compute(&small_profile(), B256::ZERO);
-        let good = SampleIndex { round: 2, row: 31, fold: 3, lane: 7, segment: 11 };
+        let good = SampleIndex { round: 2, row: 31, fold: 3, lane: 7, segment: 19 };
         assert!(output.open(&[good]).is_ok());
         for bad in [
             SampleIndex { round: 0, ..good },
@@ -186,7 +186,7 @@ mod tests {
             SampleIndex { fold: 4, ..good },
             SampleIndex { lane: 8, ..good },
             SampleIndex { segment: 0, ..good },
-            SampleIndex { segment: 12, ..good },
+            SampleIndex { segment: 20, ..good },
         ] {
             assert_eq!(output.open(&[bad]), Err(NoSuchSample(bad)));
         }

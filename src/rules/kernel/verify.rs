@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::memory::{ComputedLines, Lane, checkpoint_index, checkpoint_leaf, state_from_bytes};
 use super::{matmul, merkle, sample, seed};
+use crate::types::Coded;
 use crate::types::work::{MatmulOpening, Profile, ProfileError, SampleIndex, SegmentOpening, WorkProof};
 
 /// What disagrees in a proof.
@@ -28,9 +29,8 @@ pub enum VerifyError {
     Segment { sample: usize, lane: u32, segment: u32, expected: B256, actual: B256 },
 }
 
-impl VerifyError {
-    /// Stable code for operators.
-    pub fn code(&self) -> &'static str {
+impl Coded for VerifyError {
+    fn code(&self) -> &'static str {
         match self {
             Self::Profile(inner) => inner.code(),
             Self::Count { .. } => "E-PROOF-001",
@@ -43,13 +43,13 @@ impl VerifyError {
         }
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Profile(inner) => inner.hint(),
+    fn next_step(&self) -> String {
+        let text = match self {
+            Self::Profile(inner) => return inner.next_step(),
             Self::WorkRoot { .. } => "the proof answers another commit; ask for the openings of this one",
             _ => "the work was not done as the protocol says: a Queen may dispute the commit, a provider should run `gpumkt bench`",
-        }
+        };
+        text.into()
     }
 }
 

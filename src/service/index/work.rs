@@ -81,12 +81,8 @@ impl WorkView {
             }
             Contract::DeviceAdded::SIGNATURE_HASH => {
                 let event = log.decode::<Contract::DeviceAdded>()?;
-                let device = DeviceInfo {
-                    provider: event.provider,
-                    worker: event.worker,
-                    class_version: event.classVersion,
-                    is_removed: false,
-                };
+                let device =
+                    DeviceInfo { provider: event.provider, worker: event.worker, class_version: event.classVersion, is_removed: false };
                 self.devices.insert(event.deviceId, device);
             }
             Contract::DeviceDropped::SIGNATURE_HASH => {
@@ -131,13 +127,8 @@ impl WorkView {
             }
             Contract::TermsUpdated::SIGNATURE_HASH => {
                 let event = log.decode::<Contract::TermsUpdated>()?;
-                let terms = TermsInfo {
-                    device: event.deviceId,
-                    version: event.termsVersion,
-                    start: event.start,
-                    end: event.end,
-                    is_final: false,
-                };
+                let terms =
+                    TermsInfo { device: event.deviceId, version: event.termsVersion, start: event.start, end: event.end, is_final: false };
                 self.terms.insert(event.rentalId, terms);
             }
             Contract::RentalReported::SIGNATURE_HASH => {

@@ -1,0 +1,337 @@
+//! One function per command: read configuration, call the client, show the result.
+
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use alloy::{primitives::B256, signers::local::PrivateKeySigner};
+use secrecy::zeroize::Zeroizing;
+use serde_json::json;
+
+use super::{
+    args::{
+        ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentArgs, RentalArgs,
+        RentalsArgs, RoleName, RunArgs, StakeArgs,
+    },
+    bench,
+    render::{OperatorError, output, table},
+};
+use crate::{
+    chain::{Chain, ChainConfig},
+    client::{self, ClientError, Clients, deploy, market, rent, session, stake},
+    config::{NodeConfig, load_toml},
+    devnet,
+    keys::{self, Strength, load_or_create_identity, read_password},
+    role,
+    telemetry::{LogFormat, init_logs},
+    types::{ChainKind, Role},
+};
+
+pub(super) type Outcome = Result<(), OperatorError>;
+
+pub async fn run(cli: Cli) -> Outcome {
+    let json = cli.json;
+    match cli.command {
+        Command::King(args) => role::run_king(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::Queen(args) => role::run_queen(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::Relay(args) => role::run_relay(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::Provider(args) => {
+            let mut overrides = args.node.overrides();
+            overrides.extend(args.device.map(|device| ("provider.device".to_string(), device.to_string())));
+            let config = NodeConfig::load(&args.node.config, &overrides)?;
+            role::run_provider(config).await.map_err(OperatorError::from_box)
+        }
+        command => {
+            init_logs("warn", LogFormat::Text);
+            run_client(command, json).await
+        }
+    }
+}
+
+async fn run_client(command: Command, json: bool) -> Outcome {
+    match command {
+        Command::Market(args) => show_market(&args, json).await,
+        Command::Rent(args) => rent_offer(&args, json).await,
+        Command::Run(args) => run_kernel(&args, json).await,
+        Command::Rentals(args) => show_rentals(&args, json).await,
+        Command::End(args) => end_rental(&args, json).await,
+        Command::Stake(args) => stake_tokens(&args, json).await,
+        Command::Offer(args) => offer_device(&args, json).await,
+        Command::Claim(args) => claim(&args, json).await,
+        Command::Keys(command) => manage_keys(command, json),
+        Command::Deploy(args) => deploy_contracts(&args, json).await,
+        Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep).await?),
+        Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir).await?),
+        Command::Bench(args) => bench::run(args, json).await,
+        Command::Vectors => {
+            let vectors = tokio::task::block_in_place(client::vectors::vectors)?;
+            output(true, &vectors, |_| String::new());
+            Ok(())
+        }
+        Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec => Ok(()),
+    }
+}
+
+fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
+    Ok(NodeConfig::load(&args.config, &args.overrides())?)
+}
+
+async fn connect(args: &NodeArgs) -> Result<(NodeConfig, Clients), OperatorError> {
+    let config = load(args)?;
+    let clients = Clients::connect(&config).await?;
+    Ok((config, clients))
+}
+
+async fn show_market(args: &MarketArgs, json: bool) -> Outcome {
+    let (_, clients) = connect(&args.node).await?;
+    let filter = market::Filter { class_version: args.class, max_price_per_hour: args.max_price, include_unavailable: args.all };
+    let offers = market::market(&clients, &filter).await?;
+    output(json, &offers, |offers| {
+        if offers.is_empty() {
+            return "No offers match. `gpumkt market --all` also shows those that cannot be rented now.".into();
+        }
+        let rows = offers
+            .iter()
+            .map(|offer| {
+                vec![
+                    offer.offer.to_string(),
+                    offer.class_version.to_string(),
+                    offer.price_per_hour_wei.to_string(),
+                    format!("{:.2}x", f64::from(offer.performance_permille) / 1_000.0),
+                    format!("{:.1} %", f64::from(offer.reputation_ppm) / 10_000.0),
+                    offer.faults.to_string(),
+                    offer.region.trim_end_matches('\0').to_string(),
+                    offer.availability.to_string(),
+                    offer.provider.to_string(),
+                ]
+            })
+            .collect();
+        table(&["offer", "class", "GPUTOKEN/h", "speed", "reputation", "faults", "region", "state", "provider"], rows)
+    });
+    Ok(())
+}
+
+async fn rent_offer(args: &RentArgs, json: bool) -> Outcome {
+    let (config, clients) = connect(&args.node).await?;
+    let quote = rent::quote(&clients, args.offer, args.duration).await?;
+    if let Some(limit) = args.max_cost.filter(|limit| quote.total_wei > *limit) {
+        return Err(ClientError::TooExpensive { cost: quote.total_wei, limit }.into());
+    }
+    if !args.yes && !json {
+        println!(
+            "{} s of offer {}: rent {}, protocol fee {}, bridge fee {}, ready fee {}: at most {} GPUTOKEN; what is not used is refunded.",
+            quote.duration_seconds,
+            quote.offer,
+            quote.rent_wei,
+            quote.protocol_fee_wei,
+            quote.bridge_fee_wei,
+            quote.ready_fee_wei,
+            quote.total_wei
+        );
+        println!("The provider can read what runs on its machine.");
+        if !confirm("Rent? [y/N] ")? {
+            return Err(ClientError::Cancelled.into());
+        }
+    }
+    let sessions = client::session_keys(&config, Strength::Standard)?;
+    let (id, receipt) = rent::rent(&clients, &quote, &sessions).await?;
+    if !json {
+        println!("rental {id}: paid in {} (block {})", receipt.tx_hash, receipt.block_number);
+    }
+    let window = std::time::Duration::from_secs(rent::ready_window_seconds(&clients).await?);
+    let view = rent::wait_for(&clients, id, rent::RentalState::Active, "active", window).await?;
+    output(json, &view, |view| {
+        format!("rental {id} is ready until {} (Unix time). Run a kernel: gpumkt run {id} KERNEL.cl --global N ARG...", view.end)
+    });
+    Ok(())
+}
+
+fn confirm(question: &str) -> Result<bool, OperatorError> {
+    let failed = |source| ClientError::File { path: "terminal".into(), source };
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    print!("{question}");
+    std::io::stdout().flush().map_err(failed)?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(failed)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
+    let (config, clients) = connect(&args.node).await?;
+    let (job, files) = session::job_from_arguments(&args.source, &args.kernel, args.global, &args.arguments)?;
+    let view = rent::rental(&clients, args.rental).await?;
+    let key = client::session_keys(&config, Strength::Standard)?.open(&view)?;
+    let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
+    let node = session::RenterNode::start(&config, *identity)?;
+    let mut open = node.open(&clients, &view, &key).await?;
+    let result = open.run_kernel(job).await?;
+    node.stop().await;
+    for (path, bytes) in files.iter().zip(&result.outputs) {
+        std::fs::write(path, bytes).map_err(|source| ClientError::File { path: path.clone(), source })?;
+    }
+    let shown = json!({
+        "rental": args.rental,
+        "elapsed_ms": result.elapsed_ms,
+        "isolation": result.isolation,
+        "build_log": result.build_log,
+        "printed": result.printed,
+        "outputs": files,
+    });
+    output(json, &shown, |_| {
+        let written: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        format!("{}finished in {} ms; wrote {}", result.printed, result.elapsed_ms, written.join(", "))
+    });
+    Ok(())
+}
+
+async fn show_rentals(args: &RentalsArgs, json: bool) -> Outcome {
+    let (_, clients) = connect(&args.node).await?;
+    let rentals = rent::rentals(&clients, args.account.unwrap_or(clients.signer.address())).await?;
+    output(json, &rentals, |rentals| {
+        if rentals.is_empty() {
+            return "No rentals.".into();
+        }
+        let rows = rentals
+            .iter()
+            .map(|rental| {
+                vec![
+                    rental.rental.to_string(),
+                    format!("{:?}", rental.state).to_lowercase(),
+                    rental.end.saturating_sub(rental.start).to_string(),
+                    rental.verified_seconds.to_string(),
+                    format!("{}/{}", rental.challenges_passed, rental.challenges_due),
+                    rental.escrowed_wei.to_string(),
+                    rental.paid_wei.to_string(),
+                    rental.refunded_wei.to_string(),
+                    rental.fees_wei.to_string(),
+                ]
+            })
+            .collect();
+        table(&["rental", "state", "seconds", "verified", "passed", "escrowed", "paid", "refunded", "fees"], rows)
+    });
+    Ok(())
+}
+
+async fn end_rental(args: &RentalArgs, json: bool) -> Outcome {
+    let (_, clients) = connect(&args.node).await?;
+    let receipt = rent::end(&clients, args.rental).await?;
+    let view = rent::rental(&clients, args.rental).await?;
+    output(json, &view, |view| {
+        format!("rental {} ended in {}; the rest is decided by its closing challenge", view.rental, receipt.tx_hash)
+    });
+    Ok(())
+}
+
+async fn stake_tokens(args: &StakeArgs, json: bool) -> Outcome {
+    let (config, clients) = connect(&args.node).await?;
+    let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
+    let role = match args.role {
+        RoleName::Provider => Role::Provider,
+        RoleName::Queen => Role::Queen,
+        RoleName::King => Role::King,
+    };
+    let peer = crate::net::peer_id_of(&identity)?;
+    let receipt = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer.to_bytes()).await?;
+    let shown = json!({ "account": clients.signer.address(), "amount_wei": args.amount, "transaction": receipt.tx_hash });
+    output(json, &shown, |_| format!("staked {} GPUTOKEN in {}", args.amount, receipt.tx_hash));
+    Ok(())
+}
+
+async fn offer_device(args: &OfferArgs, json: bool) -> Outcome {
+    let (config, clients) = connect(&args.node).await?;
+    let price = stake::per_second(args.price)
+        .ok_or_else(|| ClientError::Argument { argument: "price".into(), reason: "zero or too large".into() })?;
+    let owned = stake::devices(&clients, clients.signer.address()).await?;
+    let device = match owned.iter().find(|(_, class)| *class == args.class) {
+        Some((id, _)) => *id,
+        None => {
+            let worker = match &config.keys.worker {
+                Some(path) => {
+                    let password = read_password(config.keys.password_file.as_deref(), path)?;
+                    keys::open_keystore(path, &password)?.address()
+                }
+                None => clients.signer.address(),
+            };
+            stake::register_device(&clients, args.class, worker).await?.0
+        }
+    };
+    let terms = stake::OfferTerms {
+        device,
+        price_per_second_wei: price,
+        min_duration_seconds: args.min_duration,
+        max_duration_seconds: args.max_duration,
+        region: args.region.clone(),
+        attributes: String::new(),
+    };
+    let (offer, receipt) = stake::create_offer(&clients, &terms).await?;
+    let shown = json!({ "offer": offer, "device": device, "transaction": receipt.tx_hash });
+    output(json, &shown, |_| format!("offer {offer} for device {device} stands; it can be rented after its first full pass on ETC"));
+    Ok(())
+}
+
+async fn claim(args: &ClaimArgs, json: bool) -> Outcome {
+    let (_, clients) = connect(&args.node).await?;
+    let to = args.to.unwrap_or(clients.signer.address());
+    let (amount, receipt) = rent::claim(&clients, to).await?;
+    let shown = json!({ "to": to, "amount_wei": amount, "transaction": receipt.tx_hash });
+    output(json, &shown, |_| format!("claimed {amount} GPUTOKEN to {to} in {}", receipt.tx_hash));
+    Ok(())
+}
+
+fn manage_keys(command: KeysCommand, json: bool) -> Outcome {
+    match command {
+        KeysCommand::New { file, password_file } => {
+            let password = read_password(password_file.as_deref(), &file)?;
+            let signer = keys::create_keystore(&file, &password, Strength::Standard)?;
+            show_key(json, &file, &signer);
+        }
+        KeysCommand::Import { file, password_file } => {
+            let password = read_password(password_file.as_deref(), &file)?;
+            let mut line = Zeroizing::new(String::new());
+            std::io::stdin().lock().read_line(&mut line).map_err(|source| ClientError::File { path: "standard input".into(), source })?;
+            let key: B256 = line.trim().parse().map_err(|_| keys::KeyError::InvalidKey)?;
+            let signer = PrivateKeySigner::from_bytes(&key).map_err(|_| keys::KeyError::InvalidKey)?;
+            keys::write_keystore(&file, &signer, &password, Strength::Standard)?;
+            show_key(json, &file, &signer);
+        }
+        KeysCommand::List { folder } => {
+            let found: Vec<_> =
+                keys::list_keystores(&folder)?.into_iter().map(|(path, address)| json!({ "file": path, "address": address })).collect();
+            output(json, &found, |found| {
+                let rows = found.iter().map(|key| vec![key["address"].to_string(), key["file"].to_string()]).collect();
+                table(&["address", "file"], rows).replace('"', "")
+            });
+        }
+    }
+    Ok(())
+}
+
+fn show_key(json: bool, file: &Path, signer: &PrivateKeySigner) {
+    let shown = json!({ "file": file, "address": signer.address() });
+    output(json, &shown, |_| format!("{} in {}", signer.address(), file.display()));
+}
+
+async fn deploy_contracts(args: &DeployArgs, json: bool) -> Outcome {
+    let config: deploy::DeployConfig = load_toml(&args.config)?;
+    let password = read_password(args.password_file.as_deref(), &args.key)?;
+    let signer = Arc::new(keys::open_keystore(&args.key, &password)?);
+    let connect = |kind, id, rpc: &str| Chain::connect(ChainConfig::new(kind, id, vec![rpc.to_string()]));
+    let ethereum = connect(ChainKind::Ethereum, config.chains.ethereum, &args.ethereum_rpc).await?;
+    let classic = connect(ChainKind::Classic, config.chains.classic, &args.classic_rpc).await?;
+    let deployers = deploy::DeployerKeys { ethereum: signer.clone(), classic: signer };
+    let state = args.out.with_extension("state.json");
+    let report = |step: deploy::DeployProgress| {
+        if !json {
+            println!("{:<9} {:>2}/{:<2} {:<28} {} gas {}", step.chain, step.step, step.steps, step.name, step.tx_hash, step.gas_used);
+        }
+    };
+    let book = deploy::deploy(&config, &deployers, &ethereum, &classic, &state, &report).await?;
+    let text = serde_json::to_string_pretty(&book).unwrap_or_default();
+    std::fs::write(&args.out, text).map_err(|source| ClientError::File { path: args.out.clone(), source })?;
+    output(json, &book, |_| format!("deployed and verified; address book in {}", args.out.display()));
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! What a deployment consists of: one TOML file, unknown keys refused.
+
+use alloy::primitives::{Address, FixedBytes, U256, keccak256};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::DeployError;
+use crate::types::{
+    Amount,
+    abi::{governance, gpu_rental, staking_manager, token_distributor, work_verification},
+};
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployConfig {
+    pub chains: ChainIds,
+    pub token: TokenSettings,
+    pub kings: KingSettings,
+    pub verification: VerificationSettings,
+    pub reputation: ReputationSettings,
+    pub staking: StakingSettings,
+    pub rental: RentalSettings,
+    pub governance: GovernanceSettings,
+    pub classes: Vec<ClassSettings>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainIds {
+    pub ethereum: u64,
+    pub classic: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSettings {
+    /// Most tokens that can ever be minted.
+    #[serde(deserialize_with = "tokens")]
+    pub cap: Amount,
+    pub genesis: Vec<Allocation>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allocation {
+    pub beneficiary: Address,
+    #[serde(deserialize_with = "tokens")]
+    pub amount: Amount,
+    /// Unix seconds; 0 is long ago.
+    #[serde(default)]
+    pub start: u64,
+    #[serde(default)]
+    pub cliff_seconds: u64,
+    #[serde(default)]
+    pub duration_seconds: u64,
+    #[serde(default)]
+    pub revocable: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KingSettings {
+    pub set_epoch: u64,
+    /// From the moment the deployment starts.
+    pub valid_seconds: u64,
+    pub members: Vec<KingMember>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KingMember {
+    pub operator: Address,
+    pub weight: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerificationSettings {
+    pub queens: Vec<Address>,
+    pub beacon_period: u64,
+    pub beacon_spacing: u64,
+    pub commit_window_blocks: u64,
+    pub dispute_window_blocks: u64,
+    pub answer_window_blocks: u64,
+    pub proof_rate: u32,
+    pub proof_samples: u32,
+    pub committee_size: u32,
+    pub mode_slack_seconds: u64,
+    pub bridge_max_seconds: u64,
+    pub max_per_call: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReputationSettings {
+    pub half_life_challenges: u32,
+    pub prior_ppm: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StakingSettings {
+    #[serde(deserialize_with = "tokens")]
+    pub minimum_provider_stake: Amount,
+    #[serde(deserialize_with = "tokens")]
+    pub minimum_queen_stake: Amount,
+    #[serde(deserialize_with = "tokens")]
+    pub minimum_king_stake: Amount,
+    pub unbonding_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RentalSettings {
+    pub protocol_fee_bps: u16,
+    #[serde(deserialize_with = "tokens")]
+    pub bridge_fee: Amount,
+    #[serde(deserialize_with = "tokens")]
+    pub ready_fee: Amount,
+    pub ready_window_seconds: u64,
+    pub start_window_seconds: u64,
+    pub minimum_bill_seconds: u64,
+    pub freshness_seconds: u64,
+    pub settle_timeout_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GovernanceSettings {
+    pub voting_delay_seconds: u32,
+    pub voting_period_seconds: u32,
+    #[serde(deserialize_with = "tokens")]
+    pub proposal_threshold: Amount,
+    pub quorum_percent: u8,
+    pub late_quorum_extension_seconds: u32,
+    pub timelock_delay_seconds: u64,
+}
+
+/// A device class: its stake on Ethereum and its profiles on Ethereum Classic.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassSettings {
+    pub name: String,
+    pub version: u32,
+    #[serde(deserialize_with = "tokens")]
+    pub required_stake: Amount,
+    pub full: ProfileSettings,
+    pub light: ProfileSettings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileSettings {
+    pub memory_bytes: u64,
+    pub hash_iterations: u32,
+    pub lanes: u32,
+    pub steps: u32,
+    pub windows: u32,
+    pub cycles: u32,
+    pub matrix_size: u32,
+    pub inner_size: u32,
+    pub rounds: u32,
+    pub reference_ms: u32,
+    pub pass_ms: u32,
+    pub unmeasured_ms: u32,
+}
+
+fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let amount = Amount::parse_tokens(&text).map_err(D::Error::custom)?;
+    if amount.wei() >= U256::from(1) << 96 { Err(D::Error::custom(format!("{text} tokens is beyond any supply"))) } else { Ok(amount) }
+}
+
+/// Amounts are below 2^96 wei since they were parsed.
+pub(super) fn wei(amount: Amount) -> u128 {
+    amount.wei().saturating_to()
+}
+
+impl DeployConfig {
+    /// Parses and checks a deployment file.
+    pub fn from_toml(text: &str) -> Result<Self, DeployError> {
+        let config: Self = toml::from_str(text).map_err(|error| DeployError::Config { reason: error.to_string() })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    pub fn check(&self) -> Result<(), DeployError> {
+        let refuse = |reason: String| Err(DeployError::Config { reason });
+        if self.chains.ethereum == self.chains.classic {
+            return refuse("both chains have the same chain id".into());
+        }
+        let genesis = self.token.genesis.iter().fold(U256::ZERO, |sum, share| sum + share.amount.wei());
+        if genesis > self.token.cap.wei() {
+            return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
+        }
+        if self.kings.members.is_empty() || self.kings.members.iter().any(|king| king.weight == 0) {
+            return refuse("there must be Kings, each with a weight".into());
+        }
+        let members = self.king_members();
+        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
+            return refuse("a King is listed twice".into());
+        }
+        if self.verification.queens.is_empty() {
+            return refuse("there must be Queens".into());
+        }
+        if self.classes.is_empty() {
+            return refuse("there must be a device class".into());
+        }
+        Ok(())
+    }
+
+    /// Members as KingSet takes them: `address << 96 | weight`, ascending by address.
+    pub fn king_members(&self) -> Vec<FixedBytes<32>> {
+        let pack = |king: &KingMember| {
+            let mut word = [0u8; 32];
+            word[..20].copy_from_slice(king.operator.as_slice());
+            word[24..].copy_from_slice(&king.weight.to_be_bytes());
+            FixedBytes(word)
+        };
+        let mut members: Vec<_> = self.kings.members.iter().map(pack).collect();
+        members.sort_unstable();
+        members
+    }
+
+    /// Stands for the contents, so that a half-done deployment is not continued with other ones.
+    pub(super) fn fingerprint(&self) -> String {
+        keccak256(format!("{self:?}")).to_string()
+    }
+
+    pub(super) fn allocations(&self) -> Vec<token_distributor::TokenDistributor::Allocation> {
+        let convert = |share: &Allocation| token_distributor::TokenDistributor::Allocation {
+            beneficiary: share.beneficiary,
+            amount: wei(share.amount),
+            start: share.start,
+            cliff: share.cliff_seconds,
+            duration: share.duration_seconds,
+            revocable: share.revocable,
+        };
+        self.token.genesis.iter().map(convert).collect()
+    }
+
+    pub(super) fn staking_parameters(&self) -> staking_manager::StakingManager::Parameters {
+        let staking = &self.staking;
+        staking_manager::StakingManager::Parameters {
+            minimumProviderStake: wei(staking.minimum_provider_stake),
+            minimumQueenStake: wei(staking.minimum_queen_stake),
+            minimumKingStake: wei(staking.minimum_king_stake),
+            unbondingPeriod: staking.unbonding_seconds,
+        }
+    }
+
+    pub(super) fn class_stakes(&self) -> Vec<staking_manager::StakingManager::ClassStake> {
+        let convert = |class: &ClassSettings| staking_manager::StakingManager::ClassStake {
+            classVersion: class.version,
+            requiredStake: wei(class.required_stake),
+        };
+        self.classes.iter().map(convert).collect()
+    }
+
+    pub(super) fn rental_parameters(&self) -> gpu_rental::IGPURental::Parameters {
+        let rental = &self.rental;
+        gpu_rental::IGPURental::Parameters {
+            protocolFeeBps: rental.protocol_fee_bps,
+            bridgeFee: wei(rental.bridge_fee),
+            readyFee: wei(rental.ready_fee),
+            readyWindow: rental.ready_window_seconds,
+            startWindow: rental.start_window_seconds,
+            minimumBill: rental.minimum_bill_seconds,
+            freshness: rental.freshness_seconds,
+            settleTimeout: rental.settle_timeout_seconds,
+        }
+    }
+
+    pub(super) fn governance_settings(&self) -> governance::Governance::Settings {
+        let governance = &self.governance;
+        governance::Governance::Settings {
+            votingDelaySeconds: alloy::primitives::aliases::U48::from(governance.voting_delay_seconds),
+            votingPeriodSeconds: governance.voting_period_seconds,
+            proposalThreshold: governance.proposal_threshold.wei(),
+            quorumPercent: U256::from(governance.quorum_percent),
+            lateQuorumExtensionSeconds: alloy::primitives::aliases::U48::from(governance.late_quorum_extension_seconds),
+        }
+    }
+
+    pub(super) fn verification_parameters(&self) -> work_verification::IWorkVerification::Parameters {
+        let verification = &self.verification;
+        work_verification::IWorkVerification::Parameters {
+            beaconPeriod: verification.beacon_period,
+            beaconSpacing: verification.beacon_spacing,
+            commitWindow: verification.commit_window_blocks,
+            disputeWindow: verification.dispute_window_blocks,
+            answerWindow: verification.answer_window_blocks,
+            proofRate: verification.proof_rate,
+            proofSamples: verification.proof_samples,
+            committeeSize: verification.committee_size,
+            modeSlack: verification.mode_slack_seconds,
+            bridgeMax: verification.bridge_max_seconds,
+            maxPerCall: verification.max_per_call,
+        }
+    }
+
+    pub(super) fn class_profiles(&self) -> Vec<work_verification::WorkVerification::ClassProfile> {
+        let convert = |class: &ClassSettings| work_verification::WorkVerification::ClassProfile {
+            classVersion: class.version,
+            full: class.full.to_abi(),
+            light: class.light.to_abi(),
+        };
+        self.classes.iter().map(convert).collect()
+    }
+}
+
+impl ProfileSettings {
+    fn to_abi(&self) -> work_verification::WorkVerification::Profile {
+        work_verification::WorkVerification::Profile {
+            memoryBytes: self.memory_bytes,
+            hashIterations: self.hash_iterations,
+            lanes: self.lanes,
+            steps: self.steps,
+            windows: self.windows,
+            cycles: self.cycles,
+            matrixSize: self.matrix_size,
+            innerSize: self.inner_size,
+            rounds: self.rounds,
+            referenceMs: self.reference_ms,
+            passMs: self.pass_ms,
+            unmeasuredMs: self.unmeasured_ms,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! All transactions of a deployment, known before the first is sent: CREATE addresses follow from the deployer's nonces.
+
+use alloy::{
+    primitives::{Address, Bytes, U256},
+    sol_types::{SolCall, SolConstructor},
+};
+
+use super::config::{DeployConfig, KingMember};
+use crate::{
+    chain::TxRequest,
+    types::{
+        AddressBook,
+        abi::{
+            GPURental, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, ReputationSystem, StakingManager, TimelockController,
+            TokenDistributor, WorkVerification,
+        },
+        addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
+    },
+};
+
+/// One transaction of the plan.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub name: &'static str,
+    pub request: TxRequest,
+}
+
+/// Where a chain's plan starts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub deployer: Address,
+    pub first_nonce: u64,
+    pub start_block: u64,
+}
+
+impl Origin {
+    fn created(&self, step: u64) -> Address {
+        self.deployer.create(self.first_nonce + step)
+    }
+
+    /// The three bridge contracts are the first steps on both chains.
+    fn bridge(&self) -> BridgeAddresses {
+        BridgeAddresses { outbox: self.created(0), king_set: self.created(1), inbox: self.created(2) }
+    }
+}
+
+pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Origin) -> AddressBook {
+    let member = |king: &KingMember| addresses::KingMember { address: king.operator, weight: king.weight };
+    AddressBook {
+        kings: KingSetEntry { set_epoch: config.kings.set_epoch, members: config.kings.members.iter().map(member).collect() },
+        ethereum: EthereumAddresses {
+            chain_id: config.chains.ethereum,
+            start_block: ethereum.start_block,
+            bridge: ethereum.bridge(),
+            gpu_token: ethereum.created(3),
+            token_distributor: ethereum.created(4),
+            timelock: ethereum.created(5),
+            governance: ethereum.created(6),
+            staking_manager: ethereum.created(7),
+            gpu_rental: ethereum.created(8),
+        },
+        classic: ClassicAddresses {
+            chain_id: config.chains.classic,
+            start_block: classic.start_block,
+            bridge: classic.bridge(),
+            reputation_system: classic.created(3),
+            proof_verifier: classic.created(4),
+            work_verification: classic.created(5),
+        },
+    }
+}
+
+pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer: Address, kings_expire_at: u64) -> Vec<Step> {
+    let (eth, etc) = (&book.ethereum, &book.classic);
+    let mut steps = bridge_steps(config, kings_expire_at, &eth.bridge, etc.chain_id, etc.bridge.outbox);
+    steps.extend([
+        create("GPUToken", &GPUToken::BYTECODE, GPUToken::constructorCall { cap_: config.token.cap.wei() }),
+        create(
+            "TokenDistributor",
+            &TokenDistributor::BYTECODE,
+            TokenDistributor::constructorCall { token_: eth.gpu_token, owner_: deployer },
+        ),
+        create(
+            "TimelockController",
+            &TimelockController::BYTECODE,
+            // Governance proposes, anybody executes what has waited long enough, nobody administrates.
+            TimelockController::constructorCall {
+                minDelay: U256::from(config.governance.timelock_delay_seconds),
+                proposers: vec![eth.governance],
+                executors: vec![Address::ZERO],
+                admin: Address::ZERO,
+            },
+        ),
+        create(
+            "Governance",
+            &Governance::BYTECODE,
+            Governance::constructorCall { token: eth.gpu_token, timelock: eth.timelock, settings: config.governance_settings() },
+        ),
+        create(
+            "StakingManager",
+            &StakingManager::BYTECODE,
+            StakingManager::constructorCall {
+                token_: eth.gpu_token,
+                owner_: deployer,
+                parameters_: config.staking_parameters(),
+                classes: config.class_stakes(),
+            },
+        ),
+        create(
+            "GPURental",
+            &GPURental::BYTECODE,
+            GPURental::constructorCall {
+                token_: eth.gpu_token,
+                stakingManager_: eth.staking_manager,
+                distributor_: eth.token_distributor,
+                owner_: deployer,
+                parameters_: config.rental_parameters(),
+            },
+        ),
+    ]);
+    steps.extend(ethereum_wiring(config, book));
+    steps.extend(hand_over(book));
+    steps
+}
+
+fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
+    let (eth, etc) = (&book.ethereum, &book.classic);
+    let (inbox, outbox) = (eth.bridge.inbox, eth.bridge.outbox);
+    vec![
+        call("GPUToken.wire", eth.gpu_token, GPUToken::wireCall { distributor: eth.token_distributor }),
+        call("TokenDistributor.wire", eth.token_distributor, TokenDistributor::wireCall { gpuRental_: eth.gpu_rental }),
+        call(
+            "StakingManager.wire",
+            eth.staking_manager,
+            StakingManager::wireCall {
+                inbox_: inbox,
+                outbox_: outbox,
+                classicChainId_: etc.chain_id,
+                workVerification_: etc.work_verification,
+            },
+        ),
+        call(
+            "GPURental.wire",
+            eth.gpu_rental,
+            GPURental::wireCall { inbox_: inbox, outbox_: outbox, classicChainId_: etc.chain_id, workVerification_: etc.work_verification },
+        ),
+        call("TokenDistributor.genesis", eth.token_distributor, TokenDistributor::genesisCall { allocations: config.allocations() }),
+    ]
+}
+
+/// Everything that has an owner goes to the timelock, which only Governance can queue on.
+fn hand_over(book: &AddressBook) -> Vec<Step> {
+    let eth = &book.ethereum;
+    let new_owner = eth.timelock;
+    vec![
+        call("StakingManager.transferOwnership", eth.staking_manager, StakingManager::transferOwnershipCall { newOwner: new_owner }),
+        call("GPURental.transferOwnership", eth.gpu_rental, GPURental::transferOwnershipCall { newOwner: new_owner }),
+        call("TokenDistributor.transferOwnership", eth.token_distributor, TokenDistributor::transferOwnershipCall { newOwner: new_owner }),
+    ]
+}
+
+pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expire_at: u64) -> Vec<Step> {
+    let (eth, etc) = (&book.ethereum, &book.classic);
+    let mut steps = bridge_steps(config, kings_expire_at, &etc.bridge, eth.chain_id, eth.bridge.outbox);
+    let reputation = &config.reputation;
+    steps.extend([
+        create(
+            "ReputationSystem",
+            &ReputationSystem::BYTECODE,
+            ReputationSystem::constructorCall { halfLife_: reputation.half_life_challenges, priorPpm_: reputation.prior_ppm },
+        ),
+        create_plain("ProofVerifier", &ProofVerifier::BYTECODE),
+        create(
+            "WorkVerification",
+            &WorkVerification::BYTECODE,
+            WorkVerification::constructorCall {
+                parameters_: config.verification_parameters(),
+                classProfiles: config.class_profiles(),
+                queens_: config.verification.queens.clone(),
+                reputation_: etc.reputation_system,
+                verifier_: etc.proof_verifier,
+            },
+        ),
+        call("ReputationSystem.wire", etc.reputation_system, ReputationSystem::wireCall { workVerification_: etc.work_verification }),
+        call(
+            "WorkVerification.wire",
+            etc.work_verification,
+            WorkVerification::wireCall {
+                inbox_: etc.bridge.inbox,
+                outbox_: etc.bridge.outbox,
+                ethereumChainId_: eth.chain_id,
+                stakingManager_: eth.staking_manager,
+                gpuRental_: eth.gpu_rental,
+            },
+        ),
+    ]);
+    steps
+}
+
+fn bridge_steps(config: &DeployConfig, expiry: u64, bridge: &BridgeAddresses, far_chain: u64, far_outbox: Address) -> Vec<Step> {
+    vec![
+        create_plain("Outbox", &Outbox::BYTECODE),
+        create(
+            "KingSet",
+            &KingSet::BYTECODE,
+            KingSet::constructorCall { members: config.king_members(), setEpoch: config.kings.set_epoch, expiry },
+        ),
+        create(
+            "Inbox",
+            &Inbox::BYTECODE,
+            Inbox::constructorCall {
+                originChainId_: far_chain,
+                originOutbox_: far_outbox,
+                kingSet_: bridge.king_set,
+                localOutbox_: bridge.outbox,
+            },
+        ),
+    ]
+}
+
+fn create(name: &'static str, code: &Bytes, arguments: impl SolConstructor) -> Step {
+    Step { name, request: TxRequest::create([code.as_ref(), &arguments.abi_encode()].concat()) }
+}
+
+fn create_plain(name: &'static str, code: &Bytes) -> Step {
+    Step { name, request: TxRequest::create(code.clone()) }
+}
+
+fn call(name: &'static str, to: Address, call: impl SolCall) -> Step {
+    Step { name, request: TxRequest::call(to, call.abi_encode()) }
+}

@@ -1,0 +1,105 @@
+//! What one-shot operations can fail with.
+
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256};
+
+use crate::{
+    chain::ChainError,
+    config::ConfigError,
+    keys::KeyError,
+    net::NetError,
+    service::session::SessionError,
+    types::{Amount, ChainKind, Coded, OfferId, RentalId},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("{label} failed on {chain} in transaction {transaction}: {reason}")]
+    Failed { label: String, chain: ChainKind, transaction: B256, reason: String },
+    #[error("{label} was sent to {chain} as {transaction}, but is not in a block yet")]
+    NotMined { label: String, chain: ChainKind, transaction: B256 },
+    #[error("the offer costs {cost} GPUTOKEN, account {account} holds {balance}")]
+    InsufficientTokens { account: Address, cost: Amount, balance: Amount },
+    #[error("the rental costs {cost} GPUTOKEN, more than the {limit} you allowed")]
+    TooExpensive { cost: Amount, limit: Amount },
+    #[error("offer {offer} does not exist")]
+    UnknownOffer { offer: OfferId },
+    #[error("offer {offer} cannot be rented now: {reason}")]
+    NotRentable { offer: OfferId, reason: String },
+    #[error("rental {rental} does not exist")]
+    UnknownRental { rental: RentalId },
+    #[error("rental {rental} did not become {expected} within {seconds} s; it is {state}")]
+    StateTimeout { rental: RentalId, expected: &'static str, state: String, seconds: u64 },
+    #[error("the session key of rental {rental} is not on this machine: no {}", path.display())]
+    NoSessionKey { rental: RentalId, path: PathBuf },
+    #[error("nobody knows how to reach provider {provider}")]
+    ProviderUnknown { provider: Address },
+    #[error("argument {argument:?}: {reason}")]
+    Argument { argument: String, reason: String },
+    #[error("{} cannot be read or written: {source}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("cancelled")]
+    Cancelled,
+    #[error("the signature cannot be made: {0}")]
+    Signing(#[from] alloy::signers::Error),
+}
+
+impl Coded for ClientError {
+    fn code(&self) -> &'static str {
+        match self {
+            ClientError::Chain(error) => error.code(),
+            ClientError::Config(error) => error.code(),
+            ClientError::Key(error) => error.code(),
+            ClientError::Net(error) => error.code(),
+            ClientError::Session(error) => error.code(),
+            ClientError::Failed { .. } => "E-CLIENT-001",
+            ClientError::NotMined { .. } => "E-CLIENT-002",
+            ClientError::InsufficientTokens { .. } => "E-CLIENT-003",
+            ClientError::TooExpensive { .. } => "E-CLIENT-004",
+            ClientError::UnknownOffer { .. } | ClientError::UnknownRental { .. } => "E-CLIENT-005",
+            ClientError::NotRentable { .. } => "E-CLIENT-006",
+            ClientError::StateTimeout { .. } => "E-CLIENT-007",
+            ClientError::NoSessionKey { .. } => "E-CLIENT-008",
+            ClientError::ProviderUnknown { .. } => "E-CLIENT-009",
+            ClientError::Argument { .. } => "E-CLIENT-010",
+            ClientError::File { .. } => "E-CLIENT-011",
+            ClientError::Cancelled => "E-CLIENT-012",
+            ClientError::Signing(_) => "E-CLIENT-013",
+        }
+    }
+
+    fn next_step(&self) -> String {
+        match self {
+            ClientError::Chain(error) => error.next_step(),
+            ClientError::Config(error) => error.next_step(),
+            ClientError::Key(error) => error.next_step(),
+            ClientError::Net(error) => error.next_step(),
+            ClientError::Session(error) => error.next_step(),
+            ClientError::Failed { .. } => "read the reason; only gas was spent".into(),
+            ClientError::NotMined { transaction, .. } => format!("look up {transaction} before you try again: it may still be mined"),
+            ClientError::InsufficientTokens { account, .. } => format!("send GPUTOKEN to {account}, or choose a shorter duration"),
+            ClientError::TooExpensive { .. } => "raise --max-cost or choose another offer".into(),
+            ClientError::UnknownOffer { .. } => "see `gpumkt market` for what is on offer".into(),
+            ClientError::UnknownRental { .. } => "see `gpumkt rentals` for yours".into(),
+            ClientError::NotRentable { .. } => "choose another offer, or wait; nothing was paid".into(),
+            ClientError::StateTimeout { .. } => "see `gpumkt rentals`; an unready rental is refunded in full with `gpumkt end`".into(),
+            ClientError::NoSessionKey { .. } => "use the machine and data_dir that rented".into(),
+            ClientError::ProviderUnknown { .. } => "check network.bootstrap; the provider may also be offline".into(),
+            ClientError::Argument { .. } => "see `gpumkt run --help` for the forms an argument takes".into(),
+            ClientError::File { .. } => "check the path and its permissions".into(),
+            ClientError::Cancelled => "nothing was sent".into(),
+            ClientError::Signing(_) => "check the keystore".into(),
+        }
+    }
+}

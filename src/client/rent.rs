@@ -1,0 +1,250 @@
+//! A renter's side of a rental: pay, wait, end, read.
+
+use std::{path::PathBuf, time::Duration};
+
+use alloy::{
+    primitives::{Address, U256},
+    signers::local::PrivateKeySigner,
+};
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::{Availability, ClientError, Clients, market};
+use crate::{
+    chain::{BlockId, Receipt},
+    keys::{Strength, open_keystore, write_keystore},
+    types::{
+        Amount, DeviceId, OfferId, RentalId,
+        abi::{GPURental, GPUToken},
+    },
+};
+
+/// Time a permit stays valid; the transaction follows at once.
+const PERMIT_SECONDS: u64 = 1_200;
+
+/// What a rental will cost at most, part by part.
+#[derive(Debug, Clone, Serialize)]
+pub struct Quote {
+    pub offer: OfferId,
+    pub duration_seconds: u32,
+    pub rent_wei: Amount,
+    pub protocol_fee_wei: Amount,
+    pub bridge_fee_wei: Amount,
+    pub ready_fee_wei: Amount,
+    pub total_wei: Amount,
+}
+
+/// Where a rental stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RentalState {
+    Requested,
+    Active,
+    Completed,
+    Cancelled,
+    Unknown,
+}
+
+/// A rental as the contract keeps it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RentalView {
+    pub rental: RentalId,
+    pub offer: OfferId,
+    pub device: DeviceId,
+    pub renter: Address,
+    pub provider: Address,
+    pub session_key: Address,
+    pub state: RentalState,
+    /// Number of the contract's CloseReason.
+    pub close_reason: u8,
+    pub terms_version: u32,
+    pub start: u64,
+    pub end: u64,
+    pub opened_at: u64,
+    pub covered_until: u64,
+    pub verified_seconds: u64,
+    pub challenges_due: u32,
+    pub challenges_passed: u32,
+    pub escrowed_wei: Amount,
+    pub paid_wei: Amount,
+    pub refunded_wei: Amount,
+    pub fees_wei: Amount,
+}
+
+/// Price of `offer` for `duration_seconds`, as the contract computes it.
+pub async fn quote(clients: &Clients, offer: OfferId, duration_seconds: u32) -> Result<Quote, ClientError> {
+    let call = GPURental::quoteCall { offerId: offer, duration: duration_seconds };
+    let quote = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?;
+    Ok(Quote {
+        offer,
+        duration_seconds,
+        rent_wei: Amount(quote.rentCost),
+        protocol_fee_wei: Amount(quote.protocolFee),
+        bridge_fee_wei: Amount(quote.bridgeFee),
+        ready_fee_wei: Amount(quote.readyFee),
+        total_wei: Amount(quote.total),
+    })
+}
+
+/// Pays into escrow. The session key is on disk before the payment leaves, so that no paid rental is without one.
+pub async fn rent(clients: &Clients, quote: &Quote, sessions: &SessionKeys) -> Result<(RentalId, Receipt), ClientError> {
+    let view = market::offer(clients, quote.offer).await?;
+    if view.availability != Availability::Rentable {
+        return Err(ClientError::NotRentable { offer: quote.offer, reason: view.availability.to_string() });
+    }
+    let wallet = clients.ethereum_wallet();
+    let token = clients.book.ethereum.gpu_token;
+    let balance = clients.ethereum.call(token, GPUToken::balanceOfCall { account: wallet.address() }, BlockId::latest()).await?;
+    if balance < quote.total_wei.wei() {
+        return Err(ClientError::InsufficientTokens { account: wallet.address(), cost: quote.total_wei, balance: Amount(balance) });
+    }
+    let session = sessions.create()?;
+    let contract = clients.book.ethereum.gpu_rental;
+    let deadline = clients.ethereum.head().await?.timestamp + PERMIT_SECONDS;
+    let permit = wallet.permit(token, contract, quote.total_wei.wei(), deadline).await?;
+    let call = GPURental::rentWithPermitCall {
+        offerId: quote.offer,
+        duration: quote.duration_seconds,
+        sessionKey: session.address(),
+        maxCost: quote.total_wei.wei(),
+        deadline: permit.deadline,
+        v: permit.v,
+        r: permit.r,
+        s: permit.s,
+    };
+    let receipt = wallet.send("rent", contract, call).await?;
+    let event = receipt.logs.iter().find_map(|log| log.decode::<GPURental::RentalRequested>());
+    let id = event.map(|event| event.rentalId).ok_or(ClientError::UnknownRental { rental: 0 })?;
+    Ok((id, receipt))
+}
+
+/// Ends a rental now: refunds the rest of a running one, all of one that never got ready.
+pub async fn end(clients: &Clients, id: RentalId) -> Result<Receipt, ClientError> {
+    let contract = clients.book.ethereum.gpu_rental;
+    let wallet = clients.ethereum_wallet();
+    match rental(clients, id).await?.state {
+        RentalState::Requested => wallet.send("cancel", contract, GPURental::cancelCall { rentalId: id }).await,
+        _ => wallet.send("endRental", contract, GPURental::endRentalCall { rentalId: id }).await,
+    }
+}
+
+/// Moves what rentals credited to this account to `to`.
+pub async fn claim(clients: &Clients, to: Address) -> Result<(Amount, Receipt), ClientError> {
+    let receipt = clients.ethereum_wallet().send("claim", clients.book.ethereum.gpu_rental, GPURental::claimCall { to }).await?;
+    let claimed = receipt.logs.iter().find_map(|log| log.decode::<GPURental::Claimed>()).map(|event| event.amount);
+    Ok((Amount(claimed.unwrap_or_default()), receipt))
+}
+
+pub async fn credit(clients: &Clients, account: Address) -> Result<Amount, ClientError> {
+    let call = GPURental::creditCall { account };
+    Ok(Amount(clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?))
+}
+
+pub async fn rental(clients: &Clients, id: RentalId) -> Result<RentalView, ClientError> {
+    let call = GPURental::rentalCall { rentalId: id };
+    let rental = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?;
+    if rental.renter == Address::ZERO {
+        return Err(ClientError::UnknownRental { rental: id });
+    }
+    let amount = |wei: u128| Amount(U256::from(wei));
+    Ok(RentalView {
+        rental: id,
+        offer: rental.offerId,
+        device: rental.deviceId,
+        renter: rental.renter,
+        provider: rental.provider,
+        session_key: rental.sessionKey,
+        state: match u8::from(rental.state) {
+            1 => RentalState::Requested,
+            2 => RentalState::Active,
+            3 => RentalState::Completed,
+            4 => RentalState::Cancelled,
+            _ => RentalState::Unknown,
+        },
+        close_reason: u8::from(rental.closeReason),
+        terms_version: rental.termsVersion,
+        start: rental.start,
+        end: rental.end,
+        opened_at: rental.openedAt,
+        covered_until: rental.coveredUntil,
+        verified_seconds: rental.verifiedSeconds,
+        challenges_due: rental.due,
+        challenges_passed: rental.passed,
+        escrowed_wei: amount(rental.escrowed),
+        paid_wei: amount(rental.paid),
+        refunded_wei: amount(rental.refunded),
+        fees_wei: amount(rental.fees),
+    })
+}
+
+/// Rentals in which `account` is renter or provider, newest first.
+pub async fn rentals(clients: &Clients, account: Address) -> Result<Vec<RentalView>, ClientError> {
+    let contract = clients.book.ethereum.gpu_rental;
+    let count = clients.ethereum.call(contract, GPURental::rentalCountCall {}, BlockId::latest()).await?;
+    let mut found = Vec::new();
+    for id in (1..=count).rev() {
+        let view = rental(clients, id).await?;
+        if view.renter == account || view.provider == account {
+            found.push(view);
+        }
+    }
+    Ok(found)
+}
+
+/// Time a provider has to say `ready`; a rental without it is refunded in full.
+pub async fn ready_window_seconds(clients: &Clients) -> Result<u64, ClientError> {
+    let parameters = clients.ethereum.call(clients.book.ethereum.gpu_rental, GPURental::parametersCall {}, BlockId::latest()).await?;
+    Ok(parameters.readyWindow)
+}
+
+/// Polls until the rental is in `state`.
+pub async fn wait_for(
+    clients: &Clients,
+    id: RentalId,
+    state: RentalState,
+    expected: &'static str,
+    within: Duration,
+) -> Result<RentalView, ClientError> {
+    let deadline = tokio::time::Instant::now() + within;
+    let mut tick = tokio::time::interval(clients.ethereum.poll_interval());
+    loop {
+        tick.tick().await;
+        let view = rental(clients, id).await?;
+        if view.state == state {
+            return Ok(view);
+        }
+        let is_over = matches!(view.state, RentalState::Completed | RentalState::Cancelled);
+        if is_over || tokio::time::Instant::now() > deadline {
+            let state = format!("{:?}", view.state).to_lowercase();
+            return Err(ClientError::StateTimeout { rental: id, expected, state, seconds: within.as_secs() });
+        }
+    }
+}
+
+/// Session keys of this machine's rentals: one keystore each.
+pub struct SessionKeys {
+    pub folder: PathBuf,
+    pub password: SecretString,
+    pub strength: Strength,
+}
+
+impl SessionKeys {
+    fn create(&self) -> Result<PrivateKeySigner, ClientError> {
+        let signer = PrivateKeySigner::random();
+        write_keystore(&self.path(signer.address()), &signer, &self.password, self.strength)?;
+        Ok(signer)
+    }
+
+    /// The key that was named when `rental` was paid.
+    pub fn open(&self, rental: &RentalView) -> Result<PrivateKeySigner, ClientError> {
+        let path = self.path(rental.session_key);
+        if !path.exists() {
+            return Err(ClientError::NoSessionKey { rental: rental.rental, path });
+        }
+        Ok(open_keystore(&path, &self.password)?)
+    }
+
+    fn path(&self, address: Address) -> PathBuf {
+        self.folder.join(format!("{address:#x}.json"))
+    }
+}

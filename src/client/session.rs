@@ -1,0 +1,218 @@
+//! The renter's end of a session: find the provider, log in, run kernels.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use alloy::{
+    primitives::{Address, B256},
+    signers::{SignerSync, local::PrivateKeySigner},
+    sol_types::SolStruct,
+};
+use tokio::io::{ReadHalf, WriteHalf, split};
+
+use super::{ClientError, Clients, rent::RentalView};
+use crate::{
+    config::NodeConfig,
+    net::{Multiaddr, NetConfig, NetHandle, NetStream, Network, PeerId, parse_addresses},
+    sandbox::{KernelArg, KernelJob, KernelResult},
+    service::session::{Login, LoginAnswer, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, write_frame},
+    task::{Service, Shutdown},
+    telemetry::Metrics,
+    types::{
+        RentalId,
+        record::SignedNodeRecord,
+        signing::{SessionKey, SessionOpened, compact, contract_domain},
+        wire::{Request, Response},
+    },
+};
+
+/// A login lasts this long; a new one needs nothing but the session key.
+const KEY_SECONDS: u64 = 3_600;
+/// Time to find and reach the provider.
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
+/// Pause between two rounds of asking for the provider's record.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A renter's node: calls others, listens nowhere, lives as long as the command.
+pub struct RenterNode {
+    net: NetHandle,
+    bootstrap: Vec<Multiaddr>,
+    shutdown: Shutdown,
+    event_loop: tokio::task::JoinHandle<()>,
+}
+
+impl RenterNode {
+    pub fn start(config: &NodeConfig, identity: [u8; 32]) -> Result<Self, ClientError> {
+        let bootstrap = parse_addresses(&config.network.bootstrap)?;
+        let net_config = NetConfig { bootstrap: bootstrap.clone(), ..NetConfig::default() };
+        let (net, mut events, mut event_loop) = Network::start(net_config, identity, Metrics::default())?;
+        let shutdown = Shutdown::new();
+        let stop = shutdown.clone();
+        let event_loop = tokio::spawn(async move {
+            // A renter answers nobody: requests are dropped, which refuses them.
+            let drain = async { while events.next().await.is_some() {} };
+            tokio::select! {
+                ended = event_loop.run(&stop) => if ended.is_err() {
+                    tracing::debug!("the network stopped early");
+                },
+                () = drain => {}
+            }
+        });
+        Ok(Self { net, bootstrap, shutdown, event_loop })
+    }
+
+    /// Asks the nodes it joined by where the provider is.
+    async fn find(&self, clients: &Clients, provider: Address) -> Result<(PeerId, Vec<Multiaddr>), ClientError> {
+        let deadline = tokio::time::Instant::now() + CONNECT_WITHIN;
+        let mut tick = tokio::time::interval(ASK_EVERY);
+        while tokio::time::Instant::now() < deadline {
+            tick.tick().await;
+            for peer in self.net.connected_peers().await? {
+                let asked = self.net.request(peer.peer, &self.bootstrap, Request::Record { account: Some(provider) });
+                if let Ok(Ok(Response::Record(Some(signed)))) = tokio::time::timeout(ANSWER_WITHIN, asked).await
+                    && let Some(found) = trusted(clients, provider, &signed).await
+                {
+                    return Ok(found);
+                }
+            }
+        }
+        Err(ClientError::ProviderUnknown { provider })
+    }
+
+    /// Opens a session on `rental`.
+    pub async fn open(&self, clients: &Clients, rental: &RentalView, key: &PrivateKeySigner) -> Result<Session, ClientError> {
+        let (peer, addresses) = self.find(clients, rental.provider).await?;
+        let stream = self.net.open_stream(peer, &addresses, SESSION_PROTOCOL).await?;
+        let (mut reader, mut writer) = split(stream);
+        let login = sign_login(clients, rental.rental, key, self.net.local_peer_id().to_bytes())?;
+        write_frame(&mut writer, &login).await?;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, read_frame(&mut reader)).await;
+        match answer.map_err(|_| SessionError::TimedOut)?? {
+            LoginAnswer::Welcome => Ok(Session { reader, writer }),
+            LoginAnswer::Refused { code, reason } => Err(SessionError::Refused { refusal: code, reason }.into()),
+        }
+    }
+
+    pub async fn stop(self) {
+        self.shutdown.intake.cancel();
+        drop(self.net);
+        if self.event_loop.await.is_err() {
+            tracing::debug!("the network ended with a panic");
+        }
+    }
+}
+
+/// The record must be signed by the key that StakingManager names as the provider's operator.
+async fn trusted(clients: &Clients, provider: Address, signed: &SignedNodeRecord) -> Option<(PeerId, Vec<Multiaddr>)> {
+    use crate::{chain::BlockId, types::abi::StakingManager};
+    let staking = clients.book.ethereum.staking_manager;
+    let operator = signed.operator(&contract_domain(clients.book.ethereum.chain_id, staking)).ok()?;
+    let call = StakingManager::accountOfCall { key: operator };
+    let account = clients.ethereum.call(staking, call, BlockId::latest()).await.ok()?;
+    if account != provider || signed.record.account != provider {
+        return None;
+    }
+    let peer = PeerId::from_bytes(&signed.record.peer_id).ok()?;
+    Some((peer, signed.record.addresses.iter().filter_map(|address| address.parse().ok()).collect()))
+}
+
+fn sign_login(clients: &Clients, rental: RentalId, key: &PrivateKeySigner, public_key: Vec<u8>) -> Result<Login, ClientError> {
+    let domain = contract_domain(clients.book.ethereum.chain_id, clients.book.ethereum.gpu_rental);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let expiry = now + KEY_SECONDS;
+    let sign = |digest: B256| key.sign_hash_sync(&digest).map(|signature| compact(&signature).to_vec());
+    let named = SessionKey { rentalId: rental, publicKey: public_key.clone().into(), expiry };
+    let opened = SessionOpened { rentalId: rental, time: now };
+    Ok(Login {
+        rental,
+        public_key,
+        expiry,
+        key_signature: sign(named.eip712_signing_hash(&domain))?,
+        opened_at: now,
+        opened_signature: sign(opened.eip712_signing_hash(&domain))?,
+    })
+}
+
+/// An open session.
+pub struct Session {
+    reader: ReadHalf<NetStream>,
+    writer: WriteHalf<NetStream>,
+}
+
+impl Session {
+    /// Runs one kernel on the rented device.
+    pub async fn run_kernel(&mut self, job: KernelJob) -> Result<KernelResult, ClientError> {
+        write_frame(&mut self.writer, &SessionRequest::RunKernel(Box::new(job))).await?;
+        match read_frame(&mut self.reader).await? {
+            SessionReply::Finished(result) => Ok(*result),
+            SessionReply::Refused { code, reason } => Err(SessionError::Refused { refusal: code, reason }.into()),
+        }
+    }
+}
+
+/// A job from the command line's arguments, with the files that its outputs go to.
+pub fn job_from_arguments(
+    source: &Path,
+    kernel_name: &str,
+    global_size: [usize; 3],
+    arguments: &[String],
+) -> Result<(KernelJob, Vec<PathBuf>), ClientError> {
+    let mut outputs = Vec::new();
+    let mut args = Vec::new();
+    for argument in arguments {
+        args.push(parse_argument(argument, &mut outputs)?);
+    }
+    let text = std::fs::read_to_string(source).map_err(|error| ClientError::File { path: source.into(), source: error })?;
+    let job = KernelJob {
+        source: text,
+        kernel_name: kernel_name.into(),
+        global_size: global_size.map(|size| size as u64),
+        local_size: None,
+        args,
+        build_options: Vec::new(),
+    };
+    Ok((job, outputs))
+}
+
+fn parse_argument(argument: &str, outputs: &mut Vec<PathBuf>) -> Result<KernelArg, ClientError> {
+    let wrong = |reason: &str| ClientError::Argument { argument: argument.into(), reason: reason.into() };
+    let (kind, value) = argument.split_once('=').ok_or_else(|| wrong("not of the form KIND=VALUE"))?;
+    let number = || wrong("not a number of that type");
+    match kind {
+        "in" => {
+            let bytes = std::fs::read(value).map_err(|source| ClientError::File { path: value.into(), source })?;
+            Ok(KernelArg::Input(bytes))
+        }
+        "out" => {
+            let (file, bytes) = value.rsplit_once(':').ok_or_else(|| wrong("not of the form out=FILE:BYTES"))?;
+            outputs.push(file.into());
+            Ok(KernelArg::Output(bytes.parse().map_err(|_| number())?))
+        }
+        "i32" => value.parse().map(KernelArg::I32).map_err(|_| number()),
+        "u32" => value.parse().map(KernelArg::U32).map_err(|_| number()),
+        "i64" => value.parse().map(KernelArg::I64).map_err(|_| number()),
+        "u64" => value.parse().map(KernelArg::U64).map_err(|_| number()),
+        "f32" => value.parse().map(KernelArg::F32).map_err(|_| number()),
+        "f64" => value.parse().map(KernelArg::F64).map_err(|_| number()),
+        _ => Err(wrong("unknown kind; use in, out, i32, u32, i64, u64, f32 or f64")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read_or_refused() {
+        let mut outputs = Vec::new();
+        assert_eq!(parse_argument("i32=-4", &mut outputs).unwrap(), KernelArg::I32(-4));
+        assert_eq!(parse_argument("out=a:b.bin:16", &mut outputs).unwrap(), KernelArg::Output(16));
+        assert_eq!(outputs, [PathBuf::from("a:b.bin")]);
+        for wrong in ["", "in", "i32=x", "u32=-1", "out=file", "out=file:x", "xx=1", "in=/nonexistent"] {
+            assert!(parse_argument(wrong, &mut outputs).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Provider: proves a GPU and hosts renters' work on it.
+
+use std::sync::Arc;
+
+use super::Node;
+use crate::{
+    chain::ChainError,
+    config::NodeConfig,
+    keys::{open_keystore, read_password},
+    sandbox::{Limits, Sandbox},
+    service::{
+        challenges::Challenges,
+        hosting::{Host, HostingService},
+        prover::{Prover, ProverParts, ProverService},
+        reporter::{Reporter, Scope},
+        router::Handlers,
+        session::SESSION_PROTOCOL,
+        stake::registered_classes,
+        worker::GpuWorker,
+    },
+    types::{
+        ChainKind, Coded, Role,
+        work::{Mode, Profile},
+    },
+};
+
+pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
+    let device = config.provider.device;
+    let mut node = Node::start(config, Role::Provider).await?;
+    let contract = node.book.classic.work_verification;
+    let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract).await.map_err(boxed)?;
+    let gpu = GpuWorker::start(device, warm_up_profiles(&node, &challenges).await.map_err(boxed)?).await.map_err(boxed)?;
+    let worker = match &node.config.keys.worker {
+        Some(path) => {
+            let password = read_password(node.config.keys.password_file.as_deref(), path).map_err(boxed)?;
+            open_keystore(path, &password).map_err(boxed)?
+        }
+        None => node.operator.clone(),
+    };
+    let on_classic = node.add_sender(ChainKind::Classic, worker.clone());
+    let on_ethereum = node.add_sender(ChainKind::Ethereum, node.operator.clone());
+    let prover = Prover::new(ProverParts {
+        chain: node.classic.clone(),
+        classic: node.classic_index.clone(),
+        ethereum: node.ethereum_index.clone(),
+        account: node.account,
+        worker_key: worker.address(),
+        gpu,
+        peers: node.peers.clone(),
+        sender: on_classic.clone(),
+        metrics: node.metrics.clone(),
+        challenges,
+    });
+    node.supervisor.add(ProverService { prover: Arc::clone(&prover) });
+    node.supervisor.add(Reporter {
+        chain: node.classic.clone(),
+        classic: node.classic_index.clone(),
+        contract,
+        scope: Scope::Provider(node.account),
+        refresh_seconds: node.freshness_seconds().await? / 2,
+        sender: on_classic,
+        metrics: node.metrics.clone(),
+        tried: Default::default(),
+    });
+    let limits = Limits {
+        memory_bytes: node.config.provider.job_memory_mib << 20,
+        wall_ms: node.config.provider.job_seconds * 1_000,
+        ..Limits::default()
+    };
+    let sandbox = Sandbox::of_this_program(device, limits).map_err(boxed)?;
+    // Asked now, so that the first renter does not wait for the answer.
+    let isolation = sandbox.isolation().await.map_err(boxed)?;
+    tracing::info!(?isolation, "renters' kernels run isolated");
+    let host = Arc::new(Host {
+        ethereum: node.ethereum_index.clone(),
+        chain_id: node.ethereum.chain_id(),
+        contract: node.book.ethereum.gpu_rental,
+        account: node.account,
+        sender: on_ethereum,
+        sandbox,
+        scratch_dir: node.config.data_dir.join("jobs"),
+        metrics: node.metrics.clone(),
+        running: Default::default(),
+    });
+    let streams = node.peers.net.accept_streams(SESSION_PROTOCOL).await.map_err(boxed)?;
+    node.supervisor.add(HostingService { host, streams });
+    node.run(Handlers { prover: Some(prover), ..Handlers::default() }).await
+}
+
+/// Profiles of the classes that the account has registered.
+async fn warm_up_profiles(node: &Node, challenges: &Challenges) -> Result<Vec<Profile>, ChainError> {
+    let mut profiles = Vec::new();
+    for class_version in registered_classes(&node.ethereum, node.book.ethereum.staking_manager, node.account).await? {
+        for mode in [Mode::Full, Mode::Light] {
+            profiles.push(challenges.profile(class_version, mode).await?);
+        }
+    }
+    Ok(profiles)
+}
+
+fn boxed(error: impl Coded) -> Box<dyn Coded> {
+    Box::new(error)
+}

@@ -1,0 +1,71 @@
+//! What can go wrong with a renter's kernel.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::types::Coded;
+
+/// Why a kernel job has no result.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    #[error("the job is not acceptable: {reason}")]
+    Job { reason: String },
+    #[error("the job asks for {asked} {what}, the limit is {limit}")]
+    TooLarge { what: &'static str, asked: u64, limit: u64 },
+    #[error("the kernel does not compile:\n{log}")]
+    Build { log: String },
+    #[error("the source has no kernel named {name:?}")]
+    UnknownKernel { name: String, log: String },
+    #[error("the device refused the job: {message}")]
+    Device { message: String },
+    #[error("the kernel did not finish within {wall_ms} ms and was killed")]
+    Timeout { wall_ms: u64 },
+    #[error("the kernel process ended by {cause}: {output}")]
+    Crashed { cause: String, output: String },
+    #[error("the kernel process sent a malformed answer: {reason}")]
+    Protocol { reason: String },
+    #[error("bubblewrap is required to isolate jobs, but does not work here: {reason}")]
+    NoIsolation { reason: String },
+    #[error("cannot start {path}: {source}", path = path.display())]
+    Spawn { path: PathBuf, source: std::io::Error },
+    #[error("cannot use the scratch directory {path}: {source}", path = path.display())]
+    Scratch { path: PathBuf, source: std::io::Error },
+}
+
+impl Coded for SandboxError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Job { .. } => "E-SANDBOX-001",
+            Self::TooLarge { .. } => "E-SANDBOX-002",
+            Self::Build { .. } => "E-SANDBOX-003",
+            Self::UnknownKernel { .. } => "E-SANDBOX-004",
+            Self::Device { .. } => "E-SANDBOX-005",
+            Self::Timeout { .. } => "E-SANDBOX-006",
+            Self::Crashed { .. } => "E-SANDBOX-007",
+            Self::Protocol { .. } => "E-SANDBOX-008",
+            Self::NoIsolation { .. } => "E-SANDBOX-009",
+            Self::Spawn { .. } => "E-SANDBOX-010",
+            Self::Scratch { .. } => "E-SANDBOX-011",
+        }
+    }
+
+    fn next_step(&self) -> String {
+        let text = match self {
+            Self::Job { .. } => "correct the job's arguments, sizes or build options",
+            Self::TooLarge { .. } => "split the job, or rent a device whose provider allows more",
+            Self::Build { .. } => "correct the source; the compiler's messages are above",
+            Self::UnknownKernel { .. } => "name a function that is declared __kernel in the source",
+            Self::Device { .. } => "check argument order, buffer sizes and work-group size against the device's limits",
+            Self::Timeout { .. } => "do less per job, or ask the provider for a longer limit",
+            Self::Crashed { .. } => "look for reads and writes outside of buffers, and for too large private arrays",
+            Self::Protocol { .. } => "the kernel wrote over its process's memory: look for writes outside of buffers",
+            Self::NoIsolation { .. } => {
+                "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`), or set `sandbox.require_isolation = false` on a test machine"
+            }
+            Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
+            Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
+        };
+        text.into()
+    }
+}

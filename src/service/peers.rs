@@ -1,0 +1,133 @@
+//! Asking other nodes by the account they act for.
+
+use std::time::{Duration, Instant};
+
+use alloy::primitives::{Address, B256, B512};
+use futures::future::join_all;
+
+use super::{
+    records::{Records, RecordsError},
+    stake::ChainStakes,
+};
+use crate::{
+    net::{Multiaddr, NetError, NetHandle, PeerId},
+    types::{
+        Coded, DeviceId, Role,
+        wire::{CheckpointSignature, MAX_CHECKPOINTS, Request, Response},
+    },
+};
+
+/// Time Queens have to hand out receipts before a commit goes without theirs.
+const RECEIPTS_WITHIN: Duration = Duration::from_secs(4);
+
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    #[error("account {account} answered {request} with something else")]
+    Unexpected { account: Address, request: &'static str },
+}
+
+impl Coded for PeerError {
+    fn code(&self) -> &'static str {
+        match self {
+            PeerError::Net(error) => error.code(),
+            PeerError::Records(error) => error.code(),
+            PeerError::Unexpected { .. } => "E-PEER-001",
+        }
+    }
+
+    fn next_step(&self) -> String {
+        match self {
+            PeerError::Net(error) => error.next_step(),
+            PeerError::Records(error) => error.next_step(),
+            PeerError::Unexpected { .. } => "tell its operator: the node may run another version".into(),
+        }
+    }
+}
+
+/// A Queen's signature as the contract wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    pub queen_index: u16,
+    pub elapsed_ms: u32,
+    pub signature: B512,
+}
+
+/// Network and records together. Cheap to clone.
+#[derive(Clone)]
+pub struct Peers {
+    pub net: NetHandle,
+    pub records: Records,
+    pub stakes: ChainStakes,
+}
+
+impl Peers {
+    /// Asks the node of `account`.
+    pub async fn ask(&self, account: Address, request: Request) -> Result<Response, PeerError> {
+        let (peer, addresses) = self.find(account).await?;
+        Ok(self.net.request(peer, &addresses, request).await?)
+    }
+
+    /// Time of one question and answer, connection set-up not counted.
+    pub async fn round_trip(&self, account: Address) -> Result<Duration, PeerError> {
+        let (peer, addresses) = self.find(account).await?;
+        self.net.connect(peer, &addresses).await?;
+        let started = Instant::now();
+        match self.net.request(peer, &addresses, Request::Ping).await? {
+            Response::Pong => Ok(started.elapsed()),
+            _ => Err(PeerError::Unexpected { account, request: "ping" }),
+        }
+    }
+
+    /// Where the node of `account` is.
+    pub async fn find(&self, account: Address) -> Result<(PeerId, Vec<Multiaddr>), PeerError> {
+        Ok(self.records.reach(account).await?)
+    }
+
+    /// Receipts of the given Queens (index in the set, operator key), ascending by index; those that do not answer in time are left out.
+    pub async fn receipts(&self, queens: &[(u16, Address)], block: u64, device: DeviceId, block_hash: B256, root: B256) -> Vec<Receipt> {
+        let asked = queens.iter().map(|(index, operator)| async move {
+            let account = self.stakes.account_of(*operator).await?;
+            let request = Request::Receipt { challenge_block: block, device_id: device, block_hash, root };
+            match tokio::time::timeout(RECEIPTS_WITHIN, self.ask(account, request)).await {
+                Ok(Ok(Response::Receipt { queen_index, elapsed_ms, signature })) if queen_index == *index => {
+                    Some(Receipt { queen_index, elapsed_ms, signature })
+                }
+                Ok(Ok(other)) => {
+                    tracing::debug!(queen = index, answer = other.label(), "unexpected answer");
+                    None
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(queen = index, code = error.code(), %error, "no receipt");
+                    None
+                }
+                Err(_) => {
+                    tracing::warn!(queen = index, "no receipt in time");
+                    None
+                }
+            }
+        });
+        let mut receipts: Vec<Receipt> = join_all(asked).await.into_iter().flatten().collect();
+        receipts.sort_unstable_by_key(|receipt| receipt.queen_index);
+        receipts
+    }
+
+    /// Checkpoint signatures from every King that is known; from whoever is connected where none is.
+    pub async fn checkpoints(&self, origin: u64, from_count: u32) -> Vec<CheckpointSignature> {
+        let mut asked: Vec<PeerId> = self.records.peers_of(Role::King).into_iter().map(|(peer, _)| peer).collect();
+        if asked.is_empty() {
+            asked = self.net.connected_peers().await.unwrap_or_default().into_iter().map(|info| info.peer).collect();
+        }
+        let asked = asked.into_iter().map(|peer| async move {
+            let request = Request::Checkpoints { origin_chain_id: origin, from_count, limit: MAX_CHECKPOINTS };
+            match self.net.request(peer, &[], request).await {
+                Ok(Response::Checkpoints(signatures)) => signatures,
+                _ => Vec::new(),
+            }
+        });
+        join_all(asked).await.concat()
+    }
+}
