@@ -48,7 +48,9 @@ const MAX_EVENTS: usize = 1024;
 /// How often connections and waiting messages are looked after.
 const UPKEEP: Duration = Duration::from_millis(250);
 /// Time for answers that are on their way when the node stops.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(3);
+/// An answer that was written is still on its way through buffers on both sides, and nobody acknowledges it: closing at once loses it.
+const LINGER: Duration = Duration::from_millis(200);
 /// How long an offender is shut out.
 const SHUT_OUT: Duration = Duration::from_secs(600);
 /// Peers shut out at a time; the one longest ago comes back first.
@@ -183,12 +185,28 @@ impl EventLoop {
         }
     }
 
-    /// Takes no new requests, lets the answers leave that somebody works on.
+    /// Takes no new requests, lets the answers leave that somebody works on, then closes the connections.
     async fn say_farewell(&mut self, shutdown: &Shutdown) {
         self.is_closing = true;
         let drain = shutdown.drain.clone();
         let finish = async {
             while !self.open_inbound.is_empty() {
+                self.step().await;
+            }
+            let lingered = tokio::time::sleep(LINGER);
+            tokio::pin!(lingered);
+            while !lingered.is_elapsed() {
+                tokio::select! {
+                    () = &mut lingered => {}
+                    () = self.step() => {}
+                }
+            }
+            let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+            for peer in connected {
+                // Gone by itself meanwhile: just as well.
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            while self.swarm.connected_peers().next().is_some() {
                 self.step().await;
             }
         };
