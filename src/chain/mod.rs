@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use tx::{AccountSigner, Broadcast, Fee, Receipt, SignedTx, TxRequest};
 
 use self::endpoint::{EndpointError, Endpoints};
-use crate::types::ChainKind;
+use crate::{config::NodeConfig, types::ChainKind};
 
 /// How to reach one chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,19 @@ fn default_timeout_ms() -> u64 {
 }
 
 impl ChainConfig {
+    /// As a node's configuration says.
+    pub fn of_node(config: &NodeConfig, kind: ChainKind) -> Self {
+        let section = match kind {
+            ChainKind::Ethereum => &config.ethereum,
+            ChainKind::Classic => &config.classic,
+        };
+        Self {
+            poll_ms: section.poll_ms,
+            single_endpoint_allowed: config.king.single_endpoint,
+            ..Self::new(kind, section.chain_id, section.rpc.clone())
+        }
+    }
+
     pub fn new(kind: ChainKind, chain_id: u64, rpc: Vec<String>) -> Self {
         Self { kind, chain_id, rpc, poll_ms: default_poll_ms(), timeout_ms: default_timeout_ms(), single_endpoint_allowed: false }
     }

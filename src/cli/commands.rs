@@ -19,7 +19,6 @@ use super::{
     render::{OperatorError, output, table},
 };
 use crate::{
-    chain::{Chain, ChainConfig},
     client::{self, ClientError, Clients, deploy, market, rent, session, stake},
     config::{NodeConfig, load_toml},
     devnet,
@@ -228,14 +227,13 @@ async fn end_rental(args: &RentalArgs, json: bool) -> Outcome {
 
 async fn stake_tokens(args: &StakeArgs, json: bool) -> Outcome {
     let (config, clients) = connect(&args.node).await?;
-    let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
+    let peer = Clients::peer_id(&config.data_dir)?;
     let role = match args.role {
         RoleName::Provider => Role::Provider,
         RoleName::Queen => Role::Queen,
         RoleName::King => Role::King,
     };
-    let peer = crate::net::peer_id_of(&identity)?;
-    let receipt = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer.to_bytes()).await?;
+    let receipt = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer).await?;
     let shown = json!({ "account": clients.signer.address(), "amount_wei": args.amount, "transaction": receipt.tx_hash });
     output(json, &shown, |_| format!("staked {} GPUTOKEN in {}", args.amount, receipt.tx_hash));
     Ok(())
@@ -319,9 +317,8 @@ async fn deploy_contracts(args: &DeployArgs, json: bool) -> Outcome {
     let config: deploy::DeployConfig = load_toml(&args.config)?;
     let password = read_password(args.password_file.as_deref(), &args.key)?;
     let signer = Arc::new(keys::open_keystore(&args.key, &password)?);
-    let connect = |kind, id, rpc: &str| Chain::connect(ChainConfig::new(kind, id, vec![rpc.to_string()]));
-    let ethereum = connect(ChainKind::Ethereum, config.chains.ethereum, &args.ethereum_rpc).await?;
-    let classic = connect(ChainKind::Classic, config.chains.classic, &args.classic_rpc).await?;
+    let ethereum = client::connect(ChainKind::Ethereum, config.chains.ethereum, &args.ethereum_rpc).await?;
+    let classic = client::connect(ChainKind::Classic, config.chains.classic, &args.classic_rpc).await?;
     let deployers = deploy::DeployerKeys { ethereum: signer.clone(), classic: signer };
     let state = args.out.with_extension("state.json");
     let report = |step: deploy::DeployProgress| {

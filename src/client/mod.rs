@@ -10,7 +10,7 @@ pub mod stake;
 pub mod vectors;
 mod wallet;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alloy::signers::local::PrivateKeySigner;
 pub use error::ClientError;
@@ -21,7 +21,8 @@ pub use wallet::{Permit, Wallet};
 use crate::{
     chain::{Chain, ChainConfig},
     config::NodeConfig,
-    keys::{open_keystore, read_password},
+    keys::{load_or_create_identity, open_keystore, read_password},
+    net::peer_id_of,
     types::{AddressBook, ChainKind},
 };
 
@@ -39,8 +40,8 @@ impl Clients {
     pub async fn connect(config: &NodeConfig) -> Result<Self, ClientError> {
         let password = read_password(config.keys.password_file.as_deref(), &config.keys.operator)?;
         let signer = open_keystore(&config.keys.operator, &password)?;
-        let ethereum = Chain::connect(chain_config(config, ChainKind::Ethereum)).await?;
-        let classic = Chain::connect(chain_config(config, ChainKind::Classic)).await?;
+        let ethereum = Chain::connect(ChainConfig::of_node(config, ChainKind::Ethereum)).await?;
+        let classic = Chain::connect(ChainConfig::of_node(config, ChainKind::Classic)).await?;
         Ok(Self { ethereum, classic, book: config.address_book()?, signer })
     }
 
@@ -52,23 +53,21 @@ impl Clients {
         Wallet::new(self.classic.clone(), self.signer.clone())
     }
 
+    /// Multihash bytes of the peer id of the node at `data_dir`; the identity is made where there is none.
+    pub fn peer_id(data_dir: &Path) -> Result<Vec<u8>, ClientError> {
+        let identity = load_or_create_identity(&data_dir.join("node.key"))?;
+        Ok(peer_id_of(&identity)?.to_bytes())
+    }
+
     /// The same chains for another account.
     pub fn with_signer(&self, signer: PrivateKeySigner) -> Self {
         Self { signer, ..self.clone() }
     }
 }
 
-/// What the chain adapter needs of a node's configuration.
-pub fn chain_config(config: &NodeConfig, kind: ChainKind) -> ChainConfig {
-    let section = match kind {
-        ChainKind::Ethereum => &config.ethereum,
-        ChainKind::Classic => &config.classic,
-    };
-    ChainConfig {
-        poll_ms: section.poll_ms,
-        single_endpoint_allowed: config.king.single_endpoint,
-        ..ChainConfig::new(kind, section.chain_id, section.rpc.clone())
-    }
+/// One endpoint of one chain, its chain id checked.
+pub async fn connect(kind: ChainKind, chain_id: u64, rpc: &str) -> Result<Chain, ClientError> {
+    Ok(Chain::connect(ChainConfig::new(kind, chain_id, vec![rpc.to_string()])).await?)
 }
 
 /// Session keys belong to the renter's data folder and share its password.

@@ -16,7 +16,6 @@ use super::{ClientError, Clients, rent::RentalView};
 use crate::{
     config::NodeConfig,
     net::{Multiaddr, NetConfig, NetHandle, NetStream, Network, PeerId, parse_addresses},
-    sandbox::{KernelArg, KernelJob, KernelResult},
     service::session::{Login, LoginAnswer, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, write_frame},
     task::{Service, Shutdown},
     telemetry::Metrics,
@@ -27,6 +26,8 @@ use crate::{
         wire::{Request, Response},
     },
 };
+
+pub use crate::sandbox::{KernelArg, KernelJob, KernelResult};
 
 /// A login lasts this long; a new one needs nothing but the session key.
 const KEY_SECONDS: u64 = 3_600;

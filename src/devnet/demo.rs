@@ -24,12 +24,11 @@ use crate::{
         ClientError, Clients,
         market::{self, Availability, Filter, OfferView},
         rent::{self, RentalState, RentalView, SessionKeys},
-        session::RenterNode,
+        session::{KernelResult, RenterNode},
         stake::{self, OfferTerms},
     },
     config::NodeConfig,
     keys::{Strength, load_or_create_identity},
-    sandbox::KernelResult,
     types::{
         Amount, ChainKind,
         abi::{GPUToken, Inbox, ReputationSystem},

@@ -24,8 +24,6 @@ use crate::{
         bench::{BenchError, Calibration, TimeLimits, calibrate},
         stake,
     },
-    keys::load_or_create_identity,
-    net::peer_id_of,
     types::{AddressBook, Amount, ChainKind, Role, work::cpu_test_class},
 };
 
@@ -167,12 +165,10 @@ impl DevNetwork {
         let prefix = name.split('-').next().unwrap_or_default();
         let role = |role: &Role| format!("{role:?}").to_lowercase() == prefix;
         let (role, tokens) = STAKES.iter().find(|(known, _)| role(known)).ok_or_else(|| invalid("no stake for this role"))?;
-        let identity = load_or_create_identity(&self.folder.join(&name).join("node.key"))
-            .map_err(|error| DevnetError::Setup { what: name.clone(), reason: error.to_string() })?;
-        let peer = peer_id_of(&identity).map_err(|error| DevnetError::Setup { what: name.clone(), reason: error.to_string() })?;
+        let peer = Clients::peer_id(&self.folder.join(&name))?;
         let clients = self.clients(&name).await?;
         let amount = Amount::parse_tokens(tokens).map_err(|error| invalid(&error.to_string()))?;
-        stake::stake(&clients, *role, amount, clients.signer.address(), &peer.to_bytes()).await?;
+        stake::stake(&clients, *role, amount, clients.signer.address(), &peer).await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::{io::BufWriter, path::Path};
 
 use super::DevnetError;
-use crate::sandbox::{KernelArg, KernelJob};
+use crate::client::session::{KernelArg, KernelJob};
 
 pub const WIDTH: u32 = 320;
 pub const HEIGHT: u32 = 240;

@@ -1,13 +1,16 @@
 //! What each tier runs: lists of services and the channels between them. No decisions here.
 
+mod error;
 mod king;
 mod node;
 mod provider;
 mod queen;
 mod relay;
+mod startup;
 
+pub use error::RoleError;
 pub use king::run_king;
-pub use node::{Node, RoleError};
+pub use node::Node;
 pub use provider::run_provider;
 pub use queen::run_queen;
 pub use relay::run_relay;

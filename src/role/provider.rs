@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Node;
+use super::{Node, error::boxed};
 use crate::{
     chain::ChainError,
     config::NodeConfig,
@@ -96,8 +96,4 @@ async fn warm_up_profiles(node: &Node, challenges: &Challenges) -> Result<Vec<Pr
         }
     }
     Ok(profiles)
-}
-
-fn boxed(error: impl Coded) -> Box<dyn Coded> {
-    Box::new(error)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Node;
+use super::{Node, error::boxed};
 use crate::{
     config::NodeConfig,
     service::{
@@ -17,9 +17,7 @@ use crate::{
 pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let mut node = Node::start(config, Role::Queen).await?;
     let contract = node.book.classic.work_verification;
-    let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract)
-        .await
-        .map_err(|error| Box::new(error) as Box<dyn Coded>)?;
+    let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract).await.map_err(boxed)?;
     let sender = node.add_sender(ChainKind::Classic, node.operator.clone());
     let committee = Arc::new(Committee {
         classic: node.classic_index.clone(),
