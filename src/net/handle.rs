@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, PeerId, request_response::ResponseChannel};
 use libp2p_stream::Control;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{NetError, NetStream, Published, Responder, StreamListener, ValidationTicket, Verdict, limits::OpenRequest, streams};
+use super::{InboundStreams, NetError, NetStream, Published, Responder, ValidationTicket, Verdict, limits::OpenRequest, streams};
 use crate::types::wire::{GossipMessage, Request, Response, Topic};
 
 /// Outgoing operations at a time; more wait. Each holds at most one response.
@@ -21,7 +21,7 @@ pub(super) enum Command {
     Request { peer: PeerId, addresses: Vec<Multiaddr>, request: Request, reply: oneshot::Sender<Result<Response, NetError>> },
     Respond { channel: ResponseChannel<Response>, response: Response, open: OpenRequest },
     Connect { peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<(), NetError>> },
-    Accept { protocol: &'static str, reply: oneshot::Sender<Result<StreamListener, NetError>> },
+    Accept { protocol: &'static str, reply: oneshot::Sender<Result<InboundStreams, NetError>> },
     Peers { reply: oneshot::Sender<Vec<PeerInfo>> },
     Block { peer: PeerId },
     Unblock { peer: PeerId },
@@ -134,7 +134,7 @@ impl NetHandle {
     }
 
     /// Publishes an own message; with nobody listening it waits a while.
-    pub async fn publish(&self, message: GossipMessage) -> Result<Published, NetError> {
+    pub async fn publish(&self, message: &GossipMessage) -> Result<Published, NetError> {
         self.publish_bytes(message.topic(), message.encode().map_err(NetError::own)?).await
     }
 
@@ -198,7 +198,7 @@ impl NetHandle {
     }
 
     /// Accepts streams of `protocol` until the result is dropped.
-    pub async fn accept_streams(&self, protocol: &'static str) -> Result<StreamListener, NetError> {
+    pub async fn accept_streams(&self, protocol: &'static str) -> Result<InboundStreams, NetError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Accept { protocol, reply }).await?;
         answer.await.map_err(|_| NetError::Stopped)?

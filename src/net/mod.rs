@@ -28,7 +28,7 @@ pub use gossip::{Published, ValidationTicket, Verdict};
 pub use handle::{Addresses, NetEvent, NetEvents, NetHandle, PeerInfo};
 pub use libp2p::{Multiaddr, PeerId};
 pub use request::Responder;
-pub use streams::{IncomingStream, NetStream, StreamListener};
+pub use streams::{InboundStreams, NetStream};
 
 /// Code of a refusal that means: not now, ask again later or somebody else.
 pub const BUSY_CODE: &str = "E-NET-010";

@@ -54,22 +54,15 @@ impl AsyncWrite for NetStream {
     }
 }
 
-/// A stream that `peer` opened.
-#[derive(Debug)]
-pub struct IncomingStream {
-    pub peer: PeerId,
-    pub stream: NetStream,
-}
-
 /// Streams of one protocol that peers open. Dropping it stops accepting.
 #[derive(Debug)]
-pub struct StreamListener {
-    receiver: mpsc::Receiver<IncomingStream>,
+pub struct InboundStreams {
+    receiver: mpsc::Receiver<(PeerId, NetStream)>,
 }
 
-impl StreamListener {
+impl InboundStreams {
     /// `None` once the network has stopped.
-    pub async fn accept(&mut self) -> Option<IncomingStream> {
+    pub async fn next(&mut self) -> Option<(PeerId, NetStream)> {
         self.receiver.recv().await
     }
 }
@@ -78,18 +71,18 @@ impl StreamListener {
 pub(super) struct Arrival {
     peer: PeerId,
     stream: Stream,
-    acceptor: mpsc::Sender<IncomingStream>,
+    acceptor: mpsc::Sender<(PeerId, NetStream)>,
 }
 
 /// Registers `protocol`; the event loop polls the arrivals.
-pub(super) fn accept(control: &mut Control, protocol: &'static str) -> Result<(StreamListener, BoxStream<'static, Arrival>), NetError> {
+pub(super) fn accept(control: &mut Control, protocol: &'static str) -> Result<(InboundStreams, BoxStream<'static, Arrival>), NetError> {
     let incoming = control.accept(name(protocol)?).map_err(|_| NetError::ProtocolTaken { protocol: protocol.to_string() })?;
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let acceptor = sender.clone();
     let gone = async move { sender.closed().await };
     let arrivals =
         incoming.take_until(Box::pin(gone)).map(move |(peer, stream)| Arrival { peer, stream, acceptor: acceptor.clone() }).boxed();
-    Ok((StreamListener { receiver }, arrivals))
+    Ok((InboundStreams { receiver }, arrivals))
 }
 
 /// Tells the opening side and hands the stream over; `false` when it got lost on the way.
@@ -104,7 +97,7 @@ pub(super) fn hand_over(arrival: Arrival) -> BoxFuture<'static, bool> {
         });
         match (said.await, place) {
             (Ok(Ok(())), Ok(place)) => {
-                place.send(IncomingStream { peer, stream: NetStream(stream.compat()) });
+                place.send((peer, NetStream(stream.compat())));
                 true
             }
             _ => false,

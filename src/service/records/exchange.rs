@@ -125,7 +125,7 @@ impl RecordsService {
         let signature = own.signer.sign_hash(&record.digest(&shared.domain)).await.map_err(RecordsError::Sign)?;
         let signed = SignedNodeRecord { record, signature: B512::from(compact(&signature)) };
         self.records.state().own = Some(signed.clone());
-        shared.net.publish(GossipMessage::Record(signed)).await?;
+        shared.net.publish(&GossipMessage::Record(signed)).await?;
         shared.metrics.event("record", "announced");
         Ok(())
     }
