@@ -154,14 +154,14 @@ pub async fn rental(clients: &Clients, id: RentalId) -> Result<RentalView, Clien
         renter: rental.renter,
         provider: rental.provider,
         session_key: rental.sessionKey,
-        state: match u8::from(rental.state) {
+        state: match rental.state {
             1 => RentalState::Requested,
             2 => RentalState::Active,
             3 => RentalState::Completed,
             4 => RentalState::Cancelled,
             _ => RentalState::Unknown,
         },
-        close_reason: u8::from(rental.closeReason),
+        close_reason: rental.closeReason,
         terms_version: rental.termsVersion,
         start: rental.start,
         end: rental.end,

@@ -165,14 +165,14 @@ impl Drop for ManagedProcess {
     }
 }
 
-type Job = (Command, mpsc::Sender<io::Result<Child>>);
+type Job = (Command, mpsc::SyncSender<io::Result<Child>>);
 
 /// Forks in a thread that never ends.
 fn fork_from_keeper(command: Command) -> io::Result<Child> {
-    static KEEPER: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
+    static KEEPER: OnceLock<Mutex<mpsc::SyncSender<Job>>> = OnceLock::new();
     let gone = || io::Error::other("the thread that starts children is gone");
     let keeper = KEEPER.get_or_init(|| {
-        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (jobs, inbox) = mpsc::sync_channel::<Job>(1);
         let run = move || {
             for (command, reply) in inbox {
                 let _ = reply.send(fork(command));
@@ -183,7 +183,7 @@ fn fork_from_keeper(command: Command) -> io::Result<Child> {
         }
         Mutex::new(jobs)
     });
-    let (reply, answer) = mpsc::channel();
+    let (reply, answer) = mpsc::sync_channel(1);
     keeper.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply)).map_err(|_| gone())?;
     answer.recv().map_err(|_| gone())?
 }

@@ -106,7 +106,7 @@ pub fn open_keystore(path: &Path, password: &SecretString) -> Result<PrivateKeyS
     if field(&crypto["mac"], "mac")? != mac(&derived, &*key).as_slice() {
         return Err(KeyError::WrongPassword { path: path.into() });
     }
-    apply_cipher(&derived, &iv, &mut *key);
+    apply_cipher(&derived, &iv, &mut key);
     let signer = PrivateKeySigner::from_bytes(&B256::from(*key)).map_err(|_| KeyError::InvalidKey)?;
     match value["address"].as_str().map(str::parse::<Address>) {
         Some(Ok(address)) if address != signer.address() => Err(malformed("the address field does not belong to the key")),

@@ -28,10 +28,13 @@ pub enum Admission {
     Invalid,
 }
 
+/// A checkpoint with the signatures under it.
+type Signed = (CheckpointData, BTreeMap<Address, [u8; 64]>);
+
 #[derive(Default)]
 struct Collected {
     /// Signatures by count and digest: Kings that disagree sign different digests.
-    signatures: BTreeMap<(u32, B256), (CheckpointData, BTreeMap<Address, [u8; 64]>)>,
+    signatures: BTreeMap<(u32, B256), Signed>,
 }
 
 /// Cloneable collection of the signatures of both directions.

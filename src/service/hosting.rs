@@ -23,7 +23,7 @@ use super::{
     session::{self, Login, LoginAnswer, SessionError, SessionReply, SessionRequest},
 };
 use crate::{
-    net::{IncomingStream, StreamListener},
+    net::{InboundStreams, NetStream, PeerId},
     sandbox::{KernelJob, Sandbox, SandboxError},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
@@ -79,8 +79,7 @@ impl Host {
     }
 
     /// Serves one renter's stream from login to the end.
-    async fn serve(self: Arc<Self>, incoming: IncomingStream) {
-        let IncomingStream { peer, stream } = incoming;
+    async fn serve(self: Arc<Self>, peer: PeerId, stream: NetStream) {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let outcome = self.serve_stream(peer.to_bytes(), &mut reader, &mut writer).await;
         if let Err(error) = outcome {
@@ -195,7 +194,7 @@ fn unix_seconds() -> u64 {
 /// Says `ready` to new rentals and accepts renters' streams.
 pub struct HostingService {
     pub host: Arc<Host>,
-    pub streams: StreamListener,
+    pub streams: InboundStreams,
 }
 
 impl HostingService {
@@ -231,8 +230,8 @@ impl Service for HostingService {
             tokio::select! {
                 () = shutdown.intake.cancelled() => return Ok(()),
                 changed = head.changed() => if changed.is_err() { return Ok(()) },
-                incoming = self.streams.accept(), if sessions.len() < MAX_SESSIONS => match incoming {
-                    Some(incoming) => { sessions.spawn(Arc::clone(&self.host).serve(incoming)); }
+                incoming = self.streams.next(), if sessions.len() < MAX_SESSIONS => match incoming {
+                    Some((peer, stream)) => { sessions.spawn(Arc::clone(&self.host).serve(peer, stream)); }
                     None => return Ok(()),
                 },
             }

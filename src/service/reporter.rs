@@ -99,7 +99,7 @@ impl Reporter {
 
     async fn outcome(&self, challenge: u64, device: DeviceId) -> Result<u8, ChainError> {
         let call = WorkVerification::outcomeCall { index: challenge, deviceId: device };
-        Ok(u8::from(self.chain.call(self.contract, call, BlockId::latest()).await?))
+        self.chain.call(self.contract, call, BlockId::latest()).await
     }
 
     async fn due(&self) -> Result<Vec<Due>, ChainError> {

@@ -47,7 +47,7 @@ impl ChainStakes {
         }
         let staker = self.chain.call(self.contract, StakingManager::stakerCall { account: claim.account }, BlockId::latest()).await?;
         let is_peer_fixed = staker.peerIdHash != B256::ZERO;
-        let Ok(role) = Role::try_from(u8::from(staker.role)) else { return Ok(None) };
+        let Ok(role) = Role::try_from(staker.role) else { return Ok(None) };
         if role == Role::None || (is_peer_fixed && staker.peerIdHash != claim.peer_id_hash) {
             return Ok(None);
         }
