@@ -55,22 +55,22 @@ async function demo() {
 function fromReport(report) {
   put('demo_wall_s', report.wall_s);
   put('relay_latency_s', report.relay_latency_s);
+  for (const { name, wall_s: seconds } of report.stages ?? []) put(`stage_${snake(name)}_s`, seconds);
   // A step that happens more than once (a message each way, a proof per challenge) is represented by its dearest.
-  for (const step of report.steps ?? []) {
-    const name = snake(step.name);
-    if (step.gas > 0) put(`step_${name}_gas`, Math.max(step.gas, summary[`step_${name}_gas`] ?? 0));
-    if (step.seconds >= 0) put(`step_${name}_s`, Math.max(step.seconds, summary[`step_${name}_s`] ?? 0));
+  for (const { step, gas } of report.steps ?? []) {
+    const name = `step_${snake(step)}_gas`;
+    put(name, Math.max(gas, summary[name] ?? 0));
   }
 }
 
-/** Every number that `gpumkt bench` gives with a unit at the end of its name. */
+/** What the device does in the class, and what checking it costs. */
 function device() {
   const text = execFileSync(binary, ['bench', '--device', '0', '--class', 'cpu-test', '--json'], { encoding: 'utf8' });
-  const walk = (value, path) => {
-    if (typeof value === 'number' && /_(ns|us|ms|s|mib|bytes|gas)$/.test(path)) put(path, value);
-    else if (value && typeof value === 'object') for (const [key, inner] of Object.entries(value)) walk(inner, `${path}_${snake(key)}`);
-  };
-  walk(JSON.parse(text), 'bench');
+  const { median, ...figures } = JSON.parse(text);
+  const medians = Object.entries(median ?? {}).map(([name, value]) => [`median_${name}`, value]);
+  for (const [name, value] of [...Object.entries(figures), ...medians]) {
+    if (typeof value === 'number') put(`bench_${snake(name)}`, value);
+  }
 }
 
 put('binary_mib', statSync(binary).size / 2 ** 20);

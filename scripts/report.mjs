@@ -12,15 +12,22 @@ const [escrowed, paid, refunded, fees] = ['escrowed_wei', 'paid_wei', 'refunded_
 if (escrowed !== paid + refunded + fees) faults.push(`escrowed ${escrowed} is not paid ${paid} + refunded ${refunded} + fees ${fees}`);
 if (paid === 0n) faults.push('the provider was paid nothing');
 if (!(report.challenges_passed >= 1)) faults.push(`no challenge was passed: ${report.challenges_passed}`);
+if (report.challenges_passed !== report.challenges_due) {
+  faults.push(`${report.challenges_passed} of ${report.challenges_due} challenges passed`);
+}
+if (!(report.checkpoint_signers && Object.keys(report.checkpoint_signers).length >= 1)) faults.push('no checkpoint names its signers');
+if (!(report.message_ids?.length >= 1)) faults.push('no message crossed the bridge');
 if (!(report.wall_s > 0)) faults.push(`wall_s is ${report.wall_s}`);
 
 const steps = report.steps ?? [];
-const sent = steps.filter((step) => step.transaction);
-if (sent.length === 0) faults.push('no step has a transaction');
-for (const step of sent) {
-  if (step.chain === 'classic' && step.type !== 0) faults.push(`${step.name}: type ${step.type} on Ethereum Classic`);
-  if (!(step.gas > 0)) faults.push(`${step.name}: gas ${step.gas}`);
+for (const chain of ['ethereum', 'classic']) {
+  if (!steps.some((step) => step.chain === chain)) faults.push(`no transaction on ${chain}`);
+}
+for (const { step, chain, type, gas, tx_hash: hash } of steps) {
+  if (!/^0x[0-9a-f]{64}$/.test(hash)) faults.push(`${step}: no transaction hash: ${hash}`);
+  if (chain === 'classic' && type !== 0) faults.push(`${step}: type ${type} on Ethereum Classic`);
+  if (!(gas >= 21000)) faults.push(`${step}: gas ${gas}`);
 }
 for (const fault of faults) console.error(`${path}: ${fault}`);
 if (faults.length) process.exit(1);
-console.log(`${path}: ${sent.length} transactions, ${escrowed} wei escrowed = ${paid} paid + ${refunded} refunded + ${fees} fees`);
+console.log(`${path}: ${steps.length} transactions, ${escrowed} wei escrowed = ${paid} paid + ${refunded} refunded + ${fees} fees`);

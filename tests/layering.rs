@@ -32,9 +32,11 @@ const MODULES: &[(&str, &[&str])] = &[
     ("service", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http"]),
     ("role", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http", "service"]),
     ("client", &["types", "rules", "config", "telemetry", "task", "keys", "store", "chain", "net", "gpu", "sandbox", "http", "service"]),
-    ("devnet", &["types", "config", "telemetry", "task", "client"]),
+    // `chain`: it waits for its chains and injects faults into them. `keys`: it makes the keystores of its nodes.
+    ("devnet", &["types", "config", "telemetry", "task", "keys", "chain", "client"]),
     // `sandbox`: the hidden subcommand that is the sandbox's child process enters there before anything of the node is set up.
-    ("cli", &["types", "config", "telemetry", "sandbox", "role", "client", "devnet"]),
+    // `keys`: key files are made, and passwords typed, at the terminal.
+    ("cli", &["types", "config", "telemetry", "keys", "sandbox", "role", "client", "devnet"]),
 ];
 
 /// A library's paths, and the only places that may name them. An empty list of segments means the whole library.

@@ -15,7 +15,7 @@ pub enum ChainError {
     #[error("account {account} on {chain} holds {} coins, this transaction needs {}", format_ether(*.have_wei), format_ether(*.need_wei))]
     InsufficientFunds { chain: ChainKind, account: Address, need_wei: U256, have_wei: U256 },
     #[error("{call} to {to} on {chain} reverts: {reason}")]
-    Reverted { chain: ChainKind, call: String, to: Address, reason: String, data: Bytes },
+    Reverted { chain: ChainKind, call: &'static str, to: Address, reason: String, data: Bytes },
     #[error("nonce {nonce} of {account} on {chain} is already used")]
     NonceTooLow { chain: ChainKind, account: Address, nonce: u64 },
     #[error("{chain} refuses transaction {hash} as underpriced: {reason}")]

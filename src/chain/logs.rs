@@ -16,6 +16,8 @@ use super::{
 pub const MAX_LOGS: usize = 10_000;
 /// Blocks in the first request of a query. Endpoints that allow fewer answer with an error, and the range shrinks.
 const MAX_RANGE_BLOCKS: u64 = 2_000;
+/// Times an endpoint may fail to answer one query. Many wait long for a dead one, none never finds the range a slow one can serve.
+const MAX_SILENCES: u32 = 2;
 
 /// One event as the node stored it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +94,7 @@ impl Chain {
         let mut logs: Vec<LogEntry> = Vec::new();
         let mut range = MAX_RANGE_BLOCKS;
         let mut next = query.from;
+        let mut silences = 0;
         while next <= query.to && logs.len() < MAX_LOGS {
             let last = next.saturating_add(range - 1).min(query.to);
             let answer = endpoint.request::<_, Vec<Log>>("eth_getLogs", [filter(query, next, last)]).await;
@@ -101,10 +104,14 @@ impl Chain {
                     next = last + 1;
                     range = (range * 2).min(MAX_RANGE_BLOCKS);
                 }
-                // Refused or too slow: half the range, down to one block.
-                Err(error) if last == next => return Err(self.plain_error("eth_getLogs", error)),
-                Err(EndpointError::Transport(error @ ChainError::WrongChainId { .. })) => return Err(error),
-                Err(_) => range = ((last - next + 1) / 2).max(1),
+                // Refused or too slow: half the range, down to one block. Silence is another endpoint's turn soon.
+                Err(error) => {
+                    silences += u32::from(matches!(error, EndpointError::Transport(_)));
+                    if last == next || silences > MAX_SILENCES {
+                        return Err(self.plain_error("eth_getLogs", error));
+                    }
+                    range = (last - next).div_ceil(2);
+                }
             }
         }
         Ok(LogBatch { logs, covered_to: next.saturating_sub(1), to_hash })

@@ -113,11 +113,6 @@ impl Chain {
         &self.inner.config
     }
 
-    /// A method outside of the standard, such as the controls of a private chain.
-    pub async fn node_request(&self, method: &'static str, params: serde_json::Value) -> Result<serde_json::Value, ChainError> {
-        self.request(method, params).await
-    }
-
     async fn request<P, R>(&self, method: &'static str, params: P) -> Result<R, ChainError>
     where
         P: RpcSend + Clone,

@@ -107,11 +107,11 @@ impl Chain {
     }
 
     /// Turns a refused call into a revert with its reason, where it is one.
-    pub(super) fn call_error(&self, method: &'static str, call: &str, to: Address, error: EndpointError) -> ChainError {
+    pub(super) fn call_error(&self, method: &'static str, call: &'static str, to: Address, error: EndpointError) -> ChainError {
         let EndpointError::Refused(payload) = error else { return self.plain_error(method, error) };
         match revert_data(&payload) {
             Some(data) => {
-                let call = call.split('(').next().unwrap_or(call).to_string();
+                let call = call.split('(').next().unwrap_or(call);
                 ChainError::Reverted { chain: self.kind(), call, to, reason: reason_of(&data, &payload), data }
             }
             None => self.plain_error(method, EndpointError::Refused(payload)),
@@ -165,4 +165,52 @@ fn reason_of(data: &[u8], payload: &ErrorPayload) -> String {
     abi::decode_revert(data).unwrap_or_else(|| {
         if data.is_empty() { payload.message.to_string() } else { format!("unknown error {}", Bytes::copy_from_slice(data)) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Block 1, which both chains share: proof of work, no base fee. Its hash is known everywhere.
+    const BLOCK_1: &str = r#"{
+        "number": "0x1",
+        "hash": "0x88e96d4537bea4d9c05d12549907b32561d3bf31f45aae734cdc119f13406cb6",
+        "parentHash": "0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3",
+        "sha3Uncles": "0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347",
+        "miner": "0x05a56e2d52c817161883f50c441c3228cfe54d9f",
+        "stateRoot": "0xd67e4d450343046425ae4271474353857ab860dbc0a1dde64b41b5cd3a532bf3",
+        "transactionsRoot": "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421",
+        "receiptsRoot": "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421",
+        "difficulty": "0x3ff800000",
+        "totalDifficulty": "0x7ff800000",
+        "size": "0x219",
+        "gasLimit": "0x1388",
+        "gasUsed": "0x0",
+        "timestamp": "0x55ba4224",
+        "extraData": "0x476574682f76312e302e302f6c696e75782f676f312e342e32",
+        "mixHash": "0x969b900de27b6ac6a67742365dd65f55a0526c41fd18e1b16f1a1215c2e66f59",
+        "nonce": "0x539bd4979fef1ec4",
+        "uncles": [],
+        "transactions": []
+    }"#;
+
+    fn header(bloom: bool) -> Header {
+        let mut json: serde_json::Value = serde_json::from_str(BLOCK_1).unwrap();
+        json["logsBloom"] = serde_json::json!(format!("0x{}", if bloom { "01" } else { "00" }.repeat(256)));
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_proof_of_work_header_hashes_to_its_block() {
+        let block = BlockInfo::from_header(header(false)).unwrap();
+        assert_eq!((block.number, block.timestamp, block.base_fee_wei), (1, 1_438_269_988, None));
+        assert_eq!(keccak256(&block.header_rlp), block.hash);
+        // WorkVerification reads the timestamp as the twelfth item of the list.
+        assert!(block.header_rlp.windows(4).any(|bytes| bytes == 0x55ba4224_u32.to_be_bytes()));
+    }
+
+    #[test]
+    fn a_header_with_a_foreign_hash_is_refused() {
+        assert_eq!(BlockInfo::from_header(header(true)), None);
+    }
 }

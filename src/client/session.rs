@@ -54,9 +54,11 @@ impl RenterNode {
         let event_loop = tokio::spawn(async move {
             // A renter answers nobody: requests are dropped, which refuses them.
             let drain = async { while events.next().await.is_some() {} };
-            let (ended, ()) = tokio::join!(event_loop.run(&stop), drain);
-            if ended.is_err() {
-                tracing::debug!("the network stopped early");
+            tokio::select! {
+                ended = event_loop.run(&stop) => if ended.is_err() {
+                    tracing::debug!("the network stopped early");
+                },
+                () = drain => {}
             }
         });
         Ok(Self { net, bootstrap, shutdown, event_loop })

@@ -6,14 +6,11 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, U256, keccak256};
 use serde_json::{Value, json};
 
-use super::{DevnetError, process::ManagedProcess};
-use crate::{
-    chain::{Chain, ChainConfig},
-    types::ChainKind,
-};
+use super::{DevnetError, process::ManagedProcess, rpc};
+use crate::types::ChainKind;
 
 /// Accounts follow from this well-known mnemonic, so nobody may hold anything of worth on them.
 pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
@@ -61,11 +58,12 @@ impl AnvilOptions {
         command.args(["--mnemonic", MNEMONIC, "--accounts", &ACCOUNTS.to_string(), "--balance", "100000"]);
         match self.kind {
             // Finalized is two blocks behind the head.
-            ChainKind::Ethereum => command.args(["--hardfork", "osaka", "--slots-in-an-epoch", "1"]),
-            // Ethereum Classic has Shanghai's opcodes, no base fee, and blocks of 8 million gas.
+            ChainKind::Ethereum => command.args(["--hardfork", "osaka", "--slots-in-an-epoch", "1", "--enable-tx-gas-limit"]),
+            // Ethereum Classic has Shanghai's opcodes, no base fee, and blocks of 8 million gas. Its gas price, 1 gwei here, comes from
+            // anvil's least priority fee, which must therefore stay on.
             ChainKind::Classic => command
                 .args(["--hardfork", "shanghai", "--block-base-fee-per-gas", "0", "--gas-price", "1000000000"])
-                .args(["--disable-min-priority-fee", "--gas-limit", "8000000", "--slots-in-an-epoch", "1"]),
+                .args(["--gas-limit", "8000000", "--slots-in-an-epoch", "1"]),
         };
         if let Some(block_time) = self.block_time {
             command.args(["--block-time", &block_time.as_secs_f64().to_string()]);
@@ -82,7 +80,6 @@ impl AnvilOptions {
 pub struct Anvil {
     process: ManagedProcess,
     options: AnvilOptions,
-    control: Chain,
 }
 
 impl Anvil {
@@ -93,15 +90,15 @@ impl Anvil {
         let mut process = ManagedProcess::spawn(format!("anvil ({})", options.kind), options.command(&program), &options.log)?;
         let log = options.log.clone();
         let port = process.wait_until(START_TIMEOUT, "no port in the log", async || listening_port(&log)).await?;
-        let config = ChainConfig { poll_ms: 50, ..ChainConfig::new(options.kind, options.chain_id, vec![url(port)]) };
         let reason = "JSON-RPC does not answer";
-        let control = process.wait_until(START_TIMEOUT, reason, async || Chain::connect(config.clone()).await.ok()).await?;
+        let answers = async || rpc::call(&authority(port), "eth_chainId", json!([])).await.ok();
+        process.wait_until(START_TIMEOUT, reason, answers).await?;
         // A restart has to come back at the same address.
-        Ok(Self { process, options: AnvilOptions { port, ..options }, control })
+        Ok(Self { process, options: AnvilOptions { port, ..options } })
     }
 
     pub fn url(&self) -> String {
-        url(self.options.port)
+        format!("http://{}", authority(self.options.port))
     }
 
     pub fn kind(&self) -> ChainKind {
@@ -112,18 +109,8 @@ impl Anvil {
         self.options.chain_id
     }
 
-    /// A connection of the harness' own.
-    pub fn chain(&self) -> &Chain {
-        &self.control
-    }
-
     pub fn pid(&self) -> u32 {
         self.process.pid()
-    }
-
-    /// How a node reaches this chain directly.
-    pub fn config(&self) -> ChainConfig {
-        ChainConfig { poll_ms: 100, single_endpoint_allowed: true, ..ChainConfig::new(self.kind(), self.chain_id(), vec![self.url()]) }
     }
 
     /// Mines `blocks` blocks at once.
@@ -134,8 +121,9 @@ impl Anvil {
     /// Replaces the newest `depth` blocks by other ones; their transactions are gone.
     pub async fn reorg(&self, depth: u64) -> Result<(), DevnetError> {
         // Without a change the rebuilt blocks would have the same hashes.
-        let salt = self.control.head().await?.hash;
-        self.ask("anvil_setCoinbase", json!([Address::from_word(salt)])).await?;
+        let head = self.ask("eth_getBlockByNumber", json!(["latest", false])).await?;
+        let coinbase = Address::from_word(keccak256(head["hash"].to_string()));
+        self.ask("anvil_setCoinbase", json!([coinbase])).await?;
         self.ask("anvil_reorg", json!([depth, []])).await.map(drop)
     }
 
@@ -149,19 +137,19 @@ impl Anvil {
     }
 
     /// Any other method of the node.
-    pub async fn ask(&self, method: &'static str, params: Value) -> Result<Value, DevnetError> {
-        Ok(self.control.node_request(method, params).await?)
+    pub async fn ask(&self, method: &str, params: Value) -> Result<Value, DevnetError> {
+        rpc::call(&authority(self.options.port), method, params).await
     }
 
     /// Mines as fast as it goes until the guard is dropped; the chain's own clock goes on beside it.
     pub fn hurry(&self) -> Hurry {
-        let chain = self.control.clone();
+        let node = authority(self.options.port);
         let pump = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(HURRY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                if let Err(error) = chain.node_request("evm_mine", json!([])).await {
+                if let Err(error) = rpc::call(&node, "evm_mine", json!([])).await {
                     tracing::debug!(%error, "cannot hurry the chain");
                 }
             }
@@ -252,8 +240,8 @@ pub fn find_anvil() -> Result<PathBuf, DevnetError> {
     Err(DevnetError::AnvilMissing { looked })
 }
 
-fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
+fn authority(port: u16) -> String {
+    format!("127.0.0.1:{port}")
 }
 
 fn listening_port(log: &Path) -> Option<u16> {

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::{chain::ChainError, types::Coded};
+use crate::{
+    chain::ChainError,
+    client::{ClientError, bench::BenchError},
+    types::Coded,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DevnetError {
@@ -20,6 +24,24 @@ pub enum DevnetError {
     Proxy { reason: String },
     #[error(transparent)]
     Chain(#[from] ChainError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the device cannot be calibrated: {0}")]
+    Calibration(#[source] Box<BenchError>),
+    #[error("{what}: {reason}")]
+    Setup { what: String, reason: String },
+    #[error("the demo did what it should not: {reason}")]
+    Wrong { reason: String },
+    #[error("interrupted")]
+    Interrupted,
+    #[error("{method} failed: {reason}")]
+    Rpc { method: String, reason: String },
+}
+
+impl DevnetError {
+    pub(super) fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::Setup { what: path.display().to_string(), reason: error.to_string() }
+    }
 }
 
 impl Coded for DevnetError {
@@ -32,6 +54,12 @@ impl Coded for DevnetError {
             Self::Signal { .. } => "E-DEVNET-005",
             Self::Proxy { .. } => "E-DEVNET-006",
             Self::Chain(error) => error.code(),
+            Self::Client(error) => error.code(),
+            Self::Calibration(error) => error.code(),
+            Self::Setup { .. } => "E-DEVNET-007",
+            Self::Wrong { .. } => "E-DEVNET-008",
+            Self::Interrupted => "E-DEVNET-009",
+            Self::Rpc { .. } => "E-DEVNET-010",
         }
     }
 
@@ -44,6 +72,12 @@ impl Coded for DevnetError {
             Self::Signal { .. } => "look for stray processes with `ps`".into(),
             Self::Proxy { .. } => "free some ports, or raise the limit of open files".into(),
             Self::Chain(error) => error.next_step(),
+            Self::Client(error) => error.next_step(),
+            Self::Calibration(error) => error.next_step(),
+            Self::Setup { .. } => "check free space and the permissions of the folder".into(),
+            Self::Wrong { .. } => "read the logs in the run's folder and report this: it is a defect".into(),
+            Self::Interrupted => "every process was stopped; run it again".into(),
+            Self::Rpc { .. } => "read the log of the chain; start the devnet anew if it is gone".into(),
         }
     }
 }

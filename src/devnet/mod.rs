@@ -1,15 +1,17 @@
 //! Spawns and reaps chains and nodes, deploys, funds, injects faults. The demo, the end-to-end tests and the soak use this harness.
 
+pub mod accounts;
 pub mod chains;
+mod console;
+mod demo;
 mod error;
+mod ledger;
+pub mod network;
 pub mod process;
+mod program;
 pub mod proxy;
+mod report;
+mod rpc;
 
+pub use demo::{demo, up};
 pub use error::DevnetError;
-
-pub async fn demo(_: &std::path::Path, _: bool) -> Result<(), DevnetError> {
-    Ok(())
-}
-pub async fn up(_: &std::path::Path) -> Result<(), DevnetError> {
-    Ok(())
-}

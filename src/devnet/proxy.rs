@@ -1,6 +1,15 @@
 //! A JSON-RPC proxy in front of a node that fails or lies on command.
 
-use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use alloy::{consensus::Header, primitives::keccak256};
 use serde_json::{Value, json};
@@ -11,12 +20,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::DevnetError;
+use super::{
+    DevnetError,
+    rpc::{BODY_LIMIT, find, post},
+};
 
 /// Connections served at once; further ones wait.
 const CONNECTIONS: usize = 128;
-/// Largest request or answer. The largest honest one is a contract's creation code or a page of logs.
-const BODY_LIMIT: usize = 32 << 20;
 const HEAD_LIMIT: usize = 16 << 10;
 /// Time one exchange may take, so that no connection is held for ever.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,6 +43,10 @@ pub enum EndpointFault {
     Lie,
     /// The endpoint claims to serve this chain.
     WrongChainId(u64),
+    /// Calls of this method never reach the node.
+    Refuse(&'static str),
+    /// Calls of this method reach the node, its answers get lost.
+    LoseAnswer(&'static str),
 }
 
 /// A proxy in front of one node. Stops when dropped.
@@ -40,6 +54,7 @@ pub enum EndpointFault {
 pub struct FaultProxy {
     address: SocketAddr,
     fault: watch::Sender<EndpointFault>,
+    failed: Arc<AtomicU64>,
     server: JoinHandle<()>,
 }
 
@@ -51,8 +66,9 @@ impl FaultProxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (fault, watched) = watch::channel(EndpointFault::None);
-        let server = tokio::spawn(serve(listener, upstream, watched));
-        Ok(Self { address, fault, server })
+        let failed = Arc::<AtomicU64>::default();
+        let server = tokio::spawn(serve(listener, upstream, watched, failed.clone()));
+        Ok(Self { address, fault, failed, server })
     }
 
     pub fn url(&self) -> String {
@@ -62,6 +78,11 @@ impl FaultProxy {
     /// Takes effect on requests that are not answered yet.
     pub fn set(&self, fault: EndpointFault) {
         self.fault.send_replace(fault);
+    }
+
+    /// Exchanges so far that ended without an answer.
+    pub fn unanswered(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     pub fn fault(&self) -> EndpointFault {
@@ -75,7 +96,7 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver<EndpointFault>) {
+async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver<EndpointFault>, failed: Arc<AtomicU64>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     // Dropped, and with it every connection, when the proxy stops.
     let mut connections = tokio::task::JoinSet::new();
@@ -84,13 +105,13 @@ async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                let (upstream, fault) = (upstream.clone(), fault.clone());
+                let (upstream, fault, failed) = (upstream.clone(), fault.clone(), failed.clone());
                 let Ok(slot) = slots.clone().acquire_owned().await else { return };
                 connections.spawn(async move {
                     let _slot = slot;
                     let exchange = exchange(stream, &upstream, fault);
-                    if let Ok(Err(error)) = tokio::time::timeout(EXCHANGE_TIMEOUT, exchange).await {
-                        tracing::trace!(%error, "exchange through the fault proxy failed");
+                    if !matches!(tokio::time::timeout(EXCHANGE_TIMEOUT, exchange).await, Ok(Ok(true))) {
+                        failed.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
@@ -98,21 +119,23 @@ async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver
     }
 }
 
-/// One request per connection.
-async fn exchange(mut client: TcpStream, upstream: &str, mut fault: watch::Receiver<EndpointFault>) -> io::Result<()> {
+/// One request per connection; `true` when it was answered.
+async fn exchange(mut client: TcpStream, upstream: &str, mut fault: watch::Receiver<EndpointFault>) -> io::Result<bool> {
     let request = read_request(&mut client).await?;
     let now = *fault.borrow_and_update();
     match now {
-        EndpointFault::Down => return Ok(()),
+        EndpointFault::Down => return Ok(false),
         EndpointFault::Stall => {
             // Whoever waits for this answer has long given up when the fault is lifted.
             let _ = fault.wait_for(|fault| *fault != EndpointFault::Stall).await;
-            return Ok(());
+            return Ok(false);
         }
+        EndpointFault::Refuse(method) if calls(&request, method) => return Ok(false),
         _ => {}
     }
-    let answer = forward(upstream, &request).await?;
+    let answer = post(upstream, &request).await?;
     let answer = match now {
+        EndpointFault::LoseAnswer(method) if calls(&request, method) => return Ok(false),
         EndpointFault::Lie | EndpointFault::WrongChainId(_) => falsify(&request, answer, now),
         _ => answer,
     };
@@ -120,7 +143,13 @@ async fn exchange(mut client: TcpStream, upstream: &str, mut fault: watch::Recei
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
     client.write_all(head.as_bytes()).await?;
     client.write_all(&answer).await?;
-    client.shutdown().await
+    client.shutdown().await?;
+    Ok(true)
+}
+
+fn calls(request: &[u8], method: &str) -> bool {
+    let request = serde_json::from_slice::<Value>(request).unwrap_or_default();
+    listed(&request).iter().any(|call| call.get("method").and_then(Value::as_str) == Some(method))
 }
 
 async fn read_request(client: &mut TcpStream) -> io::Result<Vec<u8>> {
@@ -140,22 +169,6 @@ async fn read_request(client: &mut TcpStream) -> io::Result<Vec<u8>> {
     let missing = length.saturating_sub(body.len()) as u64;
     client.take(missing).read_to_end(&mut body).await?;
     if body.len() == length { Ok(body) } else { Err(io::Error::other("the request ended early")) }
-}
-
-/// HTTP/1.0, so that the answer ends with the connection and is never chunked.
-async fn forward(upstream: &str, body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut node = TcpStream::connect(upstream).await?;
-    let head = format!("POST / HTTP/1.0\r\nHost: {upstream}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
-    node.write_all(head.as_bytes()).await?;
-    node.write_all(body).await?;
-    let mut answer = Vec::new();
-    node.take(BODY_LIMIT as u64).read_to_end(&mut answer).await?;
-    let body_start = find(&answer, b"\r\n\r\n").ok_or_else(|| io::Error::other("the node gave no answer"))? + 4;
-    Ok(answer.split_off(body_start))
-}
-
-fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes.windows(pattern.len()).position(|window| window == pattern)
 }
 
 /// Changes the answers that the fault is about; everything else, and what cannot be read, passes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
 use super::NetError;
+use crate::config::NetworkSection;
 
 /// Time from sending a request to its answer. Below 30 s a provider's answer to a full challenge would be missed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,6 +51,19 @@ impl Default for NetConfig {
     }
 }
 
+impl NetConfig {
+    /// What the configuration file says; the role adds the rest.
+    pub fn from_section(section: &NetworkSection) -> Result<Self, NetError> {
+        Ok(Self {
+            listen: parse_addresses(&section.listen)?,
+            external: parse_addresses(&section.external)?,
+            bootstrap: parse_addresses(&section.bootstrap)?,
+            mdns: section.mdns,
+            ..Self::default()
+        })
+    }
+}
+
 /// Parses addresses from configuration or from a node record.
 pub fn parse_addresses<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<Vec<Multiaddr>, NetError> {
     let parse = |text: &String| text.parse().map_err(|error: libp2p::multiaddr::Error| bad(text, error));
@@ -72,6 +86,12 @@ fn bad(text: impl ToString, reason: impl ToString) -> NetError {
 mod tests {
     use super::*;
     use crate::types::Coded;
+
+    #[test]
+    fn the_default_configuration_is_usable() {
+        let config = NetConfig::from_section(&NetworkSection::default()).unwrap();
+        assert_eq!(config.listen.len(), 2, "TCP and QUIC");
+    }
 
     #[test]
     fn bad_addresses_are_named() {

@@ -17,7 +17,7 @@ pub enum NetError {
     #[error("peer {peer} did not answer {what} in time")]
     Timeout { peer: PeerId, what: String },
     #[error("peer {peer} refused: {reason} ({code})")]
-    Refused { peer: PeerId, code: String, reason: String },
+    Refused { peer: PeerId, code: Box<str>, reason: Box<str> },
     #[error("a message is too large: {source}")]
     Oversize { source: WireError },
     #[error("peer {peer} does not speak {protocol}")]
@@ -51,7 +51,7 @@ impl NetError {
     pub fn is_transient(&self) -> bool {
         match self {
             NetError::Dial { .. } | NetError::Timeout { .. } | NetError::Lost { .. } | NetError::Busy { .. } => true,
-            NetError::Refused { code, .. } => code == super::BUSY_CODE,
+            NetError::Refused { code, .. } => **code == *super::BUSY_CODE,
             _ => false,
         }
     }
@@ -82,7 +82,7 @@ impl Coded for NetError {
         match self {
             NetError::ListenBusy { port, .. } => {
                 format!(
-                    "stop the process that holds port {port} (`ss -lntup 'sport = :{port}'` names it), or set network.listen to another port"
+                    "stop the process that holds port {port} (`ss -lntup 'sport = :{port}'` names it), or set network.listen to another one"
                 )
             }
             NetError::BadAddress { .. } => {
@@ -91,7 +91,7 @@ impl Coded for NetError {
             NetError::Listen { .. } => "set network.listen to an address that this machine has".into(),
             NetError::Dial { .. } => "check that the peer runs and that its port is open; a node behind NAT needs a relay".into(),
             NetError::Timeout { .. } => "try again; if it lasts, the peer is overloaded or the route to it is broken".into(),
-            NetError::Refused { code, .. } if code == super::BUSY_CODE => "wait a moment and try again, or ask another node".into(),
+            NetError::Refused { code, .. } if **code == *super::BUSY_CODE => "wait a moment and try again, or ask another node".into(),
             NetError::Refused { code, .. } => format!("look up {code} in the documentation: it is the peer's reason"),
             NetError::Oversize { .. } => "ask for less at once".into(),
             NetError::Unsupported { .. } => "update the older of the two nodes, or ask one of the right role".into(),

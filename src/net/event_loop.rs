@@ -230,7 +230,7 @@ impl EventLoop {
             Command::Decide { ticket, verdict } => self.decide(&ticket, verdict),
             Command::Request { peer, addresses, request, reply } => {
                 let what = request.label();
-                let id = self.swarm.behaviour_mut().requests.send_request_with_addresses(&peer, request, addresses);
+                let id = self.swarm.behaviour_mut().requests.send_request_with_addresses(&peer, Ok(request), addresses);
                 self.requests.insert(id, (what, reply));
             }
             Command::Respond { channel, response, open } => {

@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, PeerId, request_response::ResponseChannel};
 use libp2p_stream::Control;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{InboundStreams, NetError, NetStream, Published, Responder, ValidationTicket, Verdict, limits::OpenRequest, streams};
+use super::{NetError, NetStream, Published, Responder, StreamListener, ValidationTicket, Verdict, limits::OpenRequest, streams};
 use crate::types::wire::{GossipMessage, Request, Response, Topic};
 
 /// Outgoing operations at a time; more wait. Each holds at most one response.
@@ -21,7 +21,7 @@ pub(super) enum Command {
     Request { peer: PeerId, addresses: Vec<Multiaddr>, request: Request, reply: oneshot::Sender<Result<Response, NetError>> },
     Respond { channel: ResponseChannel<Response>, response: Response, open: OpenRequest },
     Connect { peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<(), NetError>> },
-    Accept { protocol: &'static str, reply: oneshot::Sender<Result<InboundStreams, NetError>> },
+    Accept { protocol: &'static str, reply: oneshot::Sender<Result<StreamListener, NetError>> },
     Peers { reply: oneshot::Sender<Vec<PeerInfo>> },
     Block { peer: PeerId },
     Unblock { peer: PeerId },
@@ -134,7 +134,7 @@ impl NetHandle {
     }
 
     /// Publishes an own message; with nobody listening it waits a while.
-    pub async fn publish(&self, message: &GossipMessage) -> Result<Published, NetError> {
+    pub async fn publish(&self, message: GossipMessage) -> Result<Published, NetError> {
         self.publish_bytes(message.topic(), message.encode().map_err(NetError::own)?).await
     }
 
@@ -160,7 +160,7 @@ impl NetHandle {
         let limit = self.request_timeout + CONNECT_TIMEOUT;
         let waited = tokio::time::timeout(limit, answer).await.map_err(|_| NetError::Timeout { peer, what: what.into() })?;
         match waited.map_err(|_| NetError::Stopped)?? {
-            Response::Refused { code, reason } => Err(NetError::Refused { peer, code, reason }),
+            Response::Refused { code, reason } => Err(NetError::Refused { peer, code: code.into(), reason: reason.into() }),
             response => Ok(response),
         }
     }
@@ -178,6 +178,18 @@ impl NetHandle {
         waited.map_err(|_| NetError::Timeout { peer, what: "the call".into() })?.map_err(|_| NetError::Stopped)?
     }
 
+    /// Time to `peer` and back: the last measured one, or one measured now over a connection that stands.
+    pub async fn round_trip(&self, peer: PeerId, addresses: &[Multiaddr]) -> Result<Duration, NetError> {
+        self.connect(peer, addresses).await?;
+        let known = self.connected_peers().await?.into_iter().find(|info| info.peer == peer).and_then(|info| info.round_trip);
+        if let Some(round_trip) = known {
+            return Ok(round_trip);
+        }
+        let started = std::time::Instant::now();
+        self.request(peer, &[], Request::Ping).await?;
+        Ok(started.elapsed())
+    }
+
     /// Opens a byte stream of `protocol`, connecting first where needed.
     pub async fn open_stream(&self, peer: PeerId, addresses: &[Multiaddr], protocol: &'static str) -> Result<NetStream, NetError> {
         let _operation = self.operation().await?;
@@ -186,7 +198,7 @@ impl NetHandle {
     }
 
     /// Accepts streams of `protocol` until the result is dropped.
-    pub async fn accept_streams(&self, protocol: &'static str) -> Result<InboundStreams, NetError> {
+    pub async fn accept_streams(&self, protocol: &'static str) -> Result<StreamListener, NetError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Accept { protocol, reply }).await?;
         answer.await.map_err(|_| NetError::Stopped)?

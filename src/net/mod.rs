@@ -28,12 +28,14 @@ pub use gossip::{Published, ValidationTicket, Verdict};
 pub use handle::{Addresses, NetEvent, NetEvents, NetHandle, PeerInfo};
 pub use libp2p::{Multiaddr, PeerId};
 pub use request::Responder;
-pub use streams::{InboundStreams, NetStream};
+pub use streams::{IncomingStream, NetStream, StreamListener};
 
 /// Code of a refusal that means: not now, ask again later or somebody else.
 pub const BUSY_CODE: &str = "E-NET-010";
 /// Code of a refusal by a node that does not know what to answer.
 pub const UNANSWERED_CODE: &str = "E-NET-015";
+/// Code of a refusal of something that is no request.
+pub const BAD_REQUEST_CODE: &str = "E-NET-017";
 
 /// The peer id that belongs to an identity seed.
 pub fn peer_id_of(identity_seed: &[u8; 32]) -> Result<PeerId, NetError> {

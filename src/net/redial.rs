@@ -121,8 +121,7 @@ impl Redial {
             target.backoff.reset(now);
         }
         for entry in &mut self.reservations {
-            let is_through_peer = entry.address.iter().any(|part| part == Protocol::P2p(peer));
-            if is_through_peer && entry.listener.is_none() {
+            if entry.address.iter().any(|part| part == Protocol::P2p(peer)) {
                 entry.backoff.reset(now);
             }
         }

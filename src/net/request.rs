@@ -13,14 +13,17 @@ use super::{NetError, UNANSWERED_CODE, handle::Command, limits::OpenRequest};
 use crate::types::wire::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, Request, Response, WireError};
 
 /// Reads and writes the canonical encoding; the peer ends a message by closing its side of the stream.
+///
+/// A request that is no message is handed up like one: libp2p reports nothing about requests it could not read, and their senders would
+/// get away with them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WireCodec;
 
 async fn read_bounded<T: AsyncRead + Unpin + Send>(io: &mut T, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // One byte more than allowed is enough to know.
+    // One byte more than allowed is enough for the decoder to refuse.
     io.take(limit as u64 + 1).read_to_end(&mut bytes).await?;
-    if bytes.len() > limit { Err(invalid(WireError::Oversize { bytes: bytes.len(), limit })) } else { Ok(bytes) }
+    Ok(bytes)
 }
 
 fn invalid(error: WireError) -> io::Error {
@@ -34,11 +37,11 @@ pub(super) fn wire_error(error: &io::Error) -> Option<&WireError> {
 
 impl Codec for WireCodec {
     type Protocol = StreamProtocol;
-    type Request = Request;
+    type Request = Result<Request, WireError>;
     type Response = Response;
 
-    async fn read_request<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request> {
-        Request::decode(&read_bounded(io, MAX_REQUEST_BYTES).await?).map_err(invalid)
+    async fn read_request<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Self::Request> {
+        Ok(Request::decode(&read_bounded(io, MAX_REQUEST_BYTES).await?))
     }
 
     async fn read_response<T: AsyncRead + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response> {
@@ -49,8 +52,14 @@ impl Codec for WireCodec {
         Response::decode(&bytes).map_err(invalid)
     }
 
-    async fn write_request<T: AsyncWrite + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()> {
-        io.write_all(&request.encode().map_err(invalid)?).await
+    async fn write_request<T: AsyncWrite + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: Self::Request,
+    ) -> io::Result<()> {
+        let encoded = request.and_then(|request| request.encode()).map_err(invalid)?;
+        io.write_all(&encoded).await
     }
 
     async fn write_response<T: AsyncWrite + Unpin + Send>(&mut self, _: &StreamProtocol, io: &mut T, response: Response) -> io::Result<()> {
@@ -131,7 +140,9 @@ mod tests {
     async fn reading_stops_at_the_limit() {
         let protocol = StreamProtocol::new(crate::types::wire::REQUEST_PROTOCOL);
         let mut endless = futures::io::repeat(1);
-        let error = WireCodec.read_request(&protocol, &mut endless).await.unwrap_err();
+        let read = WireCodec.read_request(&protocol, &mut endless).await.unwrap();
+        assert_eq!(read, Err(WireError::Oversize { bytes: MAX_REQUEST_BYTES + 1, limit: MAX_REQUEST_BYTES }));
+        let error = WireCodec.read_response(&protocol, &mut endless).await.unwrap_err();
         assert!(matches!(wire_error(&error), Some(WireError::Oversize { .. })));
         let error = WireCodec.read_response(&protocol, &mut Cursor::new(Vec::new())).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);

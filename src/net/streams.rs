@@ -54,15 +54,22 @@ impl AsyncWrite for NetStream {
     }
 }
 
-/// Streams that peers open. Dropping it stops accepting.
+/// A stream that `peer` opened.
 #[derive(Debug)]
-pub struct InboundStreams {
-    receiver: mpsc::Receiver<(PeerId, NetStream)>,
+pub struct IncomingStream {
+    pub peer: PeerId,
+    pub stream: NetStream,
 }
 
-impl InboundStreams {
+/// Streams of one protocol that peers open. Dropping it stops accepting.
+#[derive(Debug)]
+pub struct StreamListener {
+    receiver: mpsc::Receiver<IncomingStream>,
+}
+
+impl StreamListener {
     /// `None` once the network has stopped.
-    pub async fn next(&mut self) -> Option<(PeerId, NetStream)> {
+    pub async fn accept(&mut self) -> Option<IncomingStream> {
         self.receiver.recv().await
     }
 }
@@ -71,18 +78,18 @@ impl InboundStreams {
 pub(super) struct Arrival {
     peer: PeerId,
     stream: Stream,
-    acceptor: mpsc::Sender<(PeerId, NetStream)>,
+    acceptor: mpsc::Sender<IncomingStream>,
 }
 
 /// Registers `protocol`; the event loop polls the arrivals.
-pub(super) fn accept(control: &mut Control, protocol: &'static str) -> Result<(InboundStreams, BoxStream<'static, Arrival>), NetError> {
+pub(super) fn accept(control: &mut Control, protocol: &'static str) -> Result<(StreamListener, BoxStream<'static, Arrival>), NetError> {
     let incoming = control.accept(name(protocol)?).map_err(|_| NetError::ProtocolTaken { protocol: protocol.to_string() })?;
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let acceptor = sender.clone();
     let gone = async move { sender.closed().await };
     let arrivals =
         incoming.take_until(Box::pin(gone)).map(move |(peer, stream)| Arrival { peer, stream, acceptor: acceptor.clone() }).boxed();
-    Ok((InboundStreams { receiver }, arrivals))
+    Ok((StreamListener { receiver }, arrivals))
 }
 
 /// Tells the opening side and hands the stream over; `false` when it got lost on the way.
@@ -97,7 +104,7 @@ pub(super) fn hand_over(arrival: Arrival) -> BoxFuture<'static, bool> {
         });
         match (said.await, place) {
             (Ok(Ok(())), Ok(place)) => {
-                place.send((peer, NetStream(stream.compat())));
+                place.send(IncomingStream { peer, stream: NetStream(stream.compat()) });
                 true
             }
             _ => false,
@@ -133,7 +140,7 @@ pub(super) async fn open(control: &mut Control, peer: PeerId, protocol: &'static
             Ok(()) if word == [TAKEN] => return Ok(NetStream(stream.compat())),
             Ok(()) => {
                 let reason = format!("too many open streams of {protocol}");
-                return Err(NetError::Refused { peer, code: super::BUSY_CODE.into(), reason });
+                return Err(NetError::Refused { peer, code: super::BUSY_CODE.into(), reason: reason.into() });
             }
             Err(error) => lost = error.to_string(),
         }

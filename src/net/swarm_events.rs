@@ -8,17 +8,16 @@ use libp2p::{
     identify, kad, mdns,
     metrics::Recorder,
     multiaddr::Protocol,
-    ping,
-    request_response::{self, InboundFailure},
+    ping, request_response,
     swarm::{ConnectionId, DialError, SwarmEvent, dial_opts::DialOpts},
 };
 
 use super::{
-    Addresses, BUSY_CODE, NetError, NetEvent, Responder, ValidationTicket,
+    Addresses, BAD_REQUEST_CODE, BUSY_CODE, NetError, NetEvent, Responder, ValidationTicket,
     behaviour::{self, NodeBehaviourEvent},
     event_loop::EventLoop,
     gossip::topic_of,
-    request::{outbound_error, wire_error},
+    request::outbound_error,
 };
 use crate::types::wire::{GossipMessage, Request, Response, WireError};
 
@@ -207,12 +206,15 @@ impl EventLoop {
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&ticket.id, &ticket.forwarder, acceptance);
     }
 
-    fn on_request_event(&mut self, event: request_response::Event<Request, Response>) {
+    fn on_request_event(&mut self, event: request_response::Event<Result<Request, WireError>, Response>) {
         match event {
             request_response::Event::Message { peer, message, .. } => match message {
                 request_response::Message::Request { request_id, request, channel } => {
                     self.open_inbound.insert(request_id);
-                    self.on_request(peer, request, channel);
+                    match request {
+                        Ok(request) => self.on_request(peer, request, channel),
+                        Err(error) => self.on_bad_request(peer, &error, channel),
+                    }
                 }
                 request_response::Message::Response { request_id, response } => {
                     if let Some((_, reply)) = self.requests.remove(&request_id) {
@@ -226,11 +228,7 @@ impl EventLoop {
                     let _ = reply.send(Err(outbound_error(peer, error, what, dialled)));
                 }
             }
-            request_response::Event::InboundFailure { peer, request_id, error, .. } => {
-                self.open_inbound.remove(&request_id);
-                self.on_inbound_failure(peer, &error);
-            }
-            request_response::Event::ResponseSent { request_id, .. } => {
+            request_response::Event::InboundFailure { request_id, .. } | request_response::Event::ResponseSent { request_id, .. } => {
                 self.open_inbound.remove(&request_id);
             }
         }
@@ -241,6 +239,10 @@ impl EventLoop {
             "this node is stopping"
         } else {
             match (self.limits.request(peer, Instant::now()), self.events.try_reserve()) {
+                (Ok(_), _) if request == Request::Ping => {
+                    let _ = self.swarm.behaviour_mut().requests.send_response(channel, Response::Pong);
+                    return;
+                }
                 (Ok(open), Ok(place)) => {
                     self.metrics.event("net_request", request.label());
                     let responder = Responder::new(channel, open, self.command_sender.clone());
@@ -254,16 +256,14 @@ impl EventLoop {
         let _ = self.swarm.behaviour_mut().requests.send_response(channel, Response::refused(BUSY_CODE, refusal));
     }
 
-    fn on_inbound_failure(&mut self, peer: PeerId, error: &InboundFailure) {
-        let InboundFailure::Io(error) = error else { return };
-        match wire_error(error) {
-            Some(WireError::UnknownVersion(_)) => self.metrics.event("net_request", "unknown_version"),
-            Some(error) => {
-                tracing::debug!(%peer, %error, "malformed request");
-                self.metrics.event("net_request", "malformed");
-                self.on_offence(peer);
-            }
-            None => {}
+    fn on_bad_request(&mut self, peer: PeerId, error: &WireError, channel: request_response::ResponseChannel<Response>) {
+        tracing::debug!(%peer, %error, "bad request");
+        let _ = self.swarm.behaviour_mut().requests.send_response(channel, Response::refused(BAD_REQUEST_CODE, error));
+        if error.is_innocent() {
+            self.metrics.event("net_request", "unknown_version");
+        } else {
+            self.metrics.event("net_request", "malformed");
+            self.on_offence(peer);
         }
     }
 }

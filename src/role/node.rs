@@ -1,6 +1,6 @@
 //! What every tier starts with: configuration, keys, database, chains, network, health.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 
@@ -35,11 +35,17 @@ use crate::{
 
 /// Events between a follower and its index. Smaller stalls the follower at start, larger only costs memory.
 const EVENTS: usize = 1_024;
+/// Time the network has to bind its addresses.
+const LISTEN_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RoleError {
     #[error("key {key} acts for no account with the stake of a {role:?}")]
     NoStake { key: Address, role: Role },
+    #[error("the network did not start to listen")]
+    NotListening,
+    #[error("{} cannot be written: {source}", path.display())]
+    DataDir { path: PathBuf, source: std::io::Error },
     #[error("the King set of the address book is not the one that {chain} holds")]
     KingSet { chain: ChainKind },
 }
@@ -49,12 +55,16 @@ impl Coded for RoleError {
         match self {
             RoleError::NoStake { .. } => "E-ROLE-001",
             RoleError::KingSet { .. } => "E-ROLE-002",
+            RoleError::NotListening => "E-ROLE-003",
+            RoleError::DataDir { .. } => "E-ROLE-004",
         }
     }
 
     fn next_step(&self) -> String {
         match self {
             RoleError::NoStake { role, .. } => format!("stake first: `gpumkt stake {} AMOUNT`", format!("{role:?}").to_lowercase()),
+            RoleError::NotListening => "check network.listen and the log lines before this one".into(),
+            RoleError::DataDir { .. } => "check data_dir: free space, owner, permissions".into(),
             RoleError::KingSet { .. } => "get the current address book of this network".into(),
         }
     }
@@ -78,6 +88,7 @@ pub struct Node {
     pub metrics: Metrics,
     pub health: Health,
     pub supervisor: Supervisor,
+    http_address: SocketAddr,
     events: NetEvents,
 }
 
@@ -110,6 +121,7 @@ impl Node {
         let (records, records_service) = Records::new(store.clone(), domain, stakes.clone(), net.clone(), metrics.clone(), own);
         supervisor.add(records_service);
         let peers = Peers { net, records, stakes };
+        let http_address = http.local_address();
         supervisor.add(http);
         let checkpoints = CheckpointBook::new(kings, book.clone());
         Ok(Self {
@@ -128,6 +140,7 @@ impl Node {
             metrics,
             health,
             supervisor,
+            http_address,
             events,
         })
     }
@@ -157,8 +170,33 @@ impl Node {
         Ok(self.ethereum.call(self.book.ethereum.gpu_rental, call, BlockId::latest()).await.map_err(boxed)?.freshness)
     }
 
+    /// Writes `node.json` into the data folder: what the system chose where the configuration says port 0.
+    async fn tell_where(&self) -> Result<(), Box<dyn Coded>> {
+        let mut addresses = self.peers.net.addresses();
+        if !self.config.network.listen.is_empty() {
+            let bound = addresses.wait_for(|addresses| !addresses.listen.is_empty());
+            let waited = tokio::time::timeout(LISTEN_WITHIN, bound).await;
+            if !matches!(waited, Ok(Ok(_))) {
+                return Err(boxed(RoleError::NotListening));
+            }
+        }
+        let listen: Vec<String> = self.peers.net.listen_addrs().iter().map(ToString::to_string).collect();
+        let told = serde_json::json!({
+            "role": self.role,
+            "account": self.account,
+            "peer_id": self.peers.net.local_peer_id().to_string(),
+            "http": self.http_address,
+            "listen": listen,
+        });
+        let path = self.config.data_dir.join("node.json");
+        let partial = path.with_extension("part");
+        let written = std::fs::write(&partial, told.to_string()).and_then(|()| std::fs::rename(&partial, &path));
+        written.map_err(|source| boxed(RoleError::DataDir { path, source }))
+    }
+
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
+        self.tell_where().await?;
         let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
         self.supervisor.add(router);
         self.health.ready("services");

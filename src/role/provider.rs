@@ -67,13 +67,17 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         wall_ms: node.config.provider.job_seconds * 1_000,
         ..Limits::default()
     };
+    let sandbox = Sandbox::of_this_program(device, limits).map_err(boxed)?;
+    // Asked now, so that the first renter does not wait for the answer.
+    let isolation = sandbox.isolation().await.map_err(boxed)?;
+    tracing::info!(?isolation, "renters' kernels run isolated");
     let host = Arc::new(Host {
         ethereum: node.ethereum_index.clone(),
         chain_id: node.ethereum.chain_id(),
         contract: node.book.ethereum.gpu_rental,
         account: node.account,
         sender: on_ethereum,
-        sandbox: Sandbox::of_this_program(device, limits).map_err(boxed)?,
+        sandbox,
         scratch_dir: node.config.data_dir.join("jobs"),
         metrics: node.metrics.clone(),
         running: Default::default(),

@@ -150,10 +150,18 @@ impl Committee {
         while timing.join_next().await.is_some() {}
     }
 
-    /// The Queen whose turn it is opens the challenge; its commit opens it too, so a failure is harmless.
+    /// Queens open in turn, a block apart; a commit opens the challenge too, so a failure is harmless.
     async fn open_in_turn(&self, challenge: &SeenChallenge, own: u16) {
         let count = self.challenges.queens.len().max(1) as u64;
-        if challenge.block_number % count != u64::from(own) || self.classic.views().work.challenge(challenge.block_number).is_some() {
+        let turn = (challenge.block_number + u64::from(own)) % count;
+        let mut head = self.classic.head();
+        let is_open = || self.classic.views().work.challenge(challenge.block_number).is_some();
+        while !is_open() && self.classic.newest().number < challenge.block_number + turn {
+            if head.changed().await.is_err() {
+                return;
+            }
+        }
+        if is_open() {
             return;
         }
         let call = WorkVerification::openCall { blockNumber: challenge.block_number, header: challenge.header_rlp.clone() };

@@ -23,7 +23,7 @@ use super::{
     session::{self, Login, LoginAnswer, SessionError, SessionReply, SessionRequest},
 };
 use crate::{
-    net::{InboundStreams, NetStream, PeerId},
+    net::{IncomingStream, StreamListener},
     sandbox::{KernelJob, Sandbox, SandboxError},
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
@@ -79,7 +79,8 @@ impl Host {
     }
 
     /// Serves one renter's stream from login to the end.
-    async fn serve(self: Arc<Self>, peer: PeerId, stream: NetStream) {
+    async fn serve(self: Arc<Self>, incoming: IncomingStream) {
+        let IncomingStream { peer, stream } = incoming;
         let (mut reader, mut writer) = tokio::io::split(stream);
         let outcome = self.serve_stream(peer.to_bytes(), &mut reader, &mut writer).await;
         if let Err(error) = outcome {
@@ -194,7 +195,7 @@ fn unix_seconds() -> u64 {
 /// Says `ready` to new rentals and accepts renters' streams.
 pub struct HostingService {
     pub host: Arc<Host>,
-    pub streams: InboundStreams,
+    pub streams: StreamListener,
 }
 
 impl HostingService {
@@ -230,8 +231,8 @@ impl Service for HostingService {
             tokio::select! {
                 () = shutdown.intake.cancelled() => return Ok(()),
                 changed = head.changed() => if changed.is_err() { return Ok(()) },
-                incoming = self.streams.next(), if sessions.len() < MAX_SESSIONS => match incoming {
-                    Some((peer, stream)) => { sessions.spawn(Arc::clone(&self.host).serve(peer, stream)); }
+                incoming = self.streams.accept(), if sessions.len() < MAX_SESSIONS => match incoming {
+                    Some(incoming) => { sessions.spawn(Arc::clone(&self.host).serve(incoming)); }
                     None => return Ok(()),
                 },
             }

@@ -2,13 +2,13 @@
 //!
 //! What was promised on chain is read back from the chain: after a restart, an unproven commit is computed again from its seed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, B256, Bytes},
     sol_types::{SolCall, SolValue},
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 
 use super::{
@@ -36,6 +36,8 @@ use crate::{
 
 /// Finished challenges kept for openings; older ones are computed again when asked for.
 const MAX_FINISHED: usize = 16;
+/// How much earlier than this node a Queen may see a block.
+const BLOCK_WAIT: Duration = Duration::from_secs(8);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProverError {
@@ -108,6 +110,7 @@ pub struct Prover {
     pub sender: Sender,
     pub metrics: Metrics,
     work: Mutex<BTreeMap<(u64, DeviceId), Slot>>,
+    announced: Notify,
     profiles: Mutex<BTreeMap<(u32, Mode), Profile>>,
     challenges: Challenges,
 }
@@ -128,8 +131,8 @@ pub struct ProverParts {
 impl Prover {
     pub fn new(parts: ProverParts) -> Arc<Self> {
         let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, challenges } = parts;
-        let (work, profiles) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, profiles, challenges })
+        let (work, profiles, announced) = (Mutex::default(), Mutex::default(), Notify::new());
+        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, announced, profiles, challenges })
     }
 
     /// Devices of this account whose worker key this node holds.
@@ -184,10 +187,21 @@ impl Prover {
     }
 
     async fn finished(&self, block: u64, device: DeviceId) -> Result<Finished, ProverError> {
-        let slot = self.work.lock().await.get(&(block, device)).cloned();
-        let mut slot = slot.ok_or(ProverError::UnknownChallenge { block })?;
+        let mut slot = self.slot(block, device).await.ok_or(ProverError::UnknownChallenge { block })?;
         let finished = slot.wait_for(Option::is_some).await.map_err(|_| ProverError::UnknownChallenge { block })?;
         finished.clone().ok_or(ProverError::UnknownChallenge { block })
+    }
+
+    /// A Queen may see a block earlier than this node does: its question waits for the block instead of being refused.
+    async fn slot(&self, block: u64, device: DeviceId) -> Option<Slot> {
+        let deadline = tokio::time::Instant::now() + BLOCK_WAIT;
+        loop {
+            let announced = self.announced.notified();
+            if let Some(slot) = self.work.lock().await.get(&(block, device)).cloned() {
+                return Some(slot);
+            }
+            tokio::time::timeout_at(deadline, announced).await.ok()?;
+        }
     }
 
     /// Registers the slots before any kernel runs, so that Queens that ask early wait instead of being refused.
@@ -202,6 +216,7 @@ impl Prover {
         while work.len() > MAX_FINISHED {
             work.pop_first();
         }
+        self.announced.notify_waiters();
         announced
     }
 
@@ -228,7 +243,8 @@ impl Prover {
         let committee = self.challenges.committee(challenge.block_hash, id, device.provider);
         let queens: Vec<(u16, Address)> =
             committee.iter().filter_map(|index| Some((*index, *self.challenges.queens.get(usize::from(*index))?))).collect();
-        let receipts = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root).await;
+        let gather = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root);
+        let (receipts, ()) = tokio::join!(gather, self.open_if_nobody_does(challenge));
         tracing::info!(block = challenge.block_number, device = id, ?mode, receipts = receipts.len(), %root, "challenge computed");
         let signatures = receipts
             .into_iter()
@@ -255,6 +271,25 @@ impl Prover {
         self.send(format!("commit:{}:{id}", challenge.block_hash), "commit", call.abi_encode()).await?;
         self.metrics.event("challenge", "committed");
         Ok(())
+    }
+
+    /// Queens open challenges; one that they leave closed until the last block would be lost while receipts are gathered.
+    async fn open_if_nobody_does(&self, challenge: &SeenChallenge) {
+        let last = beacon::open_until(challenge.block_number, self.challenges.parameters.commit_window);
+        let mut head = self.classic.head();
+        let is_open = || self.classic.views().work.challenge(challenge.block_number).is_some();
+        while !is_open() && self.classic.newest().number + 1 < last {
+            if head.changed().await.is_err() {
+                return;
+            }
+        }
+        if is_open() {
+            return;
+        }
+        let call = WorkVerification::openCall { blockNumber: challenge.block_number, header: challenge.header_rlp.clone() };
+        if let Err(error) = self.send(format!("open:{}", challenge.block_hash), "open", call.abi_encode()).await {
+            tracing::debug!(block = challenge.block_number, %error, "challenge was not opened by this provider");
+        }
     }
 
     async fn compute(&self, block_hash: B256, id: DeviceId, device: &DeviceInfo, mode: Mode) -> Result<Finished, ProverError> {

@@ -135,7 +135,8 @@ impl Records {
         (records.clone(), RecordsService::new(records, receiver, own))
     }
 
-    /// Whether a message that `source` wrote may be forwarded. The content of a checkpoint signature is for its reader to judge.
+    /// Whether a message that `source` wrote may be forwarded. The content of a checkpoint signature is for its reader to
+    /// judge. May wait for the chain, so judge several messages at once.
     pub async fn judge(&self, source: PeerId, message: &GossipMessage) -> Verdict {
         match message {
             GossipMessage::Record(signed) => self.admit(signed, Some(source)).await,
@@ -170,8 +171,11 @@ impl Records {
 
     /// The live record of an account; peers are asked where this node has none.
     pub async fn find(&self, account: Address) -> Result<SignedNodeRecord, RecordsError> {
-        if let Some(signed) = self.lookup(account)? {
-            return Ok(signed);
+        let stored = self.lookup(account)?;
+        if let Some(signed) = &stored
+            && !signed.record.addresses.is_empty()
+        {
+            return Ok(signed.clone());
         }
         let request = Request::Record { account: Some(account) };
         for info in self.shared.net.connected_peers().await?.into_iter().take(MAX_ASKED) {
@@ -183,7 +187,7 @@ impl Records {
                 return Ok(signed);
             }
         }
-        Err(RecordsError::Unknown { account })
+        stored.ok_or(RecordsError::Unknown { account })
     }
 
     /// Where an account's node can be called.
@@ -235,10 +239,7 @@ impl Records {
             Ok(Some(role)) if role == needed => Verdict::Accept,
             Ok(Some(_)) => Verdict::Reject,
             // Its record may still be on the way; whoever forwarded this may have it already.
-            Ok(None) => {
-                self.peer_connected(source);
-                Verdict::Ignore
-            }
+            Ok(None) => Verdict::Ignore,
             Err(error) => {
                 tracing::debug!(peer = %source, code = error.code(), %error, "message dropped: stake unknown");
                 Verdict::Ignore

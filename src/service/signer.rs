@@ -170,7 +170,7 @@ impl CheckpointSigner {
     /// Gossip is speed only: whoever misses it asks for the signature.
     async fn publish(&self, signed: CheckpointSignature) {
         self.checkpoints.add(&signed);
-        if let Err(error) = self.net.publish(&GossipMessage::Checkpoint(signed)).await {
+        if let Err(error) = self.net.publish(GossipMessage::Checkpoint(signed)).await {
             tracing::debug!(%error, "checkpoint was not gossiped");
         }
     }

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(decode_revert(&error.abi_encode()).unwrap(), "BelowMinimum { total: 5, minimum: 10 }");
         let caller = address!("0x00000000000000000000000000000000000000aa");
         let told = decode_revert(&Inbox::ForbiddenRecipient { recipient: caller }.abi_encode()).unwrap();
-        assert_eq!(told, "ForbiddenRecipient { recipient: 0x00000000000000000000000000000000000000AA }");
+        assert_eq!(told, "ForbiddenRecipient { recipient: 0x00000000000000000000000000000000000000aa }");
         assert_eq!(decode_revert(&Revert::from("too late").abi_encode()).unwrap(), "too late");
         assert!(decode_revert(&Panic::from(0x11).abi_encode()).unwrap().contains("overflow"));
         assert_eq!(decode_revert(&[]), None);

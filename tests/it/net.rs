@@ -1,5 +1,8 @@
 //! Real swarms on the loopback interface.
 
+// The helpers of tests fail like tests do; clippy's exemption only knows the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, B512};
@@ -19,6 +22,8 @@ use tokio::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// A request that the reader of the events must answer.
+const RECORD: Request = Request::Record { account: None };
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
 
 struct Node {
@@ -155,19 +160,19 @@ async fn gossip_is_forwarded_only_once_accepted() {
     // Neither of the outer nodes listens, so everything goes through the middle.
     let author = Node::start(12, caller(std::slice::from_ref(&address)));
     let mut reader = Node::start(13, caller(&[address]));
-    assert_eq!(author.handle.publish(&checkpoint(1)).await.unwrap(), Published::Waiting, "nobody listens yet");
+    assert_eq!(author.handle.publish(checkpoint(1)).await.unwrap(), Published::Waiting, "nobody listens yet");
     until("both are connected", async || middle.handle.connected_peers().await.unwrap().len() == 2).await;
 
     let (source, message, ticket) = middle.next_gossip().await;
     assert_eq!((source, message), (author.peer(), checkpoint(1)), "the waiting message was sent when somebody listened");
     middle.handle.decide(ticket, Verdict::Reject).await.unwrap();
 
-    until("somebody listens", async || author.handle.publish(&heartbeat(2)).await.unwrap() == Published::Sent).await;
+    until("somebody listens", async || author.handle.publish(heartbeat(2)).await.unwrap() == Published::Sent).await;
     let (_, message, ticket) = middle.next_gossip().await;
     assert_eq!(message, heartbeat(2));
     middle.handle.decide(ticket, Verdict::Ignore).await.unwrap();
 
-    author.handle.publish(&checkpoint(3)).await.unwrap();
+    author.handle.publish(checkpoint(3)).await.unwrap();
     let (_, message, ticket) = middle.next_gossip().await;
     assert_eq!(message, checkpoint(3));
     middle.handle.decide(ticket, Verdict::Accept).await.unwrap();
@@ -206,7 +211,6 @@ async fn requests_are_answered_refused_and_bounded() {
     let server = Node::start(31, config(&[]));
     let (address, peer) = (server.address().await, server.peer());
     let (_held, _task) = answer(server, |request| match request {
-        Request::Ping => Response::Pong,
         Request::Openings { samples: 1, .. } => Response::Openings(vec![7; MAX_RESPONSE_BYTES - 64].into()),
         Request::Openings { .. } => Response::Openings(vec![7; MAX_RESPONSE_BYTES].into()),
         _ => Response::refused("E-TEST-001", "not today"),
@@ -217,13 +221,14 @@ async fn requests_are_answered_refused_and_bounded() {
 
     assert_eq!(ask(Request::Ping).await.unwrap(), Response::Pong, "the request itself connected");
     match ask(Request::Record { account: None }).await.unwrap_err() {
-        NetError::Refused { code, reason, .. } => assert_eq!((code.as_str(), reason.as_str()), ("E-TEST-001", "not today")),
+        NetError::Refused { code, reason, .. } => assert_eq!((&*code, &*reason), ("E-TEST-001", "not today")),
         other => panic!("{other}"),
     }
     assert!(matches!(ask(openings(1)).await.unwrap(), Response::Openings(bytes) if bytes.len() == MAX_RESPONSE_BYTES - 64));
-    assert!(matches!(ask(openings(2)).await.unwrap_err(), NetError::Refused { code, .. } if code == "E-NET-007"), "too large to send");
+    assert!(matches!(ask(openings(2)).await.unwrap_err(), NetError::Refused { code, .. } if &*code == "E-NET-007"), "too large to send");
     assert_eq!(ask(openings(0)).await.unwrap_err().code(), "E-NET-016", "an invalid request does not leave the node");
 
+    assert!(client.handle.round_trip(peer, &[]).await.unwrap() < Duration::from_secs(5));
     let nobody = client.handle.request(PeerId::random(), &[], Request::Ping).await.unwrap_err();
     assert_eq!(nobody.code(), "E-NET-004");
     let closed = client.handle.connect(PeerId::random(), &["/ip4/127.0.0.1/tcp/1".parse().unwrap()]).await.unwrap_err();
@@ -238,7 +243,7 @@ async fn silence_times_out_and_a_dropped_responder_refuses() {
     let client = Node::start(42, NetConfig { request_timeout: Duration::from_secs(1), ..caller(&[]) });
     client.handle.connect(peer, &[address]).await.unwrap();
 
-    let (answer, event) = tokio::join!(client.handle.request(peer, &[], Request::Ping), server.next());
+    let (answer, event) = tokio::join!(client.handle.request(peer, &[], RECORD), server.next());
     let NetEvent::Request { responder, .. } = event else { panic!("expected a request") };
     assert_eq!(answer.unwrap_err().code(), "E-NET-005", "the responder is still held");
     until("the responder learns that nobody waits", async || !responder.is_wanted()).await;
@@ -248,8 +253,8 @@ async fn silence_times_out_and_a_dropped_responder_refuses() {
             drop(responder);
         }
     };
-    let (answer, ()) = tokio::join!(client.handle.request(peer, &[], Request::Ping), dropped);
-    assert!(matches!(answer.unwrap_err(), NetError::Refused { code, .. } if code == gpumkt::net::UNANSWERED_CODE));
+    let (answer, ()) = tokio::join!(client.handle.request(peer, &[], RECORD), dropped);
+    assert!(matches!(answer.unwrap_err(), NetError::Refused { code, .. } if &*code == gpumkt::net::UNANSWERED_CODE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,7 +266,7 @@ async fn a_flood_of_requests_is_refused_not_queued() {
     let asked: Vec<_> = (0..24)
         .map(|_| {
             let handle = client.handle.clone();
-            tokio::spawn(async move { handle.request(peer, &[], Request::Ping).await })
+            tokio::spawn(async move { handle.request(peer, &[], RECORD).await })
         })
         .collect();
     let mut held = Vec::new();
@@ -298,9 +303,9 @@ async fn streams_echo_a_mebibyte() {
     let mut inbound = server.handle.accept_streams(ECHO).await.unwrap();
     assert_eq!(server.handle.accept_streams(ECHO).await.unwrap_err().code(), "E-NET-014");
     let echo = tokio::spawn(async move {
-        while let Some((_, stream)) = inbound.next().await {
+        while let Some(incoming) = inbound.accept().await {
             tokio::spawn(async move {
-                let (mut read, mut write) = tokio::io::split(stream);
+                let (mut read, mut write) = tokio::io::split(incoming.stream);
                 tokio::io::copy(&mut read, &mut write).await.unwrap();
                 write.shutdown().await.unwrap();
             });
@@ -377,10 +382,60 @@ async fn a_node_behind_nat_is_reached_through_its_relay() {
     assert!(address.to_string().contains("p2p-circuit"), "{address}");
     let client = Node::start(103, caller(&[]));
     let mut stream = client.handle.open_stream(hidden.peer(), &[address], ECHO).await.unwrap();
-    let (from, mut accepted) = timeout(DEADLINE, inbound.next()).await.unwrap().unwrap();
-    assert_eq!(from, client.peer());
+    let mut accepted = timeout(DEADLINE, inbound.accept()).await.unwrap().unwrap();
+    assert_eq!(accepted.peer, client.peer());
     stream.write_all(b"hello").await.unwrap();
     let mut received = [0; 5];
-    timeout(DEADLINE, accepted.read_exact(&mut received)).await.unwrap().unwrap();
+    timeout(DEADLINE, accepted.stream.read_exact(&mut received)).await.unwrap().unwrap();
     assert_eq!(&received, b"hello");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_keeps_sending_garbage_is_shut_out() {
+    use futures::{AsyncWriteExt as _, StreamExt as _};
+    use libp2p::{StreamProtocol, SwarmBuilder, noise, tcp, yamux};
+
+    let server = Node::start(111, config(&[]));
+    let address = server.address().await;
+    // No node of ours can send such bytes, so this one is built by hand.
+    let mut swarm = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_| libp2p_stream::Behaviour::new())
+        .unwrap()
+        .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(DEADLINE))
+        .build();
+    let (garbage, mut control) = (*swarm.local_peer_id(), swarm.behaviour().new_control());
+    swarm.dial(address).unwrap();
+    let running = tokio::spawn(async move { while swarm.next().await.is_some() {} });
+    until("connected", async || server.is_connected(garbage).await).await;
+    for _ in 0..20 {
+        let mut stream = control.open_stream(server.peer(), StreamProtocol::new("/gpumkt/1/request")).await.unwrap();
+        // The connection may be gone by the last ones.
+        let _ = stream.write_all(&[VERSION, 200, 1]).await;
+        let _ = stream.close().await;
+    }
+    until("shut out", async || !server.is_connected(garbage).await).await;
+    assert!(server.counted("net_request", "malformed") && server.counted("net_peer", "shut_out"));
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopping_node_finishes_its_answers_and_takes_no_new_requests() {
+    let mut server = Node::start(121, config(&[]));
+    let (address, peer) = (server.address().await, server.peer());
+    let client = Node::start(122, caller(&[]));
+    client.handle.connect(peer, &[address]).await.unwrap();
+    let first = tokio::spawn({
+        let handle = client.handle.clone();
+        async move { handle.request(peer, &[], RECORD).await }
+    });
+    let NetEvent::Request { responder, .. } = server.next().await else { panic!("expected a request") };
+    server.shutdown.intake.cancel();
+    let second = client.handle.request(peer, &[], RECORD).await.unwrap_err();
+    assert!(second.is_transient(), "{second}");
+    responder.send(Response::Record(None)).await.unwrap();
+    assert_eq!(timeout(DEADLINE, first).await.unwrap().unwrap().unwrap(), Response::Record(None));
+    timeout(DEADLINE, server.running).await.unwrap().unwrap();
 }

@@ -296,10 +296,8 @@ fn kernel_leaf(number: u64, content: &[u8]) -> B256 {
 
 fn memory_root(p: &Shape, seed: B256) -> B256 {
     let lines = p.memory_bytes / 128;
-    let units: Vec<[u64; 4]> = (0..4 * lines)
-        .map(|u| (1..p.iterations).fold(derived(seed, 0x4d, u), |hash, _| keccak256(hash)))
-        .map(four_words)
-        .collect();
+    let units: Vec<[u64; 4]> =
+        (0..4 * lines).map(|u| (1..p.iterations).fold(derived(seed, 0x4d, u), |hash, _| keccak256(hash))).map(four_words).collect();
     let padded_segments = (p.steps / 256).next_power_of_two();
     let mut leaves = vec![B256::ZERO; (p.lanes * padded_segments) as usize];
     for lane in 0..p.lanes {
@@ -353,13 +351,7 @@ fn check_samples(p: &Shape, case: &Value) {
         let h = U256::from_be_bytes(hash(&[&bytes(&case["sample_seed"]), &u256(i as u64)]).0);
         let field = |shift: usize, modulus: u64| ((h >> shift) & U256::from(u32::MAX)).to::<u64>() % modulus;
         let (size, segments) = (p.size as u64, p.steps / 256);
-        let expected = [
-            1 + field(0, p.rounds),
-            field(32, size),
-            field(64, size / 8),
-            field(96, p.lanes),
-            1 + field(128, segments - 1),
-        ];
+        let expected = [1 + field(0, p.rounds), field(32, size), field(64, size / 8), field(96, p.lanes), 1 + field(128, segments - 1)];
         assert_eq!(["round", "row", "fold", "lane", "segment"].map(|name| number(&index[name])), expected);
     }
 }

@@ -15,9 +15,8 @@ contract KingSet is IKingSet {
         "Checkpoint(uint64 originChainId,address outbox,uint64 setEpoch,bytes32 root,uint32 count,uint64 blockNumber,bytes32 blockHash,uint64 blockTimestamp)"
     );
     /// @dev No chain id: origin and outbox are in the struct, and both chains verify the same signature.
-    bytes32 private constant DOMAIN_SEPARATOR = keccak256(
-        abi.encode(keccak256("EIP712Domain(string name,string version)"), keccak256("gpumkt bridge"), keccak256("1"))
-    );
+    bytes32 private constant DOMAIN_SEPARATOR =
+        keccak256(abi.encode(keccak256("EIP712Domain(string name,string version)"), keccak256("gpumkt bridge"), keccak256("1")));
 
     struct Set {
         bytes32 hash;
@@ -100,7 +99,8 @@ contract KingSet is IKingSet {
             if ((bitmap >> i) & 1 == 0) continue;
             uint256 offset = signers * 64;
             if (signatures.length < offset + 64) revert MalformedSignatures(signatures.length, signers + 1);
-            address recovered = Signatures.recover(digest, bytes32(signatures[offset:offset + 32]), bytes32(signatures[offset + 32:offset + 64]));
+            address recovered =
+                Signatures.recover(digest, bytes32(signatures[offset:offset + 32]), bytes32(signatures[offset + 32:offset + 64]));
             // Set members are never zero, so a signature that recovers to zero can't match.
             if (recovered != address(uint160(member >> 96))) revert InvalidSigner(i, recovered);
             signed += uint96(member);

@@ -67,7 +67,9 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
         IReputationSystem reputation_,
         IProofVerifier verifier_
     ) {
-        if (address(reputation_) == address(0) || address(verifier_) == address(0)) revert ZeroAddress();
+        if (address(reputation_) == address(0) || address(verifier_) == address(0)) {
+            revert ZeroAddress();
+        }
         _requireParameters(parameters_);
         _parameters = parameters_;
         reputation = reputation_;
@@ -86,13 +88,10 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
         _queens = queens_;
     }
 
-    function wire(
-        address inbox_,
-        address outbox_,
-        uint64 ethereumChainId_,
-        address stakingManager_,
-        address gpuRental_
-    ) external wiresOnce {
+    function wire(address inbox_, address outbox_, uint64 ethereumChainId_, address stakingManager_, address gpuRental_)
+        external
+        wiresOnce
+    {
         inbox = _nonZero(inbox_);
         outbox = IOutbox(_nonZero(outbox_));
         ethereumChainId = ethereumChainId_;
@@ -147,9 +146,7 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
 
     /// @inheritdoc IWorkVerification
     function committee(bytes32 blockHash, uint64 deviceId) public view returns (uint16[] memory) {
-        return Receipts.committee(
-            blockHash, _device(deviceId).provider, deviceId, _queens.length, _parameters.committeeSize
-        );
+        return Receipts.committee(blockHash, _device(deviceId).provider, deviceId, _queens.length, _parameters.committeeSize);
     }
 
     /// @inheritdoc IWorkVerification

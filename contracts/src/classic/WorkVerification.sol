@@ -108,8 +108,7 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
         if (to == from) revert NothingNew();
         d.settledIndex = to;
         uint32 score = reputation.scorePpm(d.provider);
-        DeviceReport memory report =
-            DeviceReport(deviceId, d.lastFullPass, score, d.performancePermille, d.faults, to);
+        DeviceReport memory report = DeviceReport(deviceId, d.lastFullPass, score, d.performancePermille, d.faults, to);
         messageIndex = _dispatch(stakingManager, KIND_DEVICE_REPORT, abi.encode(report));
         emit DeviceReported(deviceId, d.lastFullPass, score, messageIndex);
     }
@@ -124,19 +123,10 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
 
         bool isFinal = r.finalVersion == r.termsVersion;
         WorkReport memory report = WorkReport(
-            rentalId,
-            r.termsVersion,
-            r.coveredUntil,
-            r.verifiedSeconds,
-            r.due,
-            r.passed,
-            d.performancePermille,
-            isFinal
+            rentalId, r.termsVersion, r.coveredUntil, r.verifiedSeconds, r.due, r.passed, d.performancePermille, isFinal
         );
         messageIndex = _dispatch(gpuRental, KIND_WORK_REPORT, abi.encode(report));
-        emit RentalReported(
-            rentalId, r.termsVersion, r.coveredUntil, r.verifiedSeconds, r.due, r.passed, isFinal, messageIndex
-        );
+        emit RentalReported(rentalId, r.termsVersion, r.coveredUntil, r.verifiedSeconds, r.due, r.passed, isFinal, messageIndex);
     }
 
     /// @inheritdoc IMessageRecipient
@@ -166,14 +156,7 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
         m.measured = measured;
         m.status = CommitStatus.Committed;
         emit WorkCommitted(
-            input.challengeBlock,
-            input.deviceId,
-            input.mode,
-            input.rentalId,
-            input.root,
-            elapsedMs,
-            measured,
-            receipts.length
+            input.challengeBlock, input.deviceId, input.mode, input.rentalId, input.root, elapsedMs, measured, receipts.length
         );
     }
 

@@ -48,8 +48,7 @@ contract GPURental is RentalStore, IMessageRecipient {
         if (minDuration == 0 || minDuration > maxDuration) revert InvalidDuration(minDuration, 1, maxDuration);
         if (bytes(attributes).length > ATTRIBUTES_LIMIT) revert AttributesTooLong(bytes(attributes).length);
         offerId = ++offerCount;
-        offers[offerId] =
-            Offer(deviceId, d.provider, d.classVersion, pricePerSecond, minDuration, maxDuration, region, false);
+        offers[offerId] = Offer(deviceId, d.provider, d.classVersion, pricePerSecond, minDuration, maxDuration, region, false);
         emit OfferCreated(
             offerId, deviceId, d.provider, d.classVersion, pricePerSecond, minDuration, maxDuration, region, attributes
         );

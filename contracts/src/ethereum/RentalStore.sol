@@ -152,8 +152,8 @@ abstract contract RentalStore is IGPURental, EIP712, Ownable, Wired {
     }
 
     function _setParameters(Parameters memory p) private {
-        bool windows = p.readyWindow != 0 && p.readyWindow <= WINDOW_LIMIT && p.startWindow <= WINDOW_LIMIT
-            && p.minimumBill <= WINDOW_LIMIT;
+        bool windows =
+            p.readyWindow != 0 && p.readyWindow <= WINDOW_LIMIT && p.startWindow <= WINDOW_LIMIT && p.minimumBill <= WINDOW_LIMIT;
         bool times = p.freshness != 0 && p.freshness <= SETTLE_LIMIT && p.settleTimeout != 0 && p.settleTimeout <= SETTLE_LIMIT;
         // 2^96 wei is far above any fee; it keeps the escrow of a rental within its 128 bits.
         bool fees = p.protocolFeeBps <= FEE_LIMIT_BPS && p.bridgeFee < 1 << 96 && p.readyFee < 1 << 96;

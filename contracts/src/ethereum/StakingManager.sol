@@ -316,9 +316,9 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
         if (parameters_.unbondingPeriod > UNBONDING_LIMIT) {
             revert UnbondingTooLong(parameters_.unbondingPeriod, UNBONDING_LIMIT);
         }
-        if (
-            parameters_.minimumProviderStake == 0 || parameters_.minimumQueenStake == 0 || parameters_.minimumKingStake == 0
-        ) revert ZeroAmount();
+        if (parameters_.minimumProviderStake == 0 || parameters_.minimumQueenStake == 0 || parameters_.minimumKingStake == 0) {
+            revert ZeroAmount();
+        }
         _parameters = parameters_;
         emit ParametersSet(parameters_);
     }

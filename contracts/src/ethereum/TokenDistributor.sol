@@ -41,7 +41,13 @@ contract TokenDistributor is Ownable, Wired {
     Vesting[] private vestings;
 
     event AllocationCreated(
-        uint256 indexed id, address indexed beneficiary, uint256 amount, uint64 start, uint64 cliff, uint64 duration, bool revocable
+        uint256 indexed id,
+        address indexed beneficiary,
+        uint256 amount,
+        uint64 start,
+        uint64 cliff,
+        uint64 duration,
+        bool revocable
     );
     event Released(uint256 indexed id, address indexed beneficiary, uint256 amount);
     event Revoked(uint256 indexed id, address indexed beneficiary, uint256 returned);

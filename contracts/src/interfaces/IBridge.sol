@@ -6,12 +6,7 @@ import {Checkpoint, Message, Quorum} from "../types/Protocol.sol";
 /// @title Append-only message tree of the origin chain
 interface IOutbox {
     event MessageDispatched(
-        uint32 indexed index,
-        bytes32 indexed messageId,
-        address indexed sender,
-        uint64 destination,
-        address recipient,
-        bytes body
+        uint32 indexed index, bytes32 indexed messageId, address indexed sender, uint64 destination, address recipient, bytes body
     );
 
     error DestinationIsOrigin(uint64 destination);

@@ -101,7 +101,9 @@ interface IGPURental {
     );
     event RentalReady(uint64 indexed rentalId, uint64 start, uint64 end, uint32 messageIndex);
     event SessionWasOpened(uint64 indexed rentalId, uint64 time);
-    event TermsChanged(uint64 indexed rentalId, uint32 termsVersion, uint64 start, uint64 end, uint256 refunded, uint32 messageIndex);
+    event TermsChanged(
+        uint64 indexed rentalId, uint32 termsVersion, uint64 start, uint64 end, uint256 refunded, uint32 messageIndex
+    );
     event WorkReportApplied(
         uint64 indexed rentalId,
         uint32 termsVersion,

@@ -7,8 +7,12 @@ import {Profile, WorkProof} from "../types/Protocol.sol";
 interface IProofVerifier {
     /// @notice Whether `proof` answers every sample that `sampleSeed` draws for a commit to `root`.
     /// @dev Never reverts on a wrong proof of acceptable size.
-    function verify(Profile calldata profile, bytes32 seed, bytes32 root, bytes32 sampleSeed, uint32 samples, WorkProof calldata proof)
-        external
-        pure
-        returns (bool);
+    function verify(
+        Profile calldata profile,
+        bytes32 seed,
+        bytes32 root,
+        bytes32 sampleSeed,
+        uint32 samples,
+        WorkProof calldata proof
+    ) external pure returns (bool);
 }

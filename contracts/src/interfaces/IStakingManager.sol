@@ -40,9 +40,13 @@ interface IStakingManager {
     event OperatorSet(address indexed account, address indexed operator, bytes32 peerIdHash);
     event UnstakeRequested(address indexed account, uint256 amount, uint64 unbondsAt);
     event Withdrawn(address indexed account, uint256 amount);
-    event DeviceAdded(uint64 indexed deviceId, address indexed provider, address worker, uint32 classVersion, uint32 messageIndex);
+    event DeviceAdded(
+        uint64 indexed deviceId, address indexed provider, address worker, uint32 classVersion, uint32 messageIndex
+    );
     event DeviceRetired(uint64 indexed deviceId, uint64 removedAt, uint32 messageIndex);
-    event DeviceReportApplied(uint64 indexed deviceId, uint64 lastFullPass, uint32 reputationPpm, uint32 performancePermille, uint32 faults);
+    event DeviceReportApplied(
+        uint64 indexed deviceId, uint64 lastFullPass, uint32 reputationPpm, uint32 performancePermille, uint32 faults
+    );
     event Slashed(address indexed account, uint64 indexed deviceId, uint256 amount, uint8 reason, address reporter);
     event ClassSet(uint32 indexed classVersion, uint256 requiredStake);
 

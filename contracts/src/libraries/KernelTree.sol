@@ -16,7 +16,10 @@ library KernelTree {
             mstore8(buffer, 0x01)
             let left := add(buffer, 0x01)
             let right := add(buffer, 0x21)
-            for { let at_ := path.offset let end := add(at_, shl(5, depth)) } lt(at_, end) { at_ := add(at_, 0x20) } {
+            for {
+                let at_ := path.offset
+                let end := add(at_, shl(5, depth))
+            } lt(at_, end) { at_ := add(at_, 0x20) } {
                 switch and(index, 1)
                 case 0 {
                     mstore(left, hash)

@@ -29,14 +29,11 @@ library MatmulVerifier {
         }
     }
 
-    function verify(
-        Profile memory p,
-        bytes32 roundSeed,
-        bytes32 root,
-        uint256 row,
-        uint256 fold,
-        MatmulOpening calldata opening
-    ) internal pure returns (bool) {
+    function verify(Profile memory p, bytes32 roundSeed, bytes32 root, uint256 row, uint256 fold, MatmulOpening calldata opening)
+        internal
+        pure
+        returns (bool)
+    {
         uint256 foldsPerRow = p.matrixSize / 8;
         uint256 leafFolds = foldsPerRow < LEAF_FOLDS ? foldsPerRow : LEAF_FOLDS;
         if (opening.leaf.length != leafFolds * 8) return false;
@@ -51,10 +48,17 @@ library MatmulVerifier {
         uint256 words = innerSize / 32;
         uint256 vectors = _rowVectors(_key(roundSeed, 0x41, row), words);
         uint256 folded;
-        for (uint256 column = fold * 8; column < fold * 8 + 8; column += 2) {
-            (uint256 first, uint256 second) =
-                _dotProducts(vectors, words, _key(roundSeed, 0x42, column), _key(roundSeed, 0x42, column + 1));
-            folded = _mix(_mix(folded, first), second);
+        for (uint256 column = fold * 8; column < fold * 8 + 8; column += 4) {
+            uint256[4] memory sums = [
+                _key(roundSeed, 0x42, column),
+                _key(roundSeed, 0x42, column + 1),
+                _key(roundSeed, 0x42, column + 2),
+                _key(roundSeed, 0x42, column + 3)
+            ];
+            _dotProducts(vectors, words, sums);
+            for (uint256 i; i < 4; ++i) {
+                folded = _mix(folded, sums[i]);
+            }
         }
         return uint64(folded);
     }
@@ -76,57 +80,84 @@ library MatmulVerifier {
         }
     }
 
-    /// @dev Per word of the row two vectors, lanes reversed: the low bytes, then the high bytes of each 16-bit lane.
-    /// @return vectors memory offset of 2 * words words beyond the free memory pointer, which stays where it is: the next call
-    ///         overwrites them.
+    /// @dev Per word of the row two vectors, lanes reversed: the low bytes, then the high bytes of each 16-bit lane. An odd
+    ///      number of words is filled up with zeros, so that they can be taken two at a time.
     function _rowVectors(uint256 key, uint256 words) private pure returns (uint256 vectors) {
         assembly ("memory-safe") {
             vectors := mload(0x40)
             let target := vectors
-            let m16 := 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff
-            let m32 := 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff
-            let m64 := 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff
             for { let end := add(key, words) } lt(key, end) { key := add(key, 1) } {
                 mstore(0x00, key)
                 let x := keccak256(0x00, 0x20)
                 // Reverse the order of the sixteen lanes.
-                x := or(shl(16, and(x, m16)), and(shr(16, x), m16))
-                x := or(shl(32, and(x, m32)), and(shr(32, x), m32))
-                x := or(shl(64, and(x, m64)), and(shr(64, x), m64))
+                let m := 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff
+                x := or(shl(16, and(x, m)), and(shr(16, x), m))
+                m := 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff
+                x := or(shl(32, and(x, m)), and(shr(32, x), m))
+                m := 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff
+                x := or(shl(64, and(x, m)), and(shr(64, x), m))
                 x := or(shl(128, x), shr(128, x))
                 mstore(target, and(x, LANES))
                 mstore(add(target, 0x20), and(shr(8, x), LANES))
                 target := add(target, 0x40)
             }
+            mstore(target, 0)
+            mstore(add(target, 0x20), 0)
+            mstore(0x40, add(target, 0x40))
         }
     }
 
-    /// @dev Two columns at once, so that each of the row's vectors is loaded once for both.
-    function _dotProducts(uint256 vectors, uint256 words, uint256 keyA, uint256 keyB)
-        private
-        pure
-        returns (uint256 sumA, uint256 sumB)
-    {
+    /// @dev Four columns and two words at once: the row's vectors are loaded once for all of them.
+    /// @param io the keys of the columns going in, the dot products coming out.
+    function _dotProducts(uint256 vectors, uint256 words, uint256[4] memory io) private pure {
         assembly ("memory-safe") {
-            let mask := LANES
-            for { let end := add(vectors, shl(6, words)) } lt(vectors, end) { vectors := add(vectors, 0x40) } {
+            let keyA := mload(io)
+            let keyB := mload(add(io, 0x20))
+            let keyC := mload(add(io, 0x40))
+            let keyD := mload(add(io, 0x60))
+            let sumA := 0
+            let sumB := 0
+            let sumC := 0
+            let sumD := 0
+            let b
+            for { let end := add(vectors, shl(6, words)) } lt(vectors, end) { vectors := add(vectors, 0x80) } {
                 let low := mload(vectors)
                 let high := mload(add(vectors, 0x20))
                 mstore(0x00, keyA)
-                let b := keccak256(0x00, 0x20)
-                sumA := add(
-                    sumA,
-                    add(shr(240, mul(low, and(b, mask))), shr(240, mul(high, and(shr(8, b), mask))))
-                )
+                b := keccak256(0x00, 0x20)
+                sumA := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumA)
                 mstore(0x00, keyB)
                 b := keccak256(0x00, 0x20)
-                sumB := add(
-                    sumB,
-                    add(shr(240, mul(low, and(b, mask))), shr(240, mul(high, and(shr(8, b), mask))))
-                )
-                keyA := add(keyA, 1)
-                keyB := add(keyB, 1)
+                sumB := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumB)
+                mstore(0x00, keyC)
+                b := keccak256(0x00, 0x20)
+                sumC := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumC)
+                mstore(0x00, keyD)
+                b := keccak256(0x00, 0x20)
+                sumD := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumD)
+                low := mload(add(vectors, 0x40))
+                high := mload(add(vectors, 0x60))
+                mstore(0x00, add(keyA, 1))
+                b := keccak256(0x00, 0x20)
+                sumA := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumA)
+                keyA := add(keyA, 2)
+                mstore(0x00, add(keyB, 1))
+                b := keccak256(0x00, 0x20)
+                sumB := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumB)
+                keyB := add(keyB, 2)
+                mstore(0x00, add(keyC, 1))
+                b := keccak256(0x00, 0x20)
+                sumC := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumC)
+                keyC := add(keyC, 2)
+                mstore(0x00, add(keyD, 1))
+                b := keccak256(0x00, 0x20)
+                sumD := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumD)
+                keyD := add(keyD, 2)
             }
+            mstore(io, sumA)
+            mstore(add(io, 0x20), sumB)
+            mstore(add(io, 0x40), sumC)
+            mstore(add(io, 0x60), sumD)
         }
     }
 

@@ -12,6 +12,11 @@ library MemoryVerifier {
     uint256 private constant SEGMENT_STEPS = 256;
     uint256 private constant LINE_BYTES = 128;
     uint256 private constant MASK_64 = 0xffffffffffffffff;
+    uint256 private constant EVEN_LANES = 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
+    uint256 private constant ODD_LANES = 0xffffffffffffffff0000000000000000ffffffffffffffff0000000000000000;
+    /// @dev What a rotation by 29 moves up and what comes in from below, in each lane.
+    uint256 private constant HIGH_35 = 0xffffffffe0000000ffffffffe0000000ffffffffe0000000ffffffffe0000000;
+    uint256 private constant LOW_29 = 0x000000001fffffff000000001fffffff000000001fffffff000000001fffffff;
 
     function verify(
         Profile memory p,
@@ -65,40 +70,70 @@ library MemoryVerifier {
         }
     }
 
-    /// @dev One iteration of the outer loop is one step: mix the key in, take the address, read and absorb four units.
+    /// @dev One iteration of the loop is one step: mix the key in, take the address, read and absorb the line's four units.
+    ///      Everything is unrolled for the usual numbers of hash iterations; the others pay for a loop.
     function _walk(bytes32 seed, uint256 state, uint256 stepKey, uint256 firstLine, uint256 lines, uint256 iterations)
         private
         pure
         returns (uint256)
     {
         assembly ("memory-safe") {
+            // The preimage of a unit: seed, 0x4d, be64(number); its last 9 bytes lie in the second word.
+            function unit(preimage, position) -> h {
+                mstore(add(preimage, 0x20), position)
+                h := keccak256(preimage, 41)
+            }
+            function again(word) -> h {
+                mstore(0x00, word)
+                h := keccak256(0x00, 0x20)
+            }
+            // All four lanes: x = rotl64((x XOR word) * ODD, 29).
+            function absorb(before, word) -> after_ {
+                let x := xor(before, word)
+                let even := and(x, EVEN_LANES)
+                x := or(and(mul(even, ODD), EVEN_LANES), and(mul(xor(x, even), ODD), ODD_LANES))
+                after_ := or(and(shl(29, x), HIGH_35), and(shr(35, x), LOW_29))
+            }
+            // The state after the step's key was mixed in, and the number of the line's first unit behind its 0x4d byte.
+            function step(before, key, first, count) -> after_, position {
+                let x := xor(before, shr(128, before))
+                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
+                x := and(xor(xor(x, shr(64, x)), key), MASK_64)
+                after_ := or(shl(192, x), shr(64, shl(64, before)))
+                position := or(shl(248, 0x4d), shl(186, add(first, shr(64, mul(x, count)))))
+            }
+
             let preimage := mload(0x40)
             mstore(preimage, seed)
-            let tail := add(preimage, 0x20)
-            let even := 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff
-            for { let step := 0 } lt(step, 256) { step := add(step, 1) } {
-                let x := xor(state, shr(128, state))
-                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
-                x := and(xor(xor(x, shr(64, x)), stepKey), MASK_64)
-                stepKey := add(stepKey, ODD)
-                state := or(shl(192, x), shr(64, shl(64, state)))
-                // 0x4d, then the number of the line's first unit as be64; the line is scaled from x_0.
-                let unit := or(shl(248, 0x4d), shl(186, add(firstLine, shr(64, mul(x, lines)))))
-                for { let last := add(unit, shl(186, 1)) } lt(unit, last) { unit := add(unit, shl(184, 1)) } {
-                    mstore(tail, unit)
-                    let h := keccak256(preimage, 41)
-                    for { let i := 1 } lt(i, iterations) { i := add(i, 1) } {
-                        mstore(0x00, h)
-                        h := keccak256(0x00, 0x20)
+            let position
+            let last := add(stepKey, mul(SEGMENT_STEPS, ODD))
+            switch iterations
+            case 1 {
+                for {} lt(stepKey, last) { stepKey := add(stepKey, ODD) } {
+                    state, position := step(state, stepKey, firstLine, lines)
+                    state := absorb(state, unit(preimage, position))
+                    state := absorb(state, unit(preimage, add(position, shl(184, 1))))
+                    state := absorb(state, unit(preimage, add(position, shl(184, 2))))
+                    state := absorb(state, unit(preimage, add(position, shl(184, 3))))
+                }
+            }
+            case 4 {
+                for {} lt(stepKey, last) { stepKey := add(stepKey, ODD) } {
+                    state, position := step(state, stepKey, firstLine, lines)
+                    state := absorb(state, again(again(again(unit(preimage, position)))))
+                    state := absorb(state, again(again(again(unit(preimage, add(position, shl(184, 1)))))))
+                    state := absorb(state, again(again(again(unit(preimage, add(position, shl(184, 2)))))))
+                    state := absorb(state, again(again(again(unit(preimage, add(position, shl(184, 3)))))))
+                }
+            }
+            default {
+                for {} lt(stepKey, last) { stepKey := add(stepKey, ODD) } {
+                    state, position := step(state, stepKey, firstLine, lines)
+                    for { let end := add(position, shl(186, 1)) } lt(position, end) { position := add(position, shl(184, 1)) } {
+                        let h := unit(preimage, position)
+                        for { let i := 1 } lt(i, iterations) { i := add(i, 1) } { h := again(h) }
+                        state := absorb(state, h)
                     }
-                    h := xor(h, state)
-                    let odd := not(even)
-                    h := or(and(mul(and(h, even), ODD), even), and(mul(and(h, odd), ODD), odd))
-                    // Rotate all four lanes left by 29.
-                    state := or(
-                        and(shl(29, h), 0xffffffffe0000000ffffffffe0000000ffffffffe0000000ffffffffe0000000),
-                        and(shr(35, h), 0x000000001fffffff000000001fffffff000000001fffffff000000001fffffff)
-                    )
                 }
             }
         }

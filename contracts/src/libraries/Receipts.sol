@@ -6,19 +6,13 @@ import {WorkReceipt} from "../types/Protocol.sol";
 /// @title Who witnesses a commit, and what their times amount to (docs/protocol.md, section 6)
 library Receipts {
     bytes32 private constant COMMITTEE_TAG = keccak256("gpumkt/committee/v1");
-    bytes32 private constant RECEIPT_TYPEHASH = keccak256(
-        "WorkReceipt(uint64 challengeBlock,uint64 deviceId,bytes32 blockHash,bytes32 root,uint32 elapsedMs)"
-    );
+    bytes32 private constant RECEIPT_TYPEHASH =
+        keccak256("WorkReceipt(uint64 challengeBlock,uint64 deviceId,bytes32 blockHash,bytes32 root,uint32 elapsedMs)");
 
     function structHash(WorkReceipt memory receipt) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
-                RECEIPT_TYPEHASH,
-                receipt.challengeBlock,
-                receipt.deviceId,
-                receipt.blockHash,
-                receipt.root,
-                receipt.elapsedMs
+                RECEIPT_TYPEHASH, receipt.challengeBlock, receipt.deviceId, receipt.blockHash, receipt.root, receipt.elapsedMs
             )
         );
     }

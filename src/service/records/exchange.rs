@@ -31,12 +31,16 @@ use crate::{
 const LIFETIME_SECONDS: u64 = 3600;
 /// A new record is announced this often, and whenever the addresses change.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(600);
+/// A node that listens knows its addresses by then; a record without any makes others ask again.
+const FIRST_ADDRESS_WAIT: Duration = Duration::from_secs(2);
 /// Addresses change in bursts while a node starts.
 const ADDRESSES_SETTLE: Duration = Duration::from_millis(300);
-/// Peers without a record are looked for this often.
-const ROUND_EVERY: Duration = Duration::from_secs(2);
-/// A peer is asked again after this time: it may have staked meanwhile.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// Peers whose turn it is to be asked are looked for this often.
+const ROUND_EVERY: Duration = Duration::from_millis(500);
+/// A peer without a good record is asked again after this time, which doubles: it may still be starting or waiting for its stake.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Longest time between two questions to a peer. Known peers are asked this often: a record may have been missed in gossip.
+const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// Peers being asked at a time.
 const MAX_ASKING: usize = 16;
 const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
@@ -55,7 +59,8 @@ pub struct RecordsService {
     records: Records,
     newcomers: mpsc::Receiver<PeerId>,
     own: Option<OwnNode>,
-    asked: LruCache<PeerId, Instant>,
+    /// When a peer may be asked again, and the pause after that.
+    asked: LruCache<PeerId, (Instant, Duration)>,
     asking: FuturesUnordered<BoxFuture<'static, PeerId>>,
     being_asked: HashSet<PeerId>,
 }
@@ -68,7 +73,9 @@ impl RecordsService {
 
     async fn serve(&mut self, shutdown: &Shutdown) -> Result<(), RecordsError> {
         let mut addresses = self.records.shared.net.addresses();
-        let mut announce = tokio::time::interval(ANNOUNCE_EVERY);
+        let has_addresses = !addresses.borrow().advertised().is_empty();
+        let first = tokio::time::Instant::now() + if has_addresses { Duration::ZERO } else { FIRST_ADDRESS_WAIT };
+        let mut announce = tokio::time::interval_at(first, ANNOUNCE_EVERY);
         let mut round = tokio::time::interval(ROUND_EVERY);
         loop {
             tokio::select! {
@@ -81,7 +88,11 @@ impl RecordsService {
                     }
                     self.announce(&mut addresses).await?;
                 }
-                Some(peer) = self.newcomers.recv() => self.ask(peer),
+                Some(peer) = self.newcomers.recv() => {
+                    // It may have restarted as somebody else.
+                    self.asked.pop(&peer);
+                    self.ask(peer);
+                }
                 _ = round.tick() => {
                     for info in self.records.shared.net.connected_peers().await? {
                         self.ask(info.peer);
@@ -114,17 +125,19 @@ impl RecordsService {
         let signature = own.signer.sign_hash(&record.digest(&shared.domain)).await.map_err(RecordsError::Sign)?;
         let signed = SignedNodeRecord { record, signature: B512::from(compact(&signature)) };
         self.records.state().own = Some(signed.clone());
-        shared.net.publish(&GossipMessage::Record(signed)).await?;
+        shared.net.publish(GossipMessage::Record(signed)).await?;
         shared.metrics.event("record", "announced");
         Ok(())
     }
 
     fn ask(&mut self, peer: PeerId) {
-        let is_recent = self.asked.get(&peer).is_some_and(|since| since.elapsed() < ASK_AGAIN);
-        if is_recent || self.records.known(peer).is_some() || self.being_asked.len() >= MAX_ASKING || !self.being_asked.insert(peer) {
+        let now = Instant::now();
+        let (due, pause) = self.asked.get(&peer).copied().unwrap_or((now, ASK_AGAIN));
+        if now < due || self.being_asked.len() >= MAX_ASKING || !self.being_asked.insert(peer) {
             return;
         }
-        self.asked.push(peer, Instant::now());
+        let pause = if self.records.known(peer).is_some() { ASK_AGAIN_AT_MOST } else { pause };
+        self.asked.push(peer, (now + pause, (pause * 2).min(ASK_AGAIN_AT_MOST)));
         let records = self.records.clone();
         self.asking.push(Box::pin(async move {
             let answer = records.shared.net.request(peer, &[], Request::Record { account: None }).await;

@@ -19,9 +19,12 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Stakes by (account, operator); nothing at all is an endpoint that does not answer.
+/// Roles by (account, operator).
+type StakeTable = HashMap<(Address, Address), Role>;
+
+/// Nothing at all is an endpoint that does not answer.
 #[derive(Clone, Default)]
-struct Stakes(Arc<Mutex<Option<HashMap<(Address, Address), Role>>>>);
+struct Stakes(Arc<Mutex<Option<StakeTable>>>);
 
 impl Stakes {
     fn of(stakers: &[(Address, &PrivateKeySigner, Role)]) -> Self {

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.24;
+
+import {IMessageRecipient} from "../src/interfaces/IBridge.sol";
+import {IStakingManager} from "../src/interfaces/IStakingManager.sol";
+import {Checkpoint, CommitInput, Profile, Quorum, ReceiptSignature, WorkProof, WorkReport} from "../src/types/Protocol.sol";
+import {CHEATS} from "./utils/Cheats.sol";
+import {World} from "./utils/World.sol";
+import {TreeReference} from "./utils/TreeReference.sol";
+
+/// @dev Not declared pure, so that each call is a transaction.
+interface IVerifierHarness {
+    function foldOf(bytes32 roundSeed, uint256 row, uint256 fold, uint256 innerSize) external returns (uint64);
+    function replay(Profile memory p, bytes32 seed, uint256 lane, uint256 segment, bytes32 state) external returns (bytes32);
+}
+
+interface IGovernorVote {
+    function castVote(uint256 proposalId, uint8 support) external returns (uint256);
+    function propose(address[] memory, uint256[] memory, bytes[] memory, string memory) external returns (uint256);
+}
+
+/// @dev Gas of whole transactions, run with --isolate. Writes snapshots/measured.json; scripts/gas.mjs compares it with what is
+///      checked in.
+contract GasTest is World {
+    string private constant OUT = "snapshots/measured.json";
+    string private constant OBJECT = "gas";
+
+    function test_everyActionIsMeasured() public {
+        (uint64 deviceId, uint64 offerId) = _measureDevice();
+        _measureRental(deviceId, offerId);
+        _measureVerifiers();
+        vm.writeJson(_measureVote(), OUT);
+    }
+
+    function _measureDevice() private returns (uint64 deviceId, uint64 offerId) {
+        onEthereum();
+        vm.startPrank(provider);
+        token.approve(address(staking), type(uint256).max);
+        staking.stake(IStakingManager.Role.Provider, 2000 * UNIT, operator, keccak256("peer"));
+        _record("stake");
+        vm.stopPrank();
+        vm.prank(operator);
+        deviceId = staking.registerDevice(CLASS, worker);
+        _record("register_device");
+        ethOutbox.dispatch(CLASSIC, address(1), new bytes(161));
+        _record("dispatch");
+        _measureBridge();
+
+        (uint64 blockNumber, bytes32 hash) = _measureOpen();
+        WorkProof memory proof = _measureCommit(blockNumber, hash, deviceId);
+        vm.roll(blockNumber + 10);
+        CHEATS.setBlockhash(blockNumber + 9, sealHashOf(blockNumber));
+        work.seal(blockNumber);
+        _record("seal");
+        vm.prank(worker);
+        work.prove(blockNumber, deviceId, proof);
+        vm.roll(blockNumber + 14);
+        work.reportDevice(deviceId);
+        _record("report_device");
+        relayAll(etcOutbox);
+        offerId = makeOffer(deviceId);
+    }
+
+    /// @dev Checkpoint and delivery of the registration, apart.
+    function _measureBridge() private {
+        collect();
+        onClassic();
+        Checkpoint memory c = checkpointOf(ethOutbox);
+        Quorum memory q = sign(c, 7);
+        etcInbox.submitCheckpoint(c, q);
+        _record("checkpoint_3_of_4");
+        (, bytes32[32] memory path) = TreeReference.open(ids[address(ethOutbox)], 0);
+        etcInbox.deliver(sent[address(ethOutbox)][0], c.root, path);
+        _record("deliver");
+        relayed[address(ethOutbox)] = 2;
+    }
+
+    function _measureOpen() private returns (uint64 blockNumber, bytes32 hash) {
+        (blockNumber, hash) = openChallenge();
+        _record("open");
+    }
+
+    function _measureCommit(uint64 blockNumber, bytes32 hash, uint64 deviceId) private returns (WorkProof memory proof) {
+        CommitInput memory input;
+        (input.root, proof) = proofFor(blockNumber, hash, deviceId, 1);
+        input.challengeBlock = blockNumber;
+        input.deviceId = deviceId;
+        input.mode = 1;
+        input.blockHash = hash;
+        ReceiptSignature[] memory receipts = receiptsFor(input, 60, 3);
+        vm.prank(worker);
+        work.commit(input, receipts, "");
+        _record("commit_3_receipts");
+    }
+
+    function _measureRental(uint64 deviceId, uint64 offerId) private {
+        vm.warp(1_000_000);
+        _rentWithPermit(offerId);
+        vm.prank(operator);
+        rental.ready(1);
+        _record("ready");
+        openSession(1);
+        _record("session_opened");
+        vm.warp(1_000_200);
+        vm.prank(renter);
+        rental.endRental(1);
+        _record("end_rental");
+        relayAll(ethOutbox);
+        passChallenge(deviceId, 1, 0);
+        work.reportRental(1, 1);
+        _record("report_rental");
+        onEthereum();
+        bytes memory body = abi.encodePacked(uint8(16), abi.encode(WorkReport(1, 2, 1_000_200, 200, 1, 1, 1000, true)));
+        vm.prank(address(ethInbox));
+        IMessageRecipient(address(rental)).handle(CLASSIC, address(work), body, relay);
+        _record("apply_report");
+        vm.prank(provider);
+        rental.claim(provider);
+        _record("claim");
+    }
+
+    function _rentWithPermit(uint64 offerId) private {
+        onEthereum();
+        (,,,, uint256 total) = rental.quote(offerId, 600);
+        bytes32 typehash = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 structHash = keccak256(abi.encode(typehash, renter, rental, total, 0, block.timestamp));
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), structHash));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(renterKey, digest);
+        vm.prank(renter);
+        rental.rentWithPermit(offerId, 600, sessionKey, total, block.timestamp, v, r, s);
+        _record("rent_with_permit");
+    }
+
+    /// @dev The harness is compiled as ProofVerifier is; what a transaction costs before its code runs is taken off.
+    function _measureVerifiers() private {
+        IVerifierHarness harness = IVerifierHarness(deployCode("VerifierHarness.sol:VerifierHarness"));
+        harness.foldOf(keccak256("seed"), 1, 2, 16_384);
+        _record("matmul_fold_k16384");
+        Profile memory p = Profile(1 << 33, 4, 1 << 17, 12_288, 4, 4, 16_384, 8192, 16, 1, 1, 1);
+        harness.replay(p, keccak256("seed"), 3, 5, keccak256("state"));
+        _record("memory_segment_256_r4");
+        _measureProof();
+    }
+
+    /// @dev A whole `prove` of the class of the devnet.
+    function _measureProof() private {
+        (uint64 blockNumber, bytes32 hash) = openChallenge();
+        WorkProof memory proof = commitAs(blockNumber, hash, 1, 1, 0, 60);
+        sealAndProve(blockNumber, 1, proof);
+        _record("prove_cpu_test");
+    }
+
+    function _measureVote() private returns (string memory json) {
+        onEthereum();
+        address[] memory none = new address[](0);
+        address timelock =
+            deployCode("TimelockController.sol:TimelockController", abi.encode(uint256(60), none, none, address(this)));
+        uint256[5] memory settings = [uint256(10), 100, UNIT, 4, 20];
+        IGovernorVote governance = IGovernorVote(deployCode("Governance.sol:Governance", abi.encode(token, timelock, settings)));
+        vm.prank(renter);
+        token.delegate(renter);
+        vm.warp(block.timestamp + 1);
+        address[] memory targets = new address[](1);
+        vm.prank(renter);
+        uint256 id = governance.propose(targets, new uint256[](1), new bytes[](1), "x");
+        vm.warp(block.timestamp + 11);
+        vm.prank(renter);
+        governance.castVote(id, 1);
+        json = vm.serializeUint(OBJECT, "vote", vm.lastCallGas().gasTotalUsed);
+    }
+
+    /// @dev The class of the devnet, with its real sizes.
+    function _profile(uint32 referenceMs) internal pure override returns (Profile memory) {
+        return Profile(16 << 20, 1, 512, 4096, 4, 1, 512, 512, 2, referenceMs, referenceMs * 2, referenceMs * 4);
+    }
+
+    function _record(string memory action) private {
+        vm.serializeUint(OBJECT, action, vm.lastCallGas().gasTotalUsed);
+    }
+}

@@ -1,0 +1,364 @@
+//! One rental from end to end on real parts, and the report of it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use alloy::primitives::{Address, B256};
+
+use super::{
+    DevnetError,
+    accounts::Accounts,
+    console::Console,
+    ledger::read_ledger,
+    network::{self, DevNetwork},
+    program,
+    proxy::FaultProxy,
+    report::{Balance, Report, SCHEMA_VERSION},
+};
+use crate::{
+    chain::{BlockId, LogQuery},
+    client::{
+        ClientError, Clients,
+        market::{self, Availability, Filter, OfferView},
+        rent::{self, RentalState, RentalView, SessionKeys},
+        session::RenterNode,
+        stake::{self, OfferTerms},
+    },
+    config::NodeConfig,
+    keys::{Strength, load_or_create_identity},
+    sandbox::KernelResult,
+    types::{
+        Amount, ChainKind,
+        abi::{GPUToken, Inbox, ReputationSystem},
+    },
+};
+
+/// Stages that the progress bar counts.
+const STAGES: u64 = 11;
+/// Class of the devnet's device.
+const CLASS_VERSION: u32 = 1;
+const PRICE_PER_HOUR: &str = "3.6";
+const RENTAL_SECONDS: u32 = 120;
+/// Time for the first full challenge to be drawn, proven, settled and carried over.
+const RENTABLE_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Time for the closing challenge to be drawn, proven, settled and carried over.
+const COMPLETED_WITHIN: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs the demo in `folder`; leaves the network running until Ctrl-C with `keep`.
+pub async fn demo(folder: &Path, keep: bool) -> Result<(), DevnetError> {
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::select! {
+        outcome = run(folder, keep) => outcome,
+        _ = interrupted => Err(DevnetError::Interrupted),
+    }
+}
+
+/// Starts the network and leaves it running until Ctrl-C.
+pub async fn up(folder: &Path) -> Result<(), DevnetError> {
+    let console = Console::new(STAGES - 4);
+    let work = async {
+        let network = build(folder, &console).await?;
+        console.finish();
+        announce(&network)?;
+        std::future::pending::<()>().await;
+        Ok(())
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+async fn run(folder: &Path, keep: bool) -> Result<(), DevnetError> {
+    let console = Console::new(STAGES);
+    let network = build(folder, &console).await?;
+    let report = scenario(folder, &network, &console).await?;
+    console.finish();
+    report.print();
+    report.write(&folder.join("report.json"))?;
+    report.check()?;
+    println!("\nThe rental is completed, the sums are exact, the picture is right: {}", report.output_file);
+    println!("Report: {}   {:.1} s in all", folder.join("report.json").display(), report.wall_s);
+    if keep {
+        announce(&network)?;
+        std::future::pending::<()>().await;
+    }
+    network.stop().await
+}
+
+/// Everything up to a device that can be rented.
+async fn build(folder: &Path, console: &Console) -> Result<DevNetwork, DevnetError> {
+    let run_folder = fresh_run_folder(folder)?;
+    let accounts = Accounts::create(&run_folder.join("keys"))?;
+    let (chains, measured) = console
+        .stage("two chains started, device calibrated", async {
+            tokio::try_join!(DevNetwork::chains(&run_folder), network::calibrate_device())
+        })
+        .await?;
+    console.line(&format!(
+        "device {}: {:.0} ms full, {:.0} ms light",
+        measured.device.name,
+        measured.full_median_us as f64 / 1_000.0,
+        measured.light_median_us as f64 / 1_000.0
+    ));
+    let book = console.stage("contracts deployed, wired and verified", network::deploy(&run_folder, &chains, &accounts, &measured)).await?;
+    let proxies = [FaultProxy::start(&chains.ethereum.url()).await?, FaultProxy::start(&chains.classic.url()).await?];
+    let mut network = DevNetwork { folder: run_folder, accounts, book, nodes: Vec::new(), proxies, chains };
+    console.stage("Kings, Queens and the provider staked", network.stake_all()).await?;
+    console.stage("device registered and offered", offer_device(&network)).await?;
+    console.stage("4 Kings, 3 Queens, a provider and a relay are up", network.start_nodes()).await?;
+    let renter = network.clients("renter").await?;
+    let offer = console.stage("first full challenge passed on ETC, device is rentable", wait_rentable(&renter)).await?;
+    console.line(&format!(
+        "offer {}: {} GPUTOKEN/h, reputation {:.1} %",
+        offer.offer,
+        offer.price_per_hour_wei,
+        f64::from(offer.reputation_ppm) / 10_000.0
+    ));
+    Ok(network)
+}
+
+/// A folder of this run's own: a network that still runs beside it is not disturbed, folders of dead ones are removed.
+fn fresh_run_folder(folder: &Path) -> Result<PathBuf, DevnetError> {
+    std::fs::create_dir_all(folder).map_err(|error| DevnetError::file(folder, &error))?;
+    let entries = std::fs::read_dir(folder).map_err(|error| DevnetError::file(folder, &error))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix("run-")).and_then(|pid| pid.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            std::fs::remove_dir_all(entry.path()).map_err(|error| DevnetError::file(&entry.path(), &error))?;
+        }
+    }
+    let own = folder.join(format!("run-{}", std::process::id()));
+    if own.exists() {
+        std::fs::remove_dir_all(&own).map_err(|error| DevnetError::file(&own, &error))?;
+    }
+    std::fs::create_dir_all(&own).map_err(|error| DevnetError::file(&own, &error))?;
+    own.canonicalize().map_err(|error| DevnetError::file(&own, &error))
+}
+
+async fn offer_device(network: &DevNetwork) -> Result<(), DevnetError> {
+    let provider = network.clients("provider").await?;
+    let (device, _) = stake::register_device(&provider, CLASS_VERSION, network.accounts.address("worker")?).await?;
+    let price = Amount::parse_tokens(PRICE_PER_HOUR).ok().and_then(stake::per_second);
+    let terms = OfferTerms {
+        device,
+        price_per_second_wei: price.ok_or_else(|| DevnetError::Setup { what: "price".into(), reason: PRICE_PER_HOUR.into() })?,
+        min_duration_seconds: 10,
+        max_duration_seconds: 86_400,
+        region: "local".into(),
+        attributes: r#"{"cpu":"this machine","declared":true}"#.into(),
+    };
+    stake::create_offer(&provider, &terms).await?;
+    Ok(())
+}
+
+async fn wait_rentable(renter: &Clients) -> Result<OfferView, DevnetError> {
+    let deadline = tokio::time::Instant::now() + RENTABLE_WITHIN;
+    let mut tick = tokio::time::interval(LOOK);
+    while tokio::time::Instant::now() < deadline {
+        tick.tick().await;
+        let offers = market::market(renter, &Filter { class_version: Some(CLASS_VERSION), ..Filter::default() }).await?;
+        if let Some(offer) = offers.into_iter().find(|offer| offer.availability == Availability::Rentable) {
+            return Ok(offer);
+        }
+    }
+    let reason = format!("the device is not rentable after {} s", RENTABLE_WITHIN.as_secs());
+    Err(DevnetError::Wrong { reason })
+}
+
+/// The renter's part, then the evidence.
+async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Result<Report, DevnetError> {
+    let renter = network.clients("renter").await?;
+    let provider = network.accounts.address("provider")?;
+    let before = balances(&renter, network).await?;
+    let reputation_ppm_before = reputation(&renter, provider).await?;
+    let sessions =
+        SessionKeys { folder: network.folder.join("renter/sessions"), password: network.accounts.password(), strength: Strength::Devnet };
+    let offer = wait_rentable(&renter).await?.offer;
+
+    let rented = console.stage("rented: escrow paid, provider ready", rent_gpu(&renter, offer, &sessions)).await?;
+    let result =
+        console.stage("session opened, picture computed on the rented device", use_gpu(network, &renter, &rented, &sessions)).await?;
+    let output = folder.join("mandelbrot.png");
+    let picture = result.outputs.first().cloned().unwrap_or_default();
+    program::write_png(&output, &picture)?;
+    console.stage("rental ended by the renter", end_after_opening(&renter, rented.rental)).await?;
+    let completed = console
+        .stage("closing challenge proven, report carried over, rental completed", async {
+            rent::wait_for(&renter, rented.rental, RentalState::Completed, "completed", COMPLETED_WITHIN).await
+        })
+        .await?;
+    console.stage("credits claimed", claim_all(network)).await?;
+    let reputation_ppm_after = wait_reputation(&renter, provider, reputation_ppm_before).await?;
+    let after = balances(&renter, network).await?;
+    let (checkpoint_signers, message_ids) = bridge_evidence(&renter, network).await?;
+    Ok(Report {
+        schema_version: SCHEMA_VERSION,
+        is_completed: completed.state == RentalState::Completed,
+        escrowed_wei: completed.escrowed_wei,
+        paid_wei: completed.paid_wei,
+        refunded_wei: completed.refunded_wei,
+        fees_wei: completed.fees_wei,
+        challenges_due: completed.challenges_due,
+        challenges_passed: completed.challenges_passed,
+        rental: completed,
+        output_matches: picture == program::expected(),
+        output_file: output.display().to_string(),
+        isolation: format!("{:?}", result.isolation).to_lowercase(),
+        checkpoint_signers,
+        message_ids,
+        reputation_ppm_before,
+        reputation_ppm_after,
+        balances: merge(before, after),
+        stages: console.stages(),
+        steps: read_ledger(&network.chains, &network.book, &network.accounts.labels()).await?,
+        wall_s: console.elapsed().as_secs_f64(),
+    })
+}
+
+async fn rent_gpu(renter: &Clients, offer: u64, sessions: &SessionKeys) -> Result<RentalView, DevnetError> {
+    let quote = rent::quote(renter, offer, RENTAL_SECONDS).await?;
+    let (rental, _) = rent::rent(renter, &quote, sessions).await?;
+    Ok(rent::wait_for(renter, rental, RentalState::Active, "active", READY_WITHIN).await?)
+}
+
+async fn use_gpu(network: &DevNetwork, renter: &Clients, rental: &RentalView, sessions: &SessionKeys) -> Result<KernelResult, DevnetError> {
+    let config = NodeConfig::load(&network.write_config("renter", &network.bootstrap())?, &[]).map_err(ClientError::from)?;
+    let identity = load_or_create_identity(&config.data_dir.join("node.key"))
+        .map_err(|error| DevnetError::Setup { what: "renter's identity".into(), reason: error.to_string() })?;
+    let node = RenterNode::start(&config, *identity)?;
+    let mut session = node.open(renter, rental, &sessions.open(rental)?).await?;
+    let input = network.folder.join("renter/view.bin");
+    std::fs::write(&input, program::input()).map_err(|error| DevnetError::file(&input, &error))?;
+    let bytes = std::fs::read(&input).map_err(|error| DevnetError::file(&input, &error))?;
+    let result = session.run_kernel(program::job(bytes)).await?;
+    drop(session);
+    node.stop().await;
+    Ok(result)
+}
+
+/// The provider is paid only once the chain knows that it let the renter in: a fair renter waits for that.
+async fn end_after_opening(renter: &Clients, rental: u64) -> Result<(), DevnetError> {
+    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    let mut tick = tokio::time::interval(LOOK);
+    while rent::rental(renter, rental).await?.opened_at == 0 {
+        if tokio::time::Instant::now() > deadline {
+            return Err(DevnetError::Wrong { reason: "the session was never recorded on chain".into() });
+        }
+        tick.tick().await;
+    }
+    rent::end(renter, rental).await?;
+    Ok(())
+}
+
+async fn claim_all(network: &DevNetwork) -> Result<(), DevnetError> {
+    for name in ["provider", "renter", "relay"] {
+        let clients = network.clients(name).await?;
+        let account = clients.signer.address();
+        if rent::credit(&clients, account).await? > Amount::default() {
+            rent::claim(&clients, account).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn reputation(clients: &Clients, provider: Address) -> Result<u32, DevnetError> {
+    let call = ReputationSystem::scorePpmCall { provider };
+    Ok(clients.classic.call(clients.book.classic.reputation_system, call, BlockId::latest()).await?)
+}
+
+/// The closing challenge is settled for the device in a transaction of its own.
+async fn wait_reputation(clients: &Clients, provider: Address, before: u32) -> Result<u32, DevnetError> {
+    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        let now = reputation(clients, provider).await?;
+        if now != before || tokio::time::Instant::now() > deadline {
+            return Ok(now);
+        }
+    }
+}
+
+type Balances = BTreeMap<String, (Address, Amount)>;
+
+/// Everybody who may hold tokens, burned ones included, so that the sums must be equal before and after.
+async fn balances(clients: &Clients, network: &DevNetwork) -> Result<Balances, DevnetError> {
+    let eth = &network.book.ethereum;
+    let mut accounts: Vec<(String, Address)> = network.accounts.labels().into_iter().map(|(address, name)| (name, address)).collect();
+    accounts.extend([
+        ("GPURental (escrow)".to_string(), eth.gpu_rental),
+        ("StakingManager (stakes)".to_string(), eth.staking_manager),
+        ("TokenDistributor (treasury)".to_string(), eth.token_distributor),
+    ]);
+    let mut found = BTreeMap::new();
+    for (name, account) in accounts {
+        let held = clients.ethereum.call(eth.gpu_token, GPUToken::balanceOfCall { account }, BlockId::latest()).await?;
+        found.insert(name, (account, Amount(held)));
+    }
+    let supply = clients.ethereum.call(eth.gpu_token, GPUToken::totalSupplyCall {}, BlockId::latest()).await?;
+    let minted = clients.ethereum.call(eth.gpu_token, GPUToken::totalMintedCall {}, BlockId::latest()).await?;
+    found.insert("burned".into(), (Address::ZERO, Amount(minted - supply)));
+    Ok(found)
+}
+
+fn merge(before: Balances, mut after: Balances) -> BTreeMap<String, Balance> {
+    before
+        .into_iter()
+        .map(|(name, (account, before_wei))| {
+            let after_wei = after.remove(&name).map_or(Amount::default(), |(_, amount)| amount);
+            (name, Balance { account, before_wei, after_wei })
+        })
+        .collect()
+}
+
+/// Who signed the accepted checkpoints, and which messages were delivered.
+async fn bridge_evidence(clients: &Clients, network: &DevNetwork) -> Result<(BTreeMap<String, Vec<String>>, Vec<B256>), DevnetError> {
+    let labels = network.accounts.labels();
+    let mut members: Vec<Address> = network.book.kings.members.iter().map(|member| member.address).collect();
+    members.sort_unstable();
+    let mut signers = BTreeMap::new();
+    let mut delivered = Vec::new();
+    for (chain, kind) in [(&clients.ethereum, ChainKind::Ethereum), (&clients.classic, ChainKind::Classic)] {
+        let query = LogQuery {
+            addresses: vec![network.book.bridge(kind).inbox],
+            topics: Vec::new(),
+            from: network.book.start_block(kind),
+            to: chain.head().await?.number,
+        };
+        for log in chain.logs(&query).await?.logs {
+            if let Some(event) = log.decode::<Inbox::CheckpointAccepted>() {
+                let signed = members.iter().enumerate().filter(|(position, _)| event.signerBitmap.bit(*position));
+                let names = signed.map(|(_, member)| labels.get(member).cloned().unwrap_or_else(|| member.to_string())).collect();
+                signers.insert(format!("{}:{}", kind.other(), event.count), names);
+            }
+            if let Some(event) = log.decode::<Inbox::MessageDelivered>() {
+                delivered.push(event.messageId);
+            }
+        }
+    }
+    Ok((signers, delivered))
+}
+
+/// How to go on with a network that keeps running.
+fn announce(network: &DevNetwork) -> Result<(), DevnetError> {
+    let program = network::this_program()?.display().to_string();
+    let config = network.write_config("renter", &network.bootstrap())?;
+    let config = config.display();
+    println!("\nThe network is running; Ctrl-C stops it. Logs: {}", network.folder.join("logs").display());
+    println!("  Ethereum {}   Ethereum Classic {}", network.chains.ethereum.url(), network.chains.classic.url());
+    println!("Try, in another terminal:");
+    println!("  {program} market --config {config}");
+    println!("  {program} rent 1 --duration 10m --config {config}");
+    println!("  {program} rentals --config {config}");
+    for node in &network.nodes {
+        println!("  {:<9} http://{}/metrics", node.name, node.info.http);
+    }
+    Ok(())
+}
