@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use alloy::primitives::B256;
 use gpumkt::gpu::{Engine, GpuError, Stage, Variant, devices, ignore_progress};
 use gpumkt::rules::kernel::{compute, small_profile, verify_proof};
+use gpumkt::types::Coded;
 use gpumkt::types::work::{Profile, cpu_test_class};
 
 const SEED: B256 = B256::repeat_byte(0x77);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use gpumkt::sandbox::{Isolation, KernelArg, KernelJob, Limits, Sandbox, SandboxError};
+use gpumkt::types::Coded;
 
 const ADD: &str = "__kernel void add(__global const float *a, __global float *b, __global float *c, float factor) {
     size_t i = get_global_id(0);
