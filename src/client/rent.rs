@@ -13,10 +13,7 @@ use super::{Availability, ClientError, Clients, market};
 use crate::{
     chain::{BlockId, Receipt},
     keys::{Strength, open_keystore, write_keystore},
-    types::{
-        Amount, DeviceId, OfferId, RentalId,
-        abi::{GPURental, GPUToken},
-    },
+    types::{Amount, DeviceId, OfferId, RentalId, abi::GPURental},
 };
 
 /// Time a permit stays valid; the transaction follows at once.
@@ -73,6 +70,10 @@ pub struct RentalView {
 
 /// Price of `offer` for `duration_seconds`, as the contract computes it.
 pub async fn quote(clients: &Clients, offer: OfferId, duration_seconds: u32) -> Result<Quote, ClientError> {
+    let call = GPURental::offerCall { offerId: offer };
+    if clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?.provider == Address::ZERO {
+        return Err(ClientError::UnknownOffer { offer });
+    }
     let call = GPURental::quoteCall { offerId: offer, duration: duration_seconds };
     let quote = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?;
     Ok(Quote {
@@ -92,12 +93,14 @@ pub async fn rent(clients: &Clients, quote: &Quote, sessions: &SessionKeys) -> R
     if view.availability != Availability::Rentable {
         return Err(ClientError::NotRentable { offer: quote.offer, reason: view.availability.to_string() });
     }
+    let (shortest, longest) = (view.min_duration_seconds, view.max_duration_seconds);
+    if !(shortest..=longest).contains(&quote.duration_seconds) {
+        let reason = format!("{} s is outside the {shortest} to {longest} s that it allows", quote.duration_seconds);
+        return Err(ClientError::NotRentable { offer: quote.offer, reason });
+    }
+    clients.require_tokens("the rental", quote.total_wei).await?;
     let wallet = clients.ethereum_wallet();
     let token = clients.book.ethereum.gpu_token;
-    let balance = clients.ethereum.call(token, GPUToken::balanceOfCall { account: wallet.address() }, BlockId::latest()).await?;
-    if balance < quote.total_wei.wei() {
-        return Err(ClientError::InsufficientTokens { account: wallet.address(), cost: quote.total_wei, balance: Amount(balance) });
-    }
     let session = sessions.create()?;
     let contract = clients.book.ethereum.gpu_rental;
     let deadline = clients.ethereum.head().await?.timestamp + PERMIT_SECONDS;

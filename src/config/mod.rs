@@ -21,6 +21,9 @@ impl NodeConfig {
     /// Reads `path`, then the environment, then `overrides` (`"section.key"`, value), and validates the result.
     pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self, ConfigError> {
         let text = read(path)?;
+        // Parsed here as well, because only this parser tells the line.
+        toml::from_str::<toml::Table>(&text)
+            .map_err(|error| ConfigError::Invalid { path: path.into(), reason: toml_reason(&text, &error) })?;
         let mut builder = config::Config::builder()
             .add_source(File::from_str(&text, FileFormat::Toml))
             .add_source(Environment::with_prefix("GPUMKT").prefix_separator("__").separator("__").try_parsing(true));
