@@ -1,5 +1,6 @@
 //! All integration tests in one binary: one link step instead of many.
 
+mod bad_inputs;
 mod chain;
 mod kernels;
 mod net;
