@@ -5,13 +5,14 @@ use std::{path::PathBuf, time::Duration};
 use alloy::{
     primitives::{Address, U256},
     signers::local::PrivateKeySigner,
+    sol_types::SolError,
 };
 use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{Availability, ClientError, Clients, market};
 use crate::{
-    chain::{BlockId, Receipt},
+    chain::{BlockId, ChainError, Receipt},
     keys::{Strength, open_keystore, write_keystore},
     types::{Amount, DeviceId, OfferId, RentalId, abi::GPURental},
 };
@@ -70,12 +71,9 @@ pub struct RentalView {
 
 /// Price of `offer` for `duration_seconds`, as the contract computes it.
 pub async fn quote(clients: &Clients, offer: OfferId, duration_seconds: u32) -> Result<Quote, ClientError> {
-    let call = GPURental::offerCall { offerId: offer };
-    if clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?.provider == Address::ZERO {
-        return Err(ClientError::UnknownOffer { offer });
-    }
     let call = GPURental::quoteCall { offerId: offer, duration: duration_seconds };
-    let quote = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?;
+    let quote = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await;
+    let quote = quote.map_err(|error| market::offer_error(offer, error))?;
     Ok(Quote {
         offer,
         duration_seconds,
@@ -145,10 +143,13 @@ pub async fn credit(clients: &Clients, account: Address) -> Result<Amount, Clien
 
 pub async fn rental(clients: &Clients, id: RentalId) -> Result<RentalView, ClientError> {
     let call = GPURental::rentalCall { rentalId: id };
-    let rental = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?;
-    if rental.renter == Address::ZERO {
-        return Err(ClientError::UnknownRental { rental: id });
-    }
+    let rental = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await;
+    let rental = rental.map_err(|error| match error {
+        ChainError::Reverted { data, .. } if data.starts_with(&GPURental::UnknownRental::SELECTOR) => {
+            ClientError::UnknownRental { rental: id }
+        }
+        other => other.into(),
+    })?;
     let amount = |wei: u128| Amount(U256::from(wei));
     Ok(RentalView {
         rental: id,

@@ -129,6 +129,7 @@ impl Node {
 
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
+        self.supervisor.take_signals().map_err(boxed)?;
         tell_where(&self).await?;
         let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
         self.supervisor.add(router);
