@@ -92,22 +92,22 @@ impl Chain {
     pub async fn connect(config: ChainConfig) -> Result<Self, ChainError> {
         let endpoints = Endpoints::new(&config)?;
         let checks = futures::future::join_all(endpoints.all.iter().map(|endpoint| endpoint.verify())).await;
-        let mut silent = None;
+        let mut silent = Vec::new();
         let mut answered = 0;
         for check in checks {
             match check {
                 Ok(()) => answered += 1,
-                Err(error @ ChainError::Unreachable { .. }) => {
-                    tracing::warn!(%error, "endpoint does not answer");
-                    silent.get_or_insert(error);
-                }
+                Err(error @ ChainError::Unreachable { .. }) => silent.push(error),
                 Err(error) => return Err(error),
             }
         }
-        match silent {
-            Some(error) if answered == 0 => Err(error),
-            _ => Ok(Self { inner: Arc::new(Inner { config, endpoints }) }),
+        if answered == 0 && !silent.is_empty() {
+            return Err(silent.swap_remove(0));
         }
+        for error in &silent {
+            tracing::warn!(%error, "one endpoint does not answer; others do");
+        }
+        Ok(Self { inner: Arc::new(Inner { config, endpoints }) })
     }
 
     pub fn kind(&self) -> ChainKind {

@@ -16,7 +16,7 @@ use super::{
         RentalsArgs, RoleName, RunArgs, StakeArgs,
     },
     bench,
-    render::{OperatorError, output, table},
+    render::{OperatorError, line, output, table},
 };
 use crate::{
     client::{self, ClientError, Clients, deploy, market, rent, session, stake},
@@ -43,7 +43,8 @@ pub async fn run(cli: Cli) -> Outcome {
             role::run_provider(config).await.map_err(OperatorError::from_box)
         }
         command => {
-            init_logs("warn", LogFormat::Text);
+            // With --json, standard error holds nothing but an error.
+            init_logs(if json { "off" } else { "warn" }, LogFormat::Text);
             run_client(command, json).await
         }
     }
@@ -119,7 +120,7 @@ async fn rent_offer(args: &RentArgs, json: bool) -> Outcome {
         return Err(ClientError::TooExpensive { cost: quote.total_wei, limit }.into());
     }
     if !args.yes && !json {
-        println!(
+        line(format!(
             "{} s of offer {}: rent {}, protocol fee {}, bridge fee {}, ready fee {}: at most {} GPUTOKEN; what is not used is refunded.",
             quote.duration_seconds,
             quote.offer,
@@ -128,8 +129,8 @@ async fn rent_offer(args: &RentArgs, json: bool) -> Outcome {
             quote.bridge_fee_wei,
             quote.ready_fee_wei,
             quote.total_wei
-        );
-        println!("The provider can read what runs on its machine.");
+        ));
+        line("The provider can read what runs on its machine.");
         if !confirm("Rent? [y/N] ")? {
             return Err(ClientError::Cancelled.into());
         }
@@ -137,7 +138,7 @@ async fn rent_offer(args: &RentArgs, json: bool) -> Outcome {
     let sessions = client::session_keys(&config, Strength::Standard)?;
     let (id, receipt) = rent::rent(&clients, &quote, &sessions).await?;
     if !json {
-        println!("rental {id}: paid in {} (block {})", receipt.tx_hash, receipt.block_number);
+        line(format!("rental {id}: paid in {} (block {})", receipt.tx_hash, receipt.block_number));
     }
     let window = std::time::Duration::from_secs(rent::ready_window_seconds(&clients).await?);
     let view = rent::wait_for(&clients, id, rent::RentalState::Active, "active", window).await?;
@@ -160,8 +161,8 @@ fn confirm(question: &str) -> Result<bool, OperatorError> {
 }
 
 async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
     let (job, files) = session::job_from_arguments(&args.source, &args.kernel, args.global, &args.arguments)?;
+    let (config, clients) = connect(&args.node).await?;
     let view = rent::rental(&clients, args.rental).await?;
     let key = client::session_keys(&config, Strength::Standard)?.open(&view)?;
     let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
@@ -315,20 +316,28 @@ fn show_key(json: bool, file: &Path, signer: &PrivateKeySigner) {
 
 async fn deploy_contracts(args: &DeployArgs, json: bool) -> Outcome {
     let config: deploy::DeployConfig = load_toml(&args.config)?;
+    config.check()?;
+    let state = args.out.with_extension("state.json");
+    if args.out.exists() && !state.exists() {
+        return Err(deploy::DeployError::BookExists { book: args.out.clone(), state }.into());
+    }
     let password = read_password(args.password_file.as_deref(), &args.key)?;
     let signer = Arc::new(keys::open_keystore(&args.key, &password)?);
     let ethereum = client::connect(ChainKind::Ethereum, config.chains.ethereum, &args.ethereum_rpc).await?;
     let classic = client::connect(ChainKind::Classic, config.chains.classic, &args.classic_rpc).await?;
     let deployers = deploy::DeployerKeys { ethereum: signer.clone(), classic: signer };
-    let state = args.out.with_extension("state.json");
     let report = |step: deploy::DeployProgress| {
         if !json {
-            println!("{:<9} {:>2}/{:<2} {:<28} {} gas {}", step.chain, step.step, step.steps, step.name, step.tx_hash, step.gas_used);
+            line(format!("{:<9} {:>2}/{:<2} {:<28} {} gas {}", step.chain, step.step, step.steps, step.name, step.tx_hash, step.gas_used));
         }
     };
     let book = deploy::deploy(&config, &deployers, &ethereum, &classic, &state, &report).await?;
-    let text = serde_json::to_string_pretty(&book).unwrap_or_default();
-    std::fs::write(&args.out, text).map_err(|source| ClientError::File { path: args.out.clone(), source })?;
+    let partial = args.out.with_extension("part");
+    serde_json::to_string_pretty(&book)
+        .map_err(std::io::Error::other)
+        .and_then(|text| std::fs::write(&partial, text))
+        .and_then(|()| std::fs::rename(&partial, &args.out))
+        .map_err(|source| ClientError::File { path: args.out.clone(), source })?;
     output(json, &book, |_| format!("deployed and verified; address book in {}", args.out.display()));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How results and errors look on a terminal.
 
-use std::fmt;
+use std::{fmt, io::Write};
 
 use serde::Serialize;
 
@@ -35,8 +35,29 @@ pub fn error(error: &OperatorError, json: bool) {
         });
         eprintln!("{value}");
     } else {
-        eprintln!("error[{}]: {}", error.0.code(), error.0);
-        eprintln!("  next: {}", error.0.next_step());
+        eprintln!("{}", text_of(error.0.code(), &error.0.to_string(), &error.0.next_step()));
+    }
+}
+
+/// The cause's first line beside the code; what follows it, such as a compiler's messages, indented below.
+fn text_of(code: &str, cause: &str, next_step: &str) -> String {
+    let mut lines = cause.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    let mut text = format!("error[{code}]: {}", lines.next().unwrap_or_default());
+    for line in lines {
+        text.push_str("\n    ");
+        text.push_str(line);
+    }
+    let next_step = next_step.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.push_str("\n  next: ");
+    text.push_str(&next_step);
+    text
+}
+
+/// Prints a line on standard output. Whoever closed it early, such as `head`, wants no more of it: that is no error.
+pub fn line(text: impl fmt::Display) {
+    let mut stdout = std::io::stdout().lock();
+    if writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
+        tracing::debug!("standard output is closed");
     }
 }
 
@@ -44,11 +65,11 @@ pub fn error(error: &OperatorError, json: bool) {
 pub fn output<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) {
     if json {
         match serde_json::to_string_pretty(value) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => line(json),
             Err(error) => eprintln!("error: the result cannot be shown as JSON: {error}"),
         }
     } else {
-        println!("{}", text(value));
+        line(text(value));
     }
 }
 
@@ -58,4 +79,15 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     table.load_preset(comfy_table::presets::NOTHING).set_header(header.to_vec());
     table.add_rows(rows);
     table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_cause_goes_below_its_first_line() {
+        let text = text_of("E-X-001", "it does not compile:\n\nline 1\n  line 2\n", "correct\nthe source");
+        assert_eq!(text, "error[E-X-001]: it does not compile:\n    line 1\n      line 2\n  next: correct the source");
+    }
 }

@@ -182,6 +182,7 @@ pub fn class_profile(class: &str, mode: Mode) -> Result<Profile, BenchError> {
 
 /// Roots of both kernels for one seed, computed once on device `index`. Blocks.
 pub fn roots(index: usize, profile: &Profile, seed: B256, hook: BenchHook<'_>) -> Result<RootsReport, BenchError> {
+    gpu::find(index)?;
     report_progress(hook, BenchProgress::Preparing)?;
     let mut engine = Engine::new(index)?;
     let run = engine.run(profile, seed, &mut |progress| hook(BenchProgress::Running { run: 1, runs: 1, progress }))?;
@@ -250,6 +251,7 @@ fn prepare(index: usize, profiles: &[Profile], runs: u32, hook: BenchHook<'_>) -
     if runs == 0 {
         return Err(BenchError::NoRuns);
     }
+    gpu::find(index)?;
     report_progress(hook, BenchProgress::Preparing)?;
     let mut engine = Engine::new(index)?;
     for profile in profiles {

@@ -43,6 +43,8 @@ pub enum DeployError {
     StepFailed { step: String, hash: B256, reason: String },
     #[error("{step}: transaction {hash} was not mined within {} s", STEP_TIMEOUT.as_secs())]
     StepTimeout { step: String, hash: B256 },
+    #[error("the address book {} exists already, but not the state file {} of its deployment", book.display(), state.display())]
+    BookExists { book: PathBuf, state: PathBuf },
     #[error("{what} is {found}, expected {expected}")]
     Mismatch { what: String, found: String, expected: String },
 }
@@ -63,6 +65,7 @@ impl Coded for DeployError {
             Self::StepFailed { .. } => "E-DEPLOY-004",
             Self::StepTimeout { .. } => "E-DEPLOY-005",
             Self::Mismatch { .. } => "E-DEPLOY-006",
+            Self::BookExists { .. } => "E-DEPLOY-007",
         }
     }
 
@@ -76,6 +79,7 @@ impl Coded for DeployError {
             Self::Chain { source, .. } => format!("{}; then run the same command again: it continues", source.next_step()),
             Self::StepFailed { .. } => "read the reason; a failed step can't be repeated: move the state file away and deploy anew".into(),
             Self::StepTimeout { .. } => "run the same command again: it continues where it stopped".into(),
+            Self::BookExists { .. } => "name another file with --out, or move this one away: it may be the only one of its network".into(),
             Self::Mismatch { .. } => "do not use this deployment; check the address book and both chains, or deploy anew".into(),
         }
     }

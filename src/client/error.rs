@@ -29,8 +29,8 @@ pub enum ClientError {
     Failed { label: String, chain: ChainKind, transaction: B256, reason: String },
     #[error("{label} was sent to {chain} as {transaction}, but is not in a block yet")]
     NotMined { label: String, chain: ChainKind, transaction: B256 },
-    #[error("the offer costs {cost} GPUTOKEN, account {account} holds {balance}")]
-    InsufficientTokens { account: Address, cost: Amount, balance: Amount },
+    #[error("{what} costs {cost} GPUTOKEN, account {account} holds {balance}")]
+    InsufficientTokens { what: &'static str, account: Address, cost: Amount, balance: Amount },
     #[error("the rental costs {cost} GPUTOKEN, more than the {limit} you allowed")]
     TooExpensive { cost: Amount, limit: Amount },
     #[error("offer {offer} does not exist")]
@@ -88,7 +88,9 @@ impl Coded for ClientError {
             ClientError::Session(error) => error.next_step(),
             ClientError::Failed { .. } => "read the reason; only gas was spent".into(),
             ClientError::NotMined { transaction, .. } => format!("look up {transaction} before you try again: it may still be mined"),
-            ClientError::InsufficientTokens { account, .. } => format!("send GPUTOKEN to {account}, or choose a shorter duration"),
+            ClientError::InsufficientTokens { account, .. } => {
+                format!("send GPUTOKEN to {account}, or choose a smaller amount or a shorter duration; nothing was paid")
+            }
             ClientError::TooExpensive { .. } => "raise --max-cost or choose another offer".into(),
             ClientError::UnknownOffer { .. } => "see `gpumkt market` for what is on offer".into(),
             ClientError::UnknownRental { .. } => "see `gpumkt rentals` for yours".into(),
@@ -98,7 +100,7 @@ impl Coded for ClientError {
             ClientError::ProviderUnknown { .. } => "check network.bootstrap; the provider may also be offline".into(),
             ClientError::Argument { .. } => "see `gpumkt run --help` for the forms an argument takes".into(),
             ClientError::File { .. } => "check the path and its permissions".into(),
-            ClientError::Cancelled => "nothing was sent".into(),
+            ClientError::Cancelled => "nothing was sent; answer y on a terminal, or pass --yes".into(),
             ClientError::Signing(_) => "check the keystore".into(),
         }
     }

@@ -1,11 +1,14 @@
 //! What is on offer, with the evidence a renter decides by.
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::{
+    primitives::{Address, B256, U256},
+    sol_types::SolError,
+};
 use serde::Serialize;
 
 use super::{ClientError, Clients};
 use crate::{
-    chain::BlockId,
+    chain::{BlockId, ChainError},
     types::{
         Amount, DeviceId, OfferId, RentalId,
         abi::{GPURental, StakingManager},
@@ -90,10 +93,8 @@ pub async fn market(clients: &Clients, filter: &Filter) -> Result<Vec<OfferView>
 pub async fn offer(clients: &Clients, id: OfferId) -> Result<OfferView, ClientError> {
     let contract = clients.book.ethereum.gpu_rental;
     let chain = &clients.ethereum;
-    let offer = chain.call(contract, GPURental::offerCall { offerId: id }, BlockId::latest()).await?;
-    if offer.provider == Address::ZERO {
-        return Err(ClientError::UnknownOffer { offer: id });
-    }
+    let offer = chain.call(contract, GPURental::offerCall { offerId: id }, BlockId::latest()).await;
+    let offer = offer.map_err(|error| offer_error(id, error))?;
     let staking = clients.book.ethereum.staking_manager;
     let device = chain.call(staking, StakingManager::deviceCall { deviceId: offer.deviceId }, BlockId::latest()).await?;
     let held_by = chain.call(contract, GPURental::activeRentalCall { deviceId: offer.deviceId }, BlockId::latest()).await?;
@@ -123,6 +124,14 @@ pub async fn offer(clients: &Clients, id: OfferId) -> Result<OfferView, ClientEr
         faults: device.faults,
         availability,
     })
+}
+
+/// A revert of the contract because there is no such offer, told as that.
+pub(super) fn offer_error(offer: OfferId, error: ChainError) -> ClientError {
+    match error {
+        ChainError::Reverted { data, .. } if data.starts_with(&GPURental::UnknownOffer::SELECTOR) => ClientError::UnknownOffer { offer },
+        other => other.into(),
+    }
 }
 
 /// Printable part of a bytes32 text; providers choose it, so control characters are dropped.

@@ -19,11 +19,11 @@ use secrecy::SecretString;
 pub use wallet::{Permit, Wallet};
 
 use crate::{
-    chain::{Chain, ChainConfig},
+    chain::{BlockId, Chain, ChainConfig},
     config::NodeConfig,
     keys::{load_or_create_identity, open_keystore, read_password},
     net::peer_id_of,
-    types::{AddressBook, ChainKind},
+    types::{AddressBook, Amount, ChainKind, abi::GPUToken},
 };
 
 /// Both chains, the address book and the account that acts.
@@ -38,11 +38,12 @@ pub struct Clients {
 impl Clients {
     /// Connects as a node's configuration says.
     pub async fn connect(config: &NodeConfig) -> Result<Self, ClientError> {
+        let book = config.address_book()?;
         let password = read_password(config.keys.password_file.as_deref(), &config.keys.operator)?;
         let signer = open_keystore(&config.keys.operator, &password)?;
         let ethereum = Chain::connect(ChainConfig::of_node(config, ChainKind::Ethereum)).await?;
         let classic = Chain::connect(ChainConfig::of_node(config, ChainKind::Classic)).await?;
-        Ok(Self { ethereum, classic, book: config.address_book()?, signer })
+        Ok(Self { ethereum, classic, book, signer })
     }
 
     pub fn ethereum_wallet(&self) -> Wallet {
@@ -57,6 +58,14 @@ impl Clients {
     pub fn peer_id(data_dir: &Path) -> Result<Vec<u8>, ClientError> {
         let identity = load_or_create_identity(&data_dir.join("node.key"))?;
         Ok(peer_id_of(&identity)?.to_bytes())
+    }
+
+    /// Fails where the account holds less than `cost`: the contract would only say that a transfer failed.
+    pub async fn require_tokens(&self, what: &'static str, cost: Amount) -> Result<(), ClientError> {
+        let account = self.signer.address();
+        let call = GPUToken::balanceOfCall { account };
+        let balance = Amount(self.ethereum.call(self.book.ethereum.gpu_token, call, BlockId::latest()).await?);
+        if balance < cost { Err(ClientError::InsufficientTokens { what, account, cost, balance }) } else { Ok(()) }
     }
 
     /// The same chains for another account.

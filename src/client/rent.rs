@@ -5,18 +5,16 @@ use std::{path::PathBuf, time::Duration};
 use alloy::{
     primitives::{Address, U256},
     signers::local::PrivateKeySigner,
+    sol_types::SolError,
 };
 use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{Availability, ClientError, Clients, market};
 use crate::{
-    chain::{BlockId, Receipt},
+    chain::{BlockId, ChainError, Receipt},
     keys::{Strength, open_keystore, write_keystore},
-    types::{
-        Amount, DeviceId, OfferId, RentalId,
-        abi::{GPURental, GPUToken},
-    },
+    types::{Amount, DeviceId, OfferId, RentalId, abi::GPURental},
 };
 
 /// Time a permit stays valid; the transaction follows at once.
@@ -74,7 +72,8 @@ pub struct RentalView {
 /// Price of `offer` for `duration_seconds`, as the contract computes it.
 pub async fn quote(clients: &Clients, offer: OfferId, duration_seconds: u32) -> Result<Quote, ClientError> {
     let call = GPURental::quoteCall { offerId: offer, duration: duration_seconds };
-    let quote = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?;
+    let quote = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await;
+    let quote = quote.map_err(|error| market::offer_error(offer, error))?;
     Ok(Quote {
         offer,
         duration_seconds,
@@ -92,12 +91,14 @@ pub async fn rent(clients: &Clients, quote: &Quote, sessions: &SessionKeys) -> R
     if view.availability != Availability::Rentable {
         return Err(ClientError::NotRentable { offer: quote.offer, reason: view.availability.to_string() });
     }
+    let (shortest, longest) = (view.min_duration_seconds, view.max_duration_seconds);
+    if !(shortest..=longest).contains(&quote.duration_seconds) {
+        let reason = format!("{} s is outside the {shortest} to {longest} s that it allows", quote.duration_seconds);
+        return Err(ClientError::NotRentable { offer: quote.offer, reason });
+    }
+    clients.require_tokens("the rental", quote.total_wei).await?;
     let wallet = clients.ethereum_wallet();
     let token = clients.book.ethereum.gpu_token;
-    let balance = clients.ethereum.call(token, GPUToken::balanceOfCall { account: wallet.address() }, BlockId::latest()).await?;
-    if balance < quote.total_wei.wei() {
-        return Err(ClientError::InsufficientTokens { account: wallet.address(), cost: quote.total_wei, balance: Amount(balance) });
-    }
     let session = sessions.create()?;
     let contract = clients.book.ethereum.gpu_rental;
     let deadline = clients.ethereum.head().await?.timestamp + PERMIT_SECONDS;
@@ -142,10 +143,13 @@ pub async fn credit(clients: &Clients, account: Address) -> Result<Amount, Clien
 
 pub async fn rental(clients: &Clients, id: RentalId) -> Result<RentalView, ClientError> {
     let call = GPURental::rentalCall { rentalId: id };
-    let rental = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await?;
-    if rental.renter == Address::ZERO {
-        return Err(ClientError::UnknownRental { rental: id });
-    }
+    let rental = clients.ethereum.call(clients.book.ethereum.gpu_rental, call, BlockId::latest()).await;
+    let rental = rental.map_err(|error| match error {
+        ChainError::Reverted { data, .. } if data.starts_with(&GPURental::UnknownRental::SELECTOR) => {
+            ClientError::UnknownRental { rental: id }
+        }
+        other => other.into(),
+    })?;
     let amount = |wei: u128| Amount(U256::from(wei));
     Ok(RentalView {
         rental: id,

@@ -18,6 +18,7 @@ const PERMIT_SECONDS: u64 = 1_200;
 pub async fn stake(clients: &Clients, role: Role, amount: Amount, operator: Address, peer_id: &[u8]) -> Result<Receipt, ClientError> {
     let staking = clients.book.ethereum.staking_manager;
     let wallet = clients.ethereum_wallet();
+    clients.require_tokens("the stake", amount).await?;
     let deadline = clients.ethereum.head().await?.timestamp + PERMIT_SECONDS;
     let permit = wallet.permit(clients.book.ethereum.gpu_token, staking, amount.wei(), deadline).await?;
     let call = StakingManager::stakeWithPermitCall {

@@ -10,7 +10,7 @@ use alloy::{
 
 use super::ClientError;
 use crate::{
-    chain::{AccountSigner, BlockId, Chain, ChainError, Receipt, TxRequest},
+    chain::{AccountSigner, BlockId, Chain, Receipt, TxRequest},
     types::abi::GPUToken,
 };
 
@@ -57,7 +57,7 @@ impl Wallet {
         let nonce = self.chain.nonce(self.address(), BlockId::pending()).await?;
         let signed = self.chain.build_and_sign(&signer, nonce, &request).await?;
         self.chain.broadcast(self.address(), &signed).await?;
-        let receipt = self.wait_for(signed.hash).await?;
+        let receipt = self.wait_for(signed.hash).await;
         let receipt = receipt.ok_or(ClientError::NotMined { label: label.into(), chain: self.chain.kind(), transaction: signed.hash })?;
         if receipt.status {
             return Ok(receipt);
@@ -66,16 +66,19 @@ impl Wallet {
         Err(ClientError::Failed { label: label.into(), chain: self.chain.kind(), transaction: signed.hash, reason })
     }
 
-    async fn wait_for(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
+    /// What was sent may be mined whatever a read says, so a failed read is no reason to give up: the caller would send again.
+    async fn wait_for(&self, hash: B256) -> Option<Receipt> {
         let deadline = tokio::time::Instant::now() + MINED_WITHIN;
         let mut tick = tokio::time::interval(self.chain.poll_interval());
         while tokio::time::Instant::now() < deadline {
             tick.tick().await;
-            if let Some(receipt) = self.chain.receipt(hash).await? {
-                return Ok(Some(receipt));
+            match self.chain.receipt(hash).await {
+                Ok(None) => {}
+                Ok(receipt) => return receipt,
+                Err(error) => tracing::warn!(%error, %hash, "the receipt cannot be read yet"),
             }
         }
-        Ok(None)
+        None
     }
 
     /// Signs an ERC-2612 permit, so that paying needs no transaction of its own.

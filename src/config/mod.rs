@@ -15,12 +15,15 @@ pub use node::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::types::AddressBook;
+use crate::types::{AddressBook, ChainKind};
 
 impl NodeConfig {
     /// Reads `path`, then the environment, then `overrides` (`"section.key"`, value), and validates the result.
     pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self, ConfigError> {
         let text = read(path)?;
+        // Parsed here as well, because only this parser tells the line.
+        toml::from_str::<toml::Table>(&text)
+            .map_err(|error| ConfigError::Invalid { path: path.into(), reason: toml_reason(&text, &error) })?;
         let mut builder = config::Config::builder()
             .add_source(File::from_str(&text, FileFormat::Toml))
             .add_source(Environment::with_prefix("GPUMKT").prefix_separator("__").separator("__").try_parsing(true));
@@ -35,15 +38,34 @@ impl NodeConfig {
 
     /// The address book that `addresses` names.
     pub fn address_book(&self) -> Result<AddressBook, ConfigError> {
-        let text = read(&self.addresses)?;
-        serde_json::from_str(&text).map_err(|error| ConfigError::Invalid { path: self.addresses.clone(), reason: error.to_string() })
+        let path = || self.addresses.clone();
+        let text = std::fs::read_to_string(&self.addresses).map_err(|source| ConfigError::NoAddressBook { path: path(), source })?;
+        let book: AddressBook =
+            serde_json::from_str(&text).map_err(|error| ConfigError::AddressBook { path: path(), reason: one_line(&error.to_string()) })?;
+        for (kind, chain) in [(ChainKind::Ethereum, &self.ethereum), (ChainKind::Classic, &self.classic)] {
+            let found = book.chain_id(kind);
+            if found != chain.chain_id {
+                let reason = format!("it is for {kind} with chain id {found}, the configuration says {}", chain.chain_id);
+                return Err(ConfigError::AddressBook { path: path(), reason });
+            }
+        }
+        Ok(book)
     }
 }
 
 /// Reads one TOML file into `T`; unknown keys are refused where `T` says so.
 pub fn load_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text = read(path)?;
-    toml::from_str(&text).map_err(|error| ConfigError::Invalid { path: path.into(), reason: one_line(&error.to_string()) })
+    toml::from_str(&text).map_err(|error| ConfigError::Invalid { path: path.into(), reason: toml_reason(&text, &error) })
+}
+
+/// The parser's own text draws the place over several lines; an error has one.
+fn toml_reason(text: &str, error: &toml::de::Error) -> String {
+    let message = one_line(error.message());
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
+    }
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

@@ -190,7 +190,7 @@ impl NodeConfig {
             if chain.rpc.is_empty() {
                 return invalid(format!("{name}.rpc names no endpoint"));
             }
-            if chain.rpc.iter().collect::<BTreeSet<_>>().len() != chain.rpc.len() {
+            if chain.rpc.iter().map(|url| url.trim_end_matches('/').to_lowercase()).collect::<BTreeSet<_>>().len() != chain.rpc.len() {
                 return invalid(format!("{name}.rpc names an endpoint twice: two answers of one node are no quorum"));
             }
             if !(50..=60_000).contains(&chain.poll_ms) {

@@ -14,7 +14,7 @@ pub enum DevnetError {
     AnvilMissing { looked: Vec<String> },
     #[error("{name} cannot be started: {reason}")]
     Spawn { name: String, reason: String },
-    #[error("{name} ended with {status} before it was ready; the end of {}: {tail}", log.display())]
+    #[error("{name} ended with {status} before it was ready; the end of {}:\n{tail}", log.display())]
     Ended { name: String, status: String, log: PathBuf, tail: String },
     #[error("{name} was not ready within {waited_ms} ms: {reason}; see {}", log.display())]
     NotReady { name: String, waited_ms: u128, reason: String, log: PathBuf },

@@ -53,6 +53,11 @@ pub fn devices() -> Result<Vec<DeviceInfo>, GpuError> {
     Ok(open_all()?.into_iter().map(|open| open.info).collect())
 }
 
+/// The device with number `index`. Blocks like [`devices`].
+pub fn find(index: usize) -> Result<DeviceInfo, GpuError> {
+    Ok(open(index)?.info)
+}
+
 /// Opens device `index`.
 pub(super) fn open(index: usize) -> Result<OpenDevice, GpuError> {
     let mut all = open_all()?;

@@ -60,7 +60,7 @@ impl Coded for GpuError {
             Self::NoDevice { .. } => {
                 "check that the driver sees the device (`clinfo -l`, `nvidia-smi`) and that this user may open /dev/dri or /dev/nvidia*"
             }
-            Self::UnknownDevice { .. } => "set `gpu.device_index` to one of the listed numbers",
+            Self::UnknownDevice { .. } => "name one of the listed numbers with --device, or with provider.device in the configuration",
             Self::Build { .. } => "update the OpenCL driver; if it is current, report the log above",
             Self::Profile(inner) => return inner.next_step(),
             Self::BufferTooLarge { .. } => "the device class is not made for this device: choose one with more windows or less memory",

@@ -10,7 +10,7 @@ mod matmul;
 mod memory;
 mod program;
 
-pub use device::{DeviceInfo, DeviceKind, devices};
+pub use device::{DeviceInfo, DeviceKind, devices, find};
 pub use engine::{Engine, GpuRun, Progress, ProgressHook, Stage, Timings, ignore_progress};
 pub use error::GpuError;
 pub use program::Variant;

@@ -22,6 +22,8 @@ pub enum KeyError {
     Identity { path: PathBuf },
     #[error("the private key is not a valid secp256k1 key")]
     InvalidKey,
+    #[error("the password file {} cannot be read: {source}", path.display())]
+    PasswordFile { path: PathBuf, source: std::io::Error },
 }
 
 impl Coded for KeyError {
@@ -35,6 +37,7 @@ impl Coded for KeyError {
             KeyError::Unwritable { .. } => "E-KEY-006",
             KeyError::Identity { .. } => "E-KEY-007",
             KeyError::InvalidKey => "E-KEY-008",
+            KeyError::PasswordFile { .. } => "E-KEY-009",
         }
     }
 
@@ -47,6 +50,7 @@ impl Coded for KeyError {
             KeyError::Exists { .. } => "choose another name; a key is never overwritten".into(),
             KeyError::Unwritable { .. } => "check the folder's owner and free space".into(),
             KeyError::Identity { .. } => "restore it from a backup, or delete it: the node then gets a new peer id".into(),
+            KeyError::PasswordFile { .. } => "name an existing file that this user may read, or use GPUMKT_PASSWORD".into(),
             KeyError::InvalidKey => "give 32 bytes in hex, not zero".into(),
         }
     }

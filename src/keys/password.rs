@@ -16,7 +16,7 @@ const PASSWORD_VARIABLE: &str = "GPUMKT_PASSWORD";
 /// The password for `keystore`. A trailing line break in the file is not part of it.
 pub fn read_password(file: Option<&Path>, keystore: &Path) -> Result<SecretString, KeyError> {
     if let Some(file) = file {
-        let text = std::fs::read_to_string(file).map_err(|source| KeyError::Unreadable { path: file.into(), source })?;
+        let text = std::fs::read_to_string(file).map_err(|source| KeyError::PasswordFile { path: file.into(), source })?;
         return Ok(SecretString::from(text.trim_end_matches(['\r', '\n']).to_string()));
     }
     if let Ok(text) = std::env::var(PASSWORD_VARIABLE) {

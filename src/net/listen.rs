@@ -7,7 +7,12 @@ use std::{
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
-use super::NetError;
+use super::{NetConfig, NetError};
+
+/// Whether all addresses that `config` listens on are free, before anything slow is done.
+pub fn check_listen(config: &NetConfig) -> Result<(), NetError> {
+    config.listen.iter().try_for_each(check_free)
+}
 
 /// libp2p binds TCP with SO_REUSEPORT, so a second node of the same user would silently share the port and get half of the first one's
 /// connections. A plain bind tells the truth.

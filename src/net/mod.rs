@@ -27,6 +27,7 @@ pub use event_loop::{EventLoop, Network};
 pub use gossip::{Published, ValidationTicket, Verdict};
 pub use handle::{Addresses, NetEvent, NetEvents, NetHandle, PeerInfo};
 pub use libp2p::{Multiaddr, PeerId};
+pub use listen::check_listen;
 pub use request::Responder;
 pub use streams::{InboundStreams, NetStream};
 

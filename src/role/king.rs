@@ -1,7 +1,8 @@
 //! King: signs what both Outboxes hold.
 
-use super::Node;
+use super::{Node, error::boxed};
 use crate::{
+    chain::ChainError,
     config::NodeConfig,
     service::{
         router::Handlers,
@@ -11,6 +12,7 @@ use crate::{
 };
 
 pub async fn run_king(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
+    check_endpoints(&config)?;
     let mut node = Node::start(config, Role::King).await?;
     for kind in ChainKind::BOTH {
         let (chain, index) = node.chain(kind);
@@ -34,4 +36,15 @@ pub async fn run_king(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     }
     let handlers = Handlers { checkpoints: Some(node.checkpoints.clone()), ..Handlers::default() };
     node.run(handlers).await
+}
+
+/// What a King signs is read from two endpoints that agree; with one, it would start and never sign.
+fn check_endpoints(config: &NodeConfig) -> Result<(), Box<dyn Coded>> {
+    for (chain, section) in [(ChainKind::Ethereum, &config.ethereum), (ChainKind::Classic, &config.classic)] {
+        let configured = section.rpc.len();
+        if configured < 2 && !config.king.single_endpoint {
+            return Err(boxed(ChainError::TooFewEndpoints { chain, configured }));
+        }
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     config::NodeConfig,
     http::HttpServer,
     keys::{load_or_create_identity, open_keystore, read_password},
-    net::{NetEvents, Network},
+    net::{NetEvents, Network, check_listen},
     rules::quorum::KingSet,
     service::{
         COLUMNS,
@@ -54,26 +54,28 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts everything that all tiers have in common. Whatever is wrong shows here, before anything is promised.
+    /// Starts everything that all tiers have in common. Whatever is wrong shows here, before anything is promised; until all checks
+    /// have passed, the data folder is not touched.
     pub async fn start(config: NodeConfig, role: Role) -> Result<Self, Box<dyn Coded>> {
         init_logs(&config.log.filter, config.log.format);
         let (metrics, health) = (Metrics::default(), Health::default());
+        let net_config = net_config(&config, role).map_err(boxed)?;
         let http = HttpServer::bind(config.http.listen, health.clone(), metrics.clone()).await.map_err(boxed)?;
+        check_listen(&net_config).map_err(boxed)?;
         let book = config.address_book().map_err(boxed)?;
         let password = read_password(config.keys.password_file.as_deref(), &config.keys.operator).map_err(boxed)?;
         let operator = open_keystore(&config.keys.operator, &password).map_err(boxed)?;
-        let identity = load_or_create_identity(&config.data_dir.join("node.key")).map_err(boxed)?;
-        let store = Store::open(&config.data_dir.join("db"), COLUMNS).map_err(boxed)?;
         let ethereum = Chain::connect(ChainConfig::of_node(&config, ChainKind::Ethereum)).await.map_err(boxed)?;
         let classic = Chain::connect(ChainConfig::of_node(&config, ChainKind::Classic)).await.map_err(boxed)?;
         let account = account_of(&ethereum, &book, operator.address(), role).await?;
         let kings = KingSet::from_entry(&book.kings);
         check_kings(&kings, &book, &ethereum, &classic).await?;
+        let identity = load_or_create_identity(&config.data_dir.join("node.key")).map_err(boxed)?;
+        let store = Store::open(&config.data_dir.join("db"), COLUMNS).map_err(boxed)?;
 
         let mut supervisor = Supervisor::new(Shutdown::new(), metrics.clone());
         let ethereum_index = follow(&mut supervisor, &ethereum, &store, &book, &metrics).map_err(boxed)?;
         let classic_index = follow(&mut supervisor, &classic, &store, &book, &metrics).map_err(boxed)?;
-        let net_config = net_config(&config, role).map_err(boxed)?;
         let (net, events, event_loop) = Network::start(net_config, *identity, metrics.clone()).map_err(boxed)?;
         supervisor.add(event_loop);
         let stakes = ChainStakes::new(ethereum.clone(), book.ethereum.staking_manager);
@@ -127,6 +129,7 @@ impl Node {
 
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
+        self.supervisor.take_signals().map_err(boxed)?;
         tell_where(&self).await?;
         let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
         self.supervisor.add(router);

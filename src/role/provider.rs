@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use alloy::signers::local::PrivateKeySigner;
+
 use super::{Node, error::boxed};
 use crate::{
     chain::ChainError,
@@ -26,18 +28,14 @@ use crate::{
 
 pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let device = config.provider.device;
+    GpuWorker::check(device).await.map_err(boxed)?;
+    let worker = worker_key(&config)?;
     let mut node = Node::start(config, Role::Provider).await?;
     let contract = node.book.classic.work_verification;
     let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract).await.map_err(boxed)?;
     let settle_blocks = challenges.parameters.settle_blocks();
     let gpu = GpuWorker::start(device, warm_up_profiles(&node, &challenges).await.map_err(boxed)?).await.map_err(boxed)?;
-    let worker = match &node.config.keys.worker {
-        Some(path) => {
-            let password = read_password(node.config.keys.password_file.as_deref(), path).map_err(boxed)?;
-            open_keystore(path, &password).map_err(boxed)?
-        }
-        None => node.operator.clone(),
-    };
+    let worker = worker.unwrap_or_else(|| node.operator.clone());
     let on_classic = node.add_sender(ChainKind::Classic, worker.clone());
     let on_ethereum = node.add_sender(ChainKind::Ethereum, node.operator.clone());
     let prover = Prover::new(ProverParts {
@@ -87,6 +85,13 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let streams = node.peers.net.accept_streams(SESSION_PROTOCOL).await.map_err(boxed)?;
     node.supervisor.add(HostingService { host, streams });
     node.run(Handlers { prover: Some(prover), ..Handlers::default() }).await
+}
+
+/// Key that commits and proves, where it is not the operator's.
+fn worker_key(config: &NodeConfig) -> Result<Option<PrivateKeySigner>, Box<dyn Coded>> {
+    let Some(path) = &config.keys.worker else { return Ok(None) };
+    let password = read_password(config.keys.password_file.as_deref(), path).map_err(boxed)?;
+    open_keystore(path, &password).map(Some).map_err(boxed)
 }
 
 /// Profiles of the classes that the account has registered.

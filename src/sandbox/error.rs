@@ -60,9 +60,7 @@ impl Coded for SandboxError {
             Self::Timeout { .. } => "do less per job, or ask the provider for a longer limit",
             Self::Crashed { .. } => "look for reads and writes outside of buffers, and for too large private arrays",
             Self::Protocol { .. } => "the kernel wrote over its process's memory: look for writes outside of buffers",
-            Self::NoIsolation { .. } => {
-                "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`), or set `sandbox.require_isolation = false` on a test machine"
-            }
+            Self::NoIsolation { .. } => "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`)",
             Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
             Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
         };

@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    gpu::{Engine, GpuError, GpuRun, ignore_progress},
+    gpu::{self, Engine, GpuError, GpuRun, ignore_progress},
     types::{Coded, work::Profile},
 };
 
@@ -49,6 +49,13 @@ pub struct GpuWorker {
 }
 
 impl GpuWorker {
+    /// Whether `device` exists, without the cost of opening it.
+    pub async fn check(device: usize) -> Result<(), WorkerError> {
+        let found = tokio::task::spawn_blocking(move || gpu::find(device)).await;
+        found.map_err(|_| WorkerError::Stopped { device })??;
+        Ok(())
+    }
+
     /// Opens the device, tests its kernels and runs each profile once, so that the first challenge is not slower than the others.
     pub async fn start(device: usize, warm_up: Vec<Profile>) -> Result<Self, WorkerError> {
         let (jobs, receiver) = mpsc::channel(QUEUE);

@@ -24,7 +24,9 @@ pub enum StoreError {
 
 impl StoreError {
     pub(super) fn from_open(path: &Path, source: rocksdb::Error) -> Self {
-        if source.as_ref().contains("lock") { Self::Locked { path: path.into() } } else { Self::Open { path: path.into(), source } }
+        // In RocksDB's words; a mere "lock" would also match the "block" of a corrupt file and the path itself.
+        let is_locked = ["While lock file", "lock hold by current process"].iter().any(|words| source.as_ref().contains(words));
+        if is_locked { Self::Locked { path: path.into() } } else { Self::Open { path: path.into(), source } }
     }
 }
 

@@ -19,17 +19,19 @@ impl Shutdown {
         Self::default()
     }
 
-    /// Waits for SIGINT or SIGTERM, then starts the first phase.
-    pub async fn on_signal(self) -> Result<(), TaskError> {
+    /// Takes SIGINT and SIGTERM from now on; the future waits for one of them, then starts the first phase.
+    pub fn on_signal(&self) -> Result<impl Future<Output = ()> + Send + use<>, TaskError> {
+        let intake = self.intake.clone();
         let mut interrupt = signal(SignalKind::interrupt()).map_err(TaskError::Signals)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(TaskError::Signals)?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = self.intake.cancelled() => {}
-        }
-        self.intake.cancel();
-        Ok(())
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                () = intake.cancelled() => {}
+            }
+            intake.cancel();
+        })
     }
 
     /// `None` when the first phase starts before `future` is ready.

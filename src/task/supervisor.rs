@@ -2,7 +2,7 @@
 
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use rand::Rng;
 use tokio::task::JoinSet;
 
@@ -23,11 +23,12 @@ pub struct Supervisor {
     shutdown: Shutdown,
     metrics: Metrics,
     tasks: JoinSet<Result<(), Box<dyn Coded>>>,
+    signals: Option<BoxFuture<'static, ()>>,
 }
 
 impl Supervisor {
     pub fn new(shutdown: Shutdown, metrics: Metrics) -> Self {
-        Self { shutdown, metrics, tasks: JoinSet::new() }
+        Self { shutdown, metrics, tasks: JoinSet::new(), signals: None }
     }
 
     /// Starts a service; it runs until shutdown.
@@ -50,18 +51,23 @@ impl Supervisor {
         });
     }
 
+    /// From now on a signal ends [`Self::run`] instead of the process. Before it the process has nothing to finish; it must be called
+    /// before anybody is told that the process is up.
+    pub fn take_signals(&mut self) -> Result<(), TaskError> {
+        self.signals = Some(self.shutdown.on_signal()?.boxed());
+        Ok(())
+    }
+
     /// Waits for a signal or a fatal fault, then stops everything in two phases.
     pub async fn run(mut self) -> Result<(), Box<dyn Coded>> {
-        let mut signals = Box::pin(self.shutdown.clone().on_signal());
+        if self.signals.is_none() {
+            self.take_signals().map_err(|error| Box::new(error) as Box<dyn Coded>)?;
+        }
+        let mut signals = self.signals.take().unwrap_or_else(|| std::future::pending().boxed());
         let mut first_error = None;
         loop {
             tokio::select! {
-                outcome = &mut signals => {
-                    if let Err(error) = outcome {
-                        first_error = Some(Box::new(error) as Box<dyn Coded>);
-                    }
-                    break;
-                }
+                () = &mut signals => break,
                 joined = self.tasks.join_next() => match joined {
                     None => break,
                     Some(Ok(Ok(()))) => {}

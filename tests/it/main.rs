@@ -3,6 +3,7 @@
 // clippy.toml lets test functions panic; all helpers here serve tests only.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod bad_inputs;
 mod chain;
 mod kernels;
 mod net;
