@@ -30,7 +30,6 @@ pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         metrics: node.metrics.clone(),
         challenges,
         signed: Default::default(),
-        profiles: Default::default(),
     });
     node.supervisor.add(CommitteeService { committee: Arc::clone(&committee) });
     node.supervisor.add(Reporter {

@@ -1,6 +1,9 @@
 //! Which ETC blocks are challenges: the part that Queens and providers share.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use alloy::primitives::{Address, B256, Bytes};
+use tokio::sync::Mutex;
 
 use super::index::{ChainIndex, DeviceInfo};
 use crate::{
@@ -60,6 +63,7 @@ pub struct Challenges {
     pub queens: Vec<Address>,
     next_block: u64,
     last_candidate: Option<u64>,
+    profiles: Arc<Mutex<BTreeMap<(u32, Mode), Profile>>>,
 }
 
 impl Challenges {
@@ -78,7 +82,7 @@ impl Challenges {
         };
         let queens = chain.call(contract, WorkVerification::queensCall {}, BlockId::latest()).await?;
         let next_block = chain.head().await?.number.saturating_sub(LOOK_BACK_BLOCKS);
-        Ok(Self { chain, index, contract, parameters, queens, next_block, last_candidate: None })
+        Ok(Self { chain, index, contract, parameters, queens, next_block, last_candidate: None, profiles: Arc::default() })
     }
 
     pub fn contract(&self) -> Address {
@@ -114,8 +118,18 @@ impl Challenges {
             && beacon::may_open(number, previous, self.parameters.beacon_spacing)
     }
 
-    /// The profile of a class in a mode.
+    /// The profile of a class in a mode. Versions are never changed, so one look is enough.
     pub async fn profile(&self, class_version: u32, mode: Mode) -> Result<Profile, ChainError> {
+        let mut known = self.profiles.lock().await;
+        if let Some(profile) = known.get(&(class_version, mode)) {
+            return Ok(*profile);
+        }
+        let profile = self.read_profile(class_version, mode).await?;
+        known.insert((class_version, mode), profile);
+        Ok(profile)
+    }
+
+    async fn read_profile(&self, class_version: u32, mode: Mode) -> Result<Profile, ChainError> {
         let class =
             self.chain.call(self.contract, WorkVerification::classProfileCall { classVersion: class_version }, BlockId::latest()).await?;
         let profile = match mode {

@@ -1,7 +1,6 @@
 //! A Queen's watch: opens challenges, times providers, checks samples of their work, signs receipts.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,10 +11,7 @@ use alloy::{
     sol_types::{SolCall, SolStruct},
 };
 use rand::Rng;
-use tokio::{
-    sync::{Mutex, Notify},
-    task::JoinSet,
-};
+use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
     challenges::{Challenges, SeenChallenge},
@@ -107,7 +103,6 @@ pub struct Committee {
     pub metrics: Metrics,
     pub challenges: Challenges,
     pub signed: Notify,
-    pub profiles: Mutex<BTreeMap<(u32, Mode), crate::types::work::Profile>>,
 }
 
 impl Committee {
@@ -205,7 +200,7 @@ impl Committee {
             return Err(CommitteeError::UnexpectedAnswer { device: id, request: "openings" });
         };
         let proof = WorkProof::abi_decode(&bytes).map_err(|_| CommitteeError::UnexpectedAnswer { device: id, request: "openings" })?;
-        let profile = self.profile(device.class_version, mode).await?;
+        let profile = self.challenges.profile(device.class_version, mode).await?;
         let seed = self.challenges.seed(challenge.block_hash, id, device, mode, &profile);
         let started = Instant::now();
         let verdict = tokio::task::spawn_blocking(move || verify_proof(&profile, seed, root, sample_seed, SAMPLES, &proof))
@@ -213,16 +208,6 @@ impl Committee {
             .map_err(|_| CommitteeError::UnexpectedAnswer { device: id, request: "openings" })?;
         self.metrics.stage_seconds("verify_samples", started.elapsed().as_secs_f64());
         verdict.map_err(|reason| CommitteeError::WrongSamples { device: id, block, reason })
-    }
-
-    async fn profile(&self, class_version: u32, mode: Mode) -> Result<crate::types::work::Profile, ChainError> {
-        let mut profiles = self.profiles.lock().await;
-        if let Some(profile) = profiles.get(&(class_version, mode)) {
-            return Ok(*profile);
-        }
-        let profile = self.challenges.profile(class_version, mode).await?;
-        profiles.insert((class_version, mode), profile);
-        Ok(profile)
     }
 
     fn sign(&self, challenge: &SeenChallenge, id: DeviceId, root: B256, elapsed_ms: u32) -> Result<SignedReceipt, CommitteeError> {

@@ -30,7 +30,7 @@ use crate::{
         Coded, DeviceId,
         abi::WorkVerification,
         wire::Response,
-        work::{Mode, Profile, WorkProof},
+        work::{Mode, WorkProof},
     },
 };
 
@@ -111,7 +111,6 @@ pub struct Prover {
     pub metrics: Metrics,
     work: Mutex<BTreeMap<(u64, DeviceId), Slot>>,
     announced: Notify,
-    profiles: Mutex<BTreeMap<(u32, Mode), Profile>>,
     challenges: Challenges,
 }
 
@@ -131,8 +130,8 @@ pub struct ProverParts {
 impl Prover {
     pub fn new(parts: ProverParts) -> Arc<Self> {
         let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, challenges } = parts;
-        let (work, profiles, announced) = (Mutex::default(), Mutex::default(), Notify::new());
-        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, announced, profiles, challenges })
+        let (work, announced) = (Mutex::default(), Notify::new());
+        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, announced, challenges })
     }
 
     /// Devices of this account whose worker key this node holds.
@@ -144,16 +143,6 @@ impl Prover {
 
     fn device(&self, id: DeviceId) -> Result<DeviceInfo, ProverError> {
         self.devices().into_iter().find(|(ours, _)| *ours == id).map(|(_, device)| device).ok_or(ProverError::NotOurs { device: id })
-    }
-
-    async fn profile(&self, class_version: u32, mode: Mode) -> Result<Profile, ProverError> {
-        let mut profiles = self.profiles.lock().await;
-        if let Some(profile) = profiles.get(&(class_version, mode)) {
-            return Ok(*profile);
-        }
-        let profile = self.challenges.profile(class_version, mode).await?;
-        profiles.insert((class_version, mode), profile);
-        Ok(profile)
     }
 
     /// Light while a rental of the device covers the block, full otherwise.
@@ -293,7 +282,7 @@ impl Prover {
     }
 
     async fn compute(&self, block_hash: B256, id: DeviceId, device: &DeviceInfo, mode: Mode) -> Result<Finished, ProverError> {
-        let profile = self.profile(device.class_version, mode).await?;
+        let profile = self.challenges.profile(device.class_version, mode).await?;
         let seed = self.challenges.seed(block_hash, id, device, mode, &profile);
         let run = self.gpu.run(profile, seed).await?;
         self.metrics.stage_seconds("proof", run.timings.total_us as f64 / 1e6);

@@ -7,6 +7,7 @@ use super::DeployError;
 use crate::types::{
     Amount,
     abi::{governance, gpu_rental, staking_manager, token_distributor, work_verification},
+    work::Profile,
 };
 
 #[derive(Debug, Clone, Deserialize)]
@@ -143,25 +144,8 @@ pub struct ClassSettings {
     pub version: u32,
     #[serde(deserialize_with = "tokens")]
     pub required_stake: Amount,
-    pub full: ProfileSettings,
-    pub light: ProfileSettings,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProfileSettings {
-    pub memory_bytes: u64,
-    pub hash_iterations: u32,
-    pub lanes: u32,
-    pub steps: u32,
-    pub windows: u32,
-    pub cycles: u32,
-    pub matrix_size: u32,
-    pub inner_size: u32,
-    pub rounds: u32,
-    pub reference_ms: u32,
-    pub pass_ms: u32,
-    pub unmeasured_ms: u32,
+    pub full: Profile,
+    pub light: Profile,
 }
 
 fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
@@ -204,6 +188,13 @@ impl DeployConfig {
         }
         if self.classes.is_empty() {
             return refuse("there must be a device class".into());
+        }
+        for class in &self.classes {
+            for (mode, profile) in [("full", &class.full), ("light", &class.light)] {
+                if let Err(error) = profile.validate_class() {
+                    return refuse(format!("class {} ({mode}): {error}", class.name));
+                }
+            }
         }
         Ok(())
     }
@@ -301,28 +292,26 @@ impl DeployConfig {
     pub(super) fn class_profiles(&self) -> Vec<work_verification::WorkVerification::ClassProfile> {
         let convert = |class: &ClassSettings| work_verification::WorkVerification::ClassProfile {
             classVersion: class.version,
-            full: class.full.to_abi(),
-            light: class.light.to_abi(),
+            full: profile_to_abi(&class.full),
+            light: profile_to_abi(&class.light),
         };
         self.classes.iter().map(convert).collect()
     }
 }
 
-impl ProfileSettings {
-    fn to_abi(&self) -> work_verification::WorkVerification::Profile {
-        work_verification::WorkVerification::Profile {
-            memoryBytes: self.memory_bytes,
-            hashIterations: self.hash_iterations,
-            lanes: self.lanes,
-            steps: self.steps,
-            windows: self.windows,
-            cycles: self.cycles,
-            matrixSize: self.matrix_size,
-            innerSize: self.inner_size,
-            rounds: self.rounds,
-            referenceMs: self.reference_ms,
-            passMs: self.pass_ms,
-            unmeasuredMs: self.unmeasured_ms,
-        }
+fn profile_to_abi(profile: &Profile) -> work_verification::WorkVerification::Profile {
+    work_verification::WorkVerification::Profile {
+        memoryBytes: profile.memory_bytes,
+        hashIterations: profile.hash_iterations,
+        lanes: profile.lanes,
+        steps: profile.steps,
+        windows: profile.windows,
+        cycles: profile.cycles,
+        matrixSize: profile.matrix_size,
+        innerSize: profile.inner_size,
+        rounds: profile.rounds,
+        referenceMs: profile.reference_ms,
+        passMs: profile.pass_ms,
+        unmeasuredMs: profile.unmeasured_ms,
     }
 }
