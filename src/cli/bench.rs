@@ -2,6 +2,7 @@
 
 use std::{io::IsTerminal, ops::ControlFlow, time::Duration};
 
+use alloy::primitives::B256;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
@@ -136,12 +137,15 @@ fn device_table(devices: &[DeviceInfo]) -> String {
 }
 
 fn roots_text(report: &RootsReport) -> String {
-    let mut rows = vec![row("seed", report.seed), row("memory root", report.memory_root)];
+    let mut lines = vec![format!("{} ({})", report.device, report.variant), shape(&report.profile)];
+    let mut line = |name: &str, value: B256| lines.push(format!("{name:<14} {value}"));
+    line("seed", report.seed);
+    line("memory root", report.memory_root);
     for (round, root) in (1..).zip(&report.matmul_roots) {
-        rows.push(row(&format!("matmul root {round}"), root));
+        line(&format!("matmul root {round}"), *root);
     }
-    rows.push(row("work root", report.work_root));
-    format!("{} ({})\n{}", report.device, report.variant, table(&["", ""], rows).trim_start())
+    line("work root", report.work_root);
+    lines.join("\n")
 }
 
 fn report_text(report: &BenchReport) -> String {
@@ -177,10 +181,6 @@ fn shape(profile: &Profile) -> String {
         profile.inner_size,
         profile.matrix_size,
     )
-}
-
-fn row(name: &str, value: impl ToString) -> Vec<String> {
-    vec![name.to_owned(), value.to_string()]
 }
 
 fn milliseconds(us: u64) -> String {

@@ -154,8 +154,6 @@ impl Default for QueenSection {
 pub struct ProviderSection {
     /// OpenCL device, as `gpumkt bench --list` counts them.
     pub device: usize,
-    /// Device ids registered in StakingManager that this node serves; all of the account's where empty.
-    pub device_ids: Vec<u64>,
     /// Largest memory of a renter's kernel, MiB.
     pub job_memory_mib: u64,
     /// Longest run of a renter's kernel, seconds.
@@ -164,7 +162,7 @@ pub struct ProviderSection {
 
 impl Default for ProviderSection {
     fn default() -> Self {
-        Self { device: 0, device_ids: Vec::new(), job_memory_mib: 2048, job_seconds: 600 }
+        Self { device: 0, job_memory_mib: 2048, job_seconds: 600 }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use libp2p::{
-    Multiaddr, StreamProtocol, Swarm, SwarmBuilder, allow_block_list, autonat, connection_limits, dcutr, dns, identify,
+    Multiaddr, PeerId, StreamProtocol, Swarm, Transport, allow_block_list, autonat, connection_limits,
+    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade},
+    dcutr, dns, identify,
     identity::Keypair,
-    kad, mdns, memory_connection_limits, noise, ping, relay, request_response,
-    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+    kad, mdns, memory_connection_limits, noise, ping, quic, relay, request_response,
+    swarm::{self, NetworkBehaviour, behaviour::toggle::Toggle},
     tcp, yamux,
 };
 
@@ -58,34 +60,43 @@ pub(super) fn routes(protocols: &[StreamProtocol]) -> bool {
     protocols.contains(&KAD_PROTOCOL)
 }
 
+/// Every layer of the transport is boxed: one concrete type per layer, or the compiler instantiates all below it again and again.
+type Connections = Boxed<(PeerId, StreamMuxerBox)>;
+
 pub(super) fn swarm(config: &NetConfig, identity: &Keypair) -> Result<Swarm<NodeBehaviour>, NetError> {
-    // Without a resolver configuration the machine can still use numeric addresses.
-    swarm_with(config, identity, true).or_else(|_| swarm_with(config, identity, false))
+    let peer = identity.public().to_peer_id();
+    let (relayed, relay_client) = relay::client::new(peer);
+    let relayed = relayed.upgrade(upgrade::Version::V1Lazy).authenticate(encryption(identity)?).multiplex(yamux::Config::default()).boxed();
+    let transport = either(relayed, with_names(identity)?);
+    let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
+    Ok(Swarm::new(transport, node_behaviour(config, identity, relay_client)?, peer, settings))
 }
 
-fn swarm_with(config: &NetConfig, identity: &Keypair, system_dns: bool) -> Result<Swarm<NodeBehaviour>, NetError> {
-    let setup = |reason: String| NetError::Setup { reason };
-    let transports = SwarmBuilder::with_existing_identity(identity.clone())
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-        .map_err(|error| setup(error.to_string()))?
-        .with_quic();
-    macro_rules! finish {
-        ($builder:expr) => {
-            $builder
-                .with_relay_client(noise::Config::new, yamux::Config::default)
-                .map_err(|error| setup(error.to_string()))?
-                .with_behaviour(|key, relay_client| node_behaviour(config, key, relay_client).map_err(Into::into))
-                .map_err(|error| setup(error.to_string()))?
-                .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE_TIMEOUT))
-                .build()
-        };
-    }
-    if system_dns {
-        Ok(finish!(transports.with_dns().map_err(|error| setup(error.to_string()))?))
-    } else {
-        Ok(finish!(transports.with_dns_config(dns::ResolverConfig::default(), dns::ResolverOpts::default())))
-    }
+/// Without a resolver configuration the machine can still use numeric addresses.
+fn with_names(identity: &Keypair) -> Result<Connections, NetError> {
+    let resolving = match dns::tokio::Transport::system(direct(identity)?) {
+        Ok(system) => system,
+        Err(_) => dns::tokio::Transport::custom(direct(identity)?, dns::ResolverConfig::default(), dns::ResolverOpts::default()),
+    };
+    Ok(resolving.boxed())
+}
+
+fn direct(identity: &Keypair) -> Result<Connections, NetError> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default())
+        .upgrade(upgrade::Version::V1Lazy)
+        .authenticate(encryption(identity)?)
+        .multiplex(yamux::Config::default())
+        .boxed();
+    let quic = quic::tokio::Transport::new(quic::Config::new(identity));
+    Ok(either(tcp, quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed()))
+}
+
+fn either(first: Connections, second: Connections) -> Connections {
+    first.or_transport(second).map(|either, _| either.into_inner()).boxed()
+}
+
+fn encryption(identity: &Keypair) -> Result<noise::Config, NetError> {
+    noise::Config::new(identity).map_err(|error| NetError::Setup { reason: error.to_string() })
 }
 
 fn node_behaviour(config: &NetConfig, identity: &Keypair, relay_client: relay::client::Behaviour) -> Result<NodeBehaviour, NetError> {
@@ -136,7 +147,7 @@ fn connection_limits(config: &NetConfig) -> connection_limits::ConnectionLimits 
 }
 
 /// Kademlia only finds peers here: records of strangers are not stored.
-fn routing(peer: libp2p::PeerId, config: &NetConfig) -> kad::Behaviour<kad::store::MemoryStore> {
+fn routing(peer: PeerId, config: &NetConfig) -> kad::Behaviour<kad::store::MemoryStore> {
     let mut settings = kad::Config::new(KAD_PROTOCOL);
     settings.set_record_filtering(kad::StoreInserts::FilterBoth);
     settings.set_query_timeout(Duration::from_secs(30));

@@ -33,6 +33,7 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let mut node = Node::start(config, Role::Provider).await?;
     let contract = node.book.classic.work_verification;
     let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract).await.map_err(boxed)?;
+    let settle_blocks = challenges.parameters.settle_blocks();
     let gpu = GpuWorker::start(device, warm_up_profiles(&node, &challenges).await.map_err(boxed)?).await.map_err(boxed)?;
     let worker = worker.unwrap_or_else(|| node.operator.clone());
     let on_classic = node.add_sender(ChainKind::Classic, worker.clone());
@@ -56,6 +57,7 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         contract,
         scope: Scope::Provider(node.account),
         refresh_seconds: node.freshness_seconds().await? / 2,
+        settle_blocks,
         sender: on_classic,
         metrics: node.metrics.clone(),
         tried: Default::default(),

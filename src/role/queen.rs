@@ -18,6 +18,7 @@ pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let mut node = Node::start(config, Role::Queen).await?;
     let contract = node.book.classic.work_verification;
     let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract).await.map_err(boxed)?;
+    let settle_blocks = challenges.parameters.settle_blocks();
     let sender = node.add_sender(ChainKind::Classic, node.operator.clone());
     let committee = Arc::new(Committee {
         classic: node.classic_index.clone(),
@@ -38,6 +39,7 @@ pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         contract,
         scope: Scope::Everyone { after_blocks: node.config.queen.report_after_blocks },
         refresh_seconds: node.freshness_seconds().await? / 2,
+        settle_blocks,
         sender,
         metrics: node.metrics.clone(),
         tried: Default::default(),

@@ -30,11 +30,12 @@ pub fn is_measured(receipts: usize, committee: usize) -> bool {
     committee > 0 && receipts * 3 >= committee * 2
 }
 
-/// The median; of an even number, the lower one.
-pub fn median_ms(elapsed: &[u32]) -> Option<u32> {
+/// The median of a committee, missing receipts counted as the slowest: leaving out the receipts of slow Queens gains nothing. `None`
+/// when half of the committee is missing.
+pub fn median_ms(elapsed: &[u32], committee: usize) -> Option<u32> {
     let mut sorted = elapsed.to_vec();
     sorted.sort_unstable();
-    sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    sorted.get(committee / 2).copied()
 }
 
 #[cfg(test)]
@@ -56,8 +57,10 @@ mod tests {
     #[test]
     fn two_thirds_measure() {
         assert!(is_measured(2, 3) && !is_measured(1, 3) && is_measured(10, 15) && !is_measured(9, 15) && !is_measured(0, 0));
-        assert_eq!(median_ms(&[30, 10, 20]), Some(20));
-        assert_eq!(median_ms(&[40, 10, 20, 30]), Some(20));
-        assert_eq!(median_ms(&[]), None);
+        assert_eq!(median_ms(&[30, 10, 20], 3), Some(20));
+        assert_eq!(median_ms(&[40, 10, 20, 30], 4), Some(30));
+        assert_eq!(median_ms(&[10, 90], 3), Some(90), "one Queen that lies does not set the time");
+        assert_eq!(median_ms(&[10], 3), None);
+        assert_eq!(median_ms(&[], 0), None);
     }
 }

@@ -43,6 +43,13 @@ pub struct WorkParameters {
     pub mode_slack_seconds: u64,
 }
 
+impl WorkParameters {
+    /// Blocks after a challenge's until its commit and dispute windows are over.
+    pub fn settle_blocks(&self) -> u64 {
+        self.commit_window.saturating_add(self.dispute_window)
+    }
+}
+
 /// Reads WorkVerification and walks new blocks.
 #[derive(Clone)]
 pub struct Challenges {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use alloy::{primitives::Address, sol_types::SolCall};
 
 use super::{
-    index::{ChainIndex, TermsInfo},
+    index::{ChainIndex, ChallengeInfo, TermsInfo},
     sender::{Intent, SendError, Sender},
 };
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// Pause before a refused report is tried again, in blocks.
 const RETRY_BLOCKS: u64 = 3;
+/// Challenges of a device that are looked at: a proof may still be open on the newest.
+const MAX_CANDIDATES: usize = 4;
 /// Values of the contract's `Outcome`.
 const PENDING: u8 = 0;
 const PASSED: u8 = 1;
@@ -39,6 +41,8 @@ pub struct Reporter {
     pub scope: Scope,
     /// A full pass older than this, seconds, is reported again.
     pub refresh_seconds: u64,
+    /// Blocks after a challenge's until its commit and dispute windows are over.
+    pub settle_blocks: u64,
     pub sender: Sender,
     pub metrics: Metrics,
     pub tried: BTreeMap<String, u64>,
@@ -80,21 +84,23 @@ impl Reporter {
             .collect()
     }
 
-    /// Devices with a full pass that the marketplace does not know yet.
-    fn passed_devices(&self) -> Vec<(DeviceId, u64, u64)> {
+    /// Devices with a full commit that the marketplace may want to know of: the newest challenges whose windows are over.
+    fn passed_devices(&self) -> Vec<(DeviceId, Vec<ChallengeInfo>)> {
         let views = self.classic.views();
         let newest = self.classic.newest().number;
+        let over = |challenge: &&ChallengeInfo| challenge.block_number + self.settle_blocks + self.delay_blocks() < newest;
         let ours = views.work.devices.iter().filter(|(_, device)| !device.is_removed && self.is_ours(device.provider));
-        ours.filter_map(|(id, _)| {
+        let candidates = |id: &DeviceId| {
             let reported = views.work.reported_pass.get(id).copied().unwrap_or_default();
             let wanted = if reported == 0 { 0 } else { reported + self.refresh_seconds };
-            let challenge = views.work.challenges.iter().rev().find(|challenge| {
+            let is_full = |challenge: &&ChallengeInfo| {
                 let commit = views.work.commits.get(&(challenge.block_number, *id));
-                challenge.timestamp > wanted && commit.is_some_and(|commit| commit.mode == Mode::Full as u8 && !commit.is_voided)
-            })?;
-            (challenge.block_number + self.delay_blocks() <= newest).then_some((*id, challenge.index, challenge.block_number))
-        })
-        .collect()
+                commit.is_some_and(|commit| commit.mode == Mode::Full as u8 && !commit.is_voided)
+            };
+            let recent = views.work.challenges.iter().rev().take_while(|challenge| challenge.timestamp > wanted);
+            recent.filter(over).filter(is_full).take(MAX_CANDIDATES).copied().collect::<Vec<_>>()
+        };
+        ours.map(|(id, _)| (*id, candidates(id))).filter(|(_, candidates)| !candidates.is_empty()).collect()
     }
 
     async fn outcome(&self, challenge: u64, device: DeviceId) -> Result<u8, ChainError> {
@@ -111,9 +117,12 @@ impl Reporter {
                 due.push(Due::Device { id: terms.device, block: closing });
             }
         }
-        for (id, index, block) in self.passed_devices() {
-            if self.outcome(index, id).await? == PASSED {
-                due.push(Due::Device { id, block });
+        for (id, candidates) in self.passed_devices() {
+            for challenge in candidates {
+                if self.outcome(challenge.index, id).await? == PASSED {
+                    due.push(Due::Device { id, block: challenge.block_number });
+                    break;
+                }
             }
         }
         Ok(due)

@@ -11,7 +11,7 @@ use super::{
     records::Records,
 };
 use crate::{
-    net::{BUSY_CODE, NetEvent, NetEvents, NetHandle, PeerId, Responder, UNANSWERED_CODE, Verdict},
+    net::{BUSY_CODE, NetEvent, NetEvents, NetHandle, PeerId, Responder, UNANSWERED_CODE, ValidationTicket, Verdict},
     task::{Fault, Service, Shutdown},
     types::{
         Coded,
@@ -21,6 +21,8 @@ use crate::{
 
 /// Requests answered at once. Most wait for a device or a Queen's check, so more cost memory, not time.
 const MAX_REQUESTS: usize = 128;
+/// Gossip messages judged at once.
+const MAX_JUDGED: usize = 64;
 
 /// Who answers what on this node; what is `None` is refused.
 #[derive(Clone, Default)]
@@ -37,16 +39,17 @@ pub struct Router {
     pub handlers: Handlers,
 }
 
-impl Router {
-    async fn gossip(&self, source: PeerId, message: GossipMessage) -> Verdict {
-        let verdict = self.records.judge(source, &message).await;
-        match (verdict, message, &self.handlers.checkpoints) {
-            (Verdict::Accept, GossipMessage::Checkpoint(signed), Some(book)) => match book.add(&signed) {
-                Admission::New | Admission::Known => Verdict::Accept,
-                Admission::Invalid => Verdict::Reject,
-            },
-            (verdict, _, _) => verdict,
-        }
+/// Judging may read a stake from the chain, so it must not hold up the next event.
+async fn judge(net: NetHandle, records: Records, handlers: Handlers, source: PeerId, message: GossipMessage, ticket: ValidationTicket) {
+    let verdict = match (records.judge(source, &message).await, message, &handlers.checkpoints) {
+        (Verdict::Accept, GossipMessage::Checkpoint(signed), Some(book)) => match book.add(&signed) {
+            Admission::New | Admission::Known => Verdict::Accept,
+            Admission::Invalid => Verdict::Reject,
+        },
+        (verdict, _, _) => verdict,
+    };
+    if let Err(error) = net.decide(ticket, verdict).await {
+        tracing::debug!(%error, "the network stopped before a message was judged");
     }
 }
 
@@ -88,16 +91,22 @@ impl Service for Router {
 
     async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
         let free = Arc::new(Semaphore::new(MAX_REQUESTS));
+        let judging = Arc::new(Semaphore::new(MAX_JUDGED));
         let mut answers = JoinSet::new();
         while let Some(Some(event)) = shutdown.or_stop(self.events.next()).await {
             while answers.try_join_next().is_some() {}
             match event {
-                NetEvent::Gossip { source, message, ticket, .. } => {
-                    let verdict = self.gossip(source, message).await;
-                    if self.net.decide(ticket, verdict).await.is_err() {
-                        return Ok(());
+                NetEvent::Gossip { source, message, ticket, .. } => match Arc::clone(&judging).try_acquire_owned() {
+                    Ok(permit) => {
+                        let judged = judge(self.net.clone(), self.records.clone(), self.handlers.clone(), source, message, ticket);
+                        answers.spawn(async move {
+                            judged.await;
+                            drop(permit);
+                        });
                     }
-                }
+                    // Gossip is speed only: what is dropped here is asked for later.
+                    Err(_) => drop(self.net.decide(ticket, Verdict::Ignore).await),
+                },
                 NetEvent::Request { request, responder, .. } => match Arc::clone(&free).try_acquire_owned() {
                     Ok(permit) => {
                         let (handlers, records) = (self.handlers.clone(), self.records.clone());

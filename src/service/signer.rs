@@ -28,6 +28,8 @@ use crate::{
 
 /// Signed checkpoints by (origin chain id, count).
 pub const SIGNED: Table<(u64, u32), CheckpointSignature> = Table::new("signed_checkpoints");
+/// Entries read from the store at a time.
+const SCAN_STEP: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
@@ -98,31 +100,17 @@ impl CheckpointSigner {
     }
 
     /// Signs every stride block up to the final one that holds new messages.
-    async fn sign_due(&self) -> Result<(), SignerError> {
+    async fn sign_due(&self, signed_count: &mut u32) -> Result<(), SignerError> {
         let newest_indexed = self.index.newest().number;
-        let mut signed_count = self.last_signed_count()?;
-        if self.index.views().bridge.tree().count() <= signed_count {
+        if self.index.views().bridge.tree().count() <= *signed_count {
             return Ok(());
         }
         let final_block = self.final_block().await?.min(newest_indexed);
-        while let Some((block, count)) = self.next_due(signed_count, final_block) {
+        while let Some((block, count)) = self.next_due(*signed_count, final_block) {
             self.sign(block, count).await?;
-            signed_count = count;
+            *signed_count = count;
         }
         Ok(())
-    }
-
-    fn last_signed_count(&self) -> Result<u32, StoreError> {
-        let origin = self.chain.chain_id();
-        // Counts of one origin are a contiguous key range; walk it in steps, it is short.
-        let mut last = 0;
-        loop {
-            let step = self.store.scan(&SIGNED, Some(&(origin, last + 1)), 256)?;
-            match step.iter().rfind(|((chain, _), _)| *chain == origin) {
-                Some(((_, count), _)) => last = *count,
-                None => return Ok(last),
-            }
-        }
     }
 
     /// The next stride block whose count differs, with that count.
@@ -175,15 +163,22 @@ impl CheckpointSigner {
         }
     }
 
-    /// What was signed before the last stop is offered again.
-    fn restore(&self) -> Result<(), StoreError> {
+    /// What was signed before the last stop is offered again; the highest count among it.
+    fn restore(&self) -> Result<u32, StoreError> {
         let origin = self.chain.chain_id();
-        for (_, signed) in self.store.scan(&SIGNED, Some(&(origin, 0)), 4_096)? {
-            if signed.checkpoint.origin_chain_id == origin {
+        let mut last = 0;
+        loop {
+            let step = self.store.scan(&SIGNED, Some(&(origin, last + 1)), SCAN_STEP)?;
+            let own = step.into_iter().take_while(|((chain, _), _)| *chain == origin);
+            let before = last;
+            for ((_, count), signed) in own {
                 self.checkpoints.add(&signed);
+                last = count;
+            }
+            if last == before {
+                return Ok(last);
             }
         }
-        Ok(())
     }
 }
 
@@ -197,10 +192,10 @@ impl Service for CheckpointSigner {
     }
 
     async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
-        self.restore().map_err(Fault::fatal)?;
+        let mut signed_count = self.restore().map_err(Fault::fatal)?;
         let mut head = self.index.head();
         loop {
-            match self.sign_due().await {
+            match self.sign_due(&mut signed_count).await {
                 Ok(()) => {}
                 Err(error @ SignerError::Conflict { .. }) => return Err(Fault::fatal(error)),
                 Err(error) => return Err(Fault::recover(error)),

@@ -10,7 +10,7 @@ macro_rules! contracts {
             #[allow(missing_docs, clippy::all)]
             pub mod $module {
                 alloy::sol!(
-                    #[derive(Debug, PartialEq, Eq)]
+                    #[derive(Debug)]
                     $name,
                     $path
                 );
@@ -47,7 +47,7 @@ contracts! {
 #[allow(missing_docs, clippy::all)]
 pub mod proof_verifier {
     alloy::sol!(
-        #[derive(Debug, PartialEq, Eq)]
+        #[derive(Debug)]
         ProofVerifier,
         "contracts/abi/ProofVerifier.json"
     );

@@ -161,7 +161,7 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
     }
 
     /// @return measured whether two thirds of the committee signed.
-    /// @return elapsedMs their median, 0 if not measured.
+    /// @return elapsedMs the committee's median, 0 if not measured.
     function _measure(CommitInput calldata input, ReceiptSignature[] calldata receipts)
         private
         view
@@ -182,7 +182,7 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
             times[i] = s.elapsedMs;
         }
         measured = receipts.length * 3 >= members.length * 2;
-        elapsedMs = measured ? Receipts.median(times) : 0;
+        elapsedMs = measured ? Receipts.median(times, members.length) : 0;
     }
 
     // ------------------------------------------------------------------------------------------ settle

@@ -44,8 +44,9 @@ library Receipts {
         return false;
     }
 
-    /// @dev Of an even number, the lower of the two in the middle. `times` is sorted in place.
-    function median(uint32[] memory times) internal pure returns (uint32) {
+    /// @dev The median of a committee of `size`, missing receipts counted as the slowest, so that leaving out receipts gains nothing. Of an
+    /// even number, the upper of the two in the middle. Two thirds of the committee must be there. `times` is sorted in place.
+    function median(uint32[] memory times, uint256 size) internal pure returns (uint32) {
         for (uint256 i = 1; i < times.length; ++i) {
             uint32 time = times[i];
             uint256 j = i;
@@ -54,7 +55,7 @@ library Receipts {
             }
             times[j] = time;
         }
-        return times[(times.length - 1) / 2];
+        return times[size / 2];
     }
 
     function _insertSorted(uint16[] memory members, uint256 length, uint16 member) private pure {

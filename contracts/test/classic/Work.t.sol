@@ -154,6 +154,18 @@ contract WorkTest is World {
         assertEq(m.root, input.root);
     }
 
+    function test_leavingOutSlowReceiptsGainsNothing() public {
+        (uint64 b, bytes32 hash) = openChallenge();
+        CommitInput memory input = _input(b, hash, 1);
+        ReceiptSignature[] memory receipts = receiptsFor(input, 90, 2);
+        receipts[0] = receiptsFor(input, 1, 1)[0];
+        vm.prank(worker);
+        work.commit(input, receipts, "");
+        IWorkVerification.Commit memory m = work.commitOf(b, DEVICE);
+        assertTrue(m.measured);
+        assertEq(m.elapsedMs, 90);
+    }
+
     function test_commitOpensTheChallenge() public {
         bytes memory header = headerOf(999, START);
         CHEATS.setBlockhash(999, keccak256(header));

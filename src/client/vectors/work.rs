@@ -315,7 +315,7 @@ pub(super) fn measures() -> Vec<MeasureVector> {
         committee,
         elapsed_ms: elapsed_ms.to_vec(),
         is_measured: committee::is_measured(elapsed_ms.len(), committee),
-        median_ms: committee::median_ms(elapsed_ms),
+        median_ms: committee::median_ms(elapsed_ms, committee),
     };
     cases.map(vector).into()
 }

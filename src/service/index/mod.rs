@@ -171,8 +171,10 @@ impl Indexer {
         Ok(())
     }
 
+    /// The follower says this at every start, too: then there is usually nothing above.
     fn roll_back(&mut self, to_block: u64) -> Result<(), StoreError> {
         self.pending.clear();
+        let mut dropped = 0;
         loop {
             let dead = self.store.scan(self.table(), Some(&(to_block + 1, 0)), SCAN_STEP)?;
             if dead.is_empty() {
@@ -183,8 +185,12 @@ impl Indexer {
                 batch.delete(self.table(), key);
             }
             self.store.commit(batch)?;
+            dropped += dead.len();
         }
-        tracing::warn!(chain = %self.chain, to_block, "chain was reorganised, folding again");
+        if dropped == 0 {
+            return Ok(());
+        }
+        tracing::warn!(chain = %self.chain, to_block, dropped, "logs of a dead branch were dropped, folding again");
         self.fold_all()
     }
 }
