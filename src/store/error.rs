@@ -24,9 +24,7 @@ pub enum StoreError {
 
 impl StoreError {
     pub(super) fn from_open(path: &Path, source: rocksdb::Error) -> Self {
-        // In RocksDB's words; a mere "lock" would also match the "block" of a corrupt file and the path itself.
-        let is_locked = ["While lock file", "lock hold by current process"].iter().any(|words| source.as_ref().contains(words));
-        if is_locked { Self::Locked { path: path.into() } } else { Self::Open { path: path.into(), source } }
+        if is_locked(source.as_ref()) { Self::Locked { path: path.into() } } else { Self::Open { path: path.into(), source } }
     }
 }
 
@@ -56,5 +54,22 @@ impl Coded for StoreError {
             StoreError::Corrupt { .. } => "move the database away and start again: it is rebuilt from the two chains".into(),
             StoreError::UnknownColumn { .. } => "report this: it is a defect of this build".into(),
         }
+    }
+}
+
+/// In RocksDB's words; a mere "lock" would also match the "block" of a corrupt file, and the path itself.
+fn is_locked(message: &str) -> bool {
+    ["While lock file", "lock hold by current process"].iter().any(|words| message.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corrupt_block_is_no_lock() {
+        assert!(is_locked("IO error: While lock file: /d/db/LOCK: Resource temporarily unavailable"));
+        assert!(is_locked("IO error: lock hold by current process, acquire time 1 acquiring thread 2: /d/db/LOCK: No locks available"));
+        assert!(!is_locked("Corruption: block checksum mismatch: stored = 1, computed = 2 in /locked/db/000009.sst"));
     }
 }
