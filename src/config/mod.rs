@@ -102,6 +102,16 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_files_load() {
+        for role in ["king", "queen", "provider", "relay"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(role).with_extension("toml");
+            let config = NodeConfig::load(&path, &[]).unwrap_or_else(|error| panic!("{role}: {error}"));
+            assert_eq!((config.ethereum.chain_id, config.classic.chain_id), (1, 61), "{role}");
+            assert_eq!(config.data_dir, Path::new("/var/lib/gpumkt").join(role));
+        }
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let config = load(MINIMAL, &[("provider.device".into(), "3".into())]).unwrap();
         assert_eq!(config.provider.device, 3);

@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::Address;
 
 use super::{
     DevnetError,
     accounts::Accounts,
+    bridge::read_bridge,
     console::Console,
     ledger::read_ledger,
     network::{self, DevNetwork},
@@ -19,7 +20,7 @@ use super::{
     report::{Balance, Report, SCHEMA_VERSION},
 };
 use crate::{
-    chain::{BlockId, LogQuery},
+    chain::BlockId,
     client::{
         ClientError, Clients,
         market::{self, Availability, Filter, OfferView},
@@ -30,8 +31,8 @@ use crate::{
     config::NodeConfig,
     keys::{Strength, load_or_create_identity},
     types::{
-        Amount, ChainKind,
-        abi::{GPUToken, Inbox, ReputationSystem},
+        Amount,
+        abi::{GPUToken, ReputationSystem},
     },
 };
 
@@ -196,7 +197,7 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
     console.stage("credits claimed", claim_all(network)).await?;
     let reputation_ppm_after = wait_reputation(&renter, provider, reputation_ppm_before).await?;
     let after = balances(&renter, network).await?;
-    let (checkpoint_signers, message_ids) = bridge_evidence(&renter, network).await?;
+    let bridge = read_bridge(&renter, network).await?;
     Ok(Report {
         schema_version: SCHEMA_VERSION,
         is_completed: completed.state == RentalState::Completed,
@@ -210,8 +211,10 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
         output_matches: picture == program::expected(),
         output_file: output.display().to_string(),
         isolation: format!("{:?}", result.isolation).to_lowercase(),
-        checkpoint_signers,
-        message_ids,
+        relay_latency_s: bridge.relay_latency_s(),
+        checkpoint_signers: bridge.checkpoint_signers,
+        message_ids: bridge.messages.iter().map(|message| message.message_id).collect(),
+        messages: bridge.messages,
         reputation_ppm_before,
         reputation_ppm_after,
         balances: merge(before, after),
@@ -315,34 +318,6 @@ fn merge(before: Balances, mut after: Balances) -> BTreeMap<String, Balance> {
             (name, Balance { account, before_wei, after_wei })
         })
         .collect()
-}
-
-/// Who signed the accepted checkpoints, and which messages were delivered.
-async fn bridge_evidence(clients: &Clients, network: &DevNetwork) -> Result<(BTreeMap<String, Vec<String>>, Vec<B256>), DevnetError> {
-    let labels = network.accounts.labels();
-    let mut members: Vec<Address> = network.book.kings.members.iter().map(|member| member.address).collect();
-    members.sort_unstable();
-    let mut signers = BTreeMap::new();
-    let mut delivered = Vec::new();
-    for (chain, kind) in [(&clients.ethereum, ChainKind::Ethereum), (&clients.classic, ChainKind::Classic)] {
-        let query = LogQuery {
-            addresses: vec![network.book.bridge(kind).inbox],
-            topics: Vec::new(),
-            from: network.book.start_block(kind),
-            to: chain.head().await?.number,
-        };
-        for log in chain.logs(&query).await?.logs {
-            if let Some(event) = log.decode::<Inbox::CheckpointAccepted>() {
-                let signed = members.iter().enumerate().filter(|(position, _)| event.signerBitmap.bit(*position));
-                let names = signed.map(|(_, member)| labels.get(member).cloned().unwrap_or_else(|| member.to_string())).collect();
-                signers.insert(format!("{}:{}", kind.other(), event.count), names);
-            }
-            if let Some(event) = log.decode::<Inbox::MessageDelivered>() {
-                delivered.push(event.messageId);
-            }
-        }
-    }
-    Ok((signers, delivered))
 }
 
 /// How to go on with a network that keeps running.

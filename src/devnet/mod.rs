@@ -1,6 +1,7 @@
 //! Spawns and reaps chains and nodes, deploys, funds, injects faults. The demo, the end-to-end tests and the soak use this harness.
 
 pub mod accounts;
+mod bridge;
 pub mod chains;
 mod console;
 mod demo;

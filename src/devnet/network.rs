@@ -39,6 +39,10 @@ const DEPLOY_TIME: Duration = Duration::from_secs(120);
 const NODE_STOP: Duration = Duration::from_secs(12);
 /// Pause of nodes between two looks at a chain.
 const POLL_MS: u64 = 200;
+/// Kings sign at multiples of this, on both chains.
+pub const STRIDE_BLOCKS: u64 = 2;
+/// Blocks on top of a final one: what Kings wait for on Ethereum Classic, and where anvil's `finalized` stands on Ethereum.
+pub const FINAL_AFTER_BLOCKS: u64 = 2;
 const STAKES: [(Role, &str); 3] = [(Role::King, "200000"), (Role::Queen, "20000"), (Role::Provider, "5000")];
 
 /// What a node says about itself once it is up.
@@ -109,7 +113,7 @@ impl DevNetwork {
             "classic": { "chain_id": self.book.classic.chain_id, "rpc": rpc(ChainKind::Classic), "poll_ms": POLL_MS },
             "network": { "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": bootstrap, "local": true },
             "http": { "listen": "127.0.0.1:0" },
-            "king": { "ethereum_stride": 2, "classic_stride": 2, "classic_min_depth": 2 },
+            "king": { "ethereum_stride": STRIDE_BLOCKS, "classic_stride": STRIDE_BLOCKS, "classic_min_depth": FINAL_AFTER_BLOCKS },
             "queen": { "report_after_blocks": 40 },
             "relay": { "deliver": "all" },
         });

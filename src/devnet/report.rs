@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use alloy::primitives::{Address, B256, U256};
 use serde::Serialize;
 
-use super::{DevnetError, console::Stage, ledger::LedgerEntry};
+use super::{DevnetError, bridge::MessageTrip, console::Stage, ledger::LedgerEntry};
 use crate::{
     client::rent::RentalView,
     types::{Amount, ChainKind},
@@ -43,6 +43,10 @@ pub struct Report {
     pub checkpoint_signers: BTreeMap<String, Vec<String>>,
     /// Bridge messages that were delivered.
     pub message_ids: Vec<B256>,
+    /// The same messages with where and when.
+    pub messages: Vec<MessageTrip>,
+    /// Mean seconds from final at the origin to delivered.
+    pub relay_latency_s: Option<f64>,
     pub reputation_ppm_before: u32,
     pub reputation_ppm_after: u32,
     pub balances: BTreeMap<String, Balance>,
@@ -130,10 +134,11 @@ impl Report {
         );
         let (classic, ethereum): (Vec<_>, Vec<_>) = self.steps.iter().partition(|entry| entry.chain == ChainKind::Classic);
         println!(
-            "{} transactions on Ethereum, {} on Ethereum Classic (all type 0); {} bridge messages delivered",
+            "{} transactions on Ethereum, {} on Ethereum Classic (all type 0); {} bridge messages delivered, on average {:.1} s after they were final",
             ethereum.len(),
             classic.len(),
-            self.message_ids.len()
+            self.message_ids.len(),
+            self.relay_latency_s.unwrap_or_default()
         );
     }
 }
