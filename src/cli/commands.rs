@@ -119,21 +119,8 @@ async fn rent_offer(args: &RentArgs, json: bool) -> Outcome {
     if let Some(limit) = args.max_cost.filter(|limit| quote.total_wei > *limit) {
         return Err(ClientError::TooExpensive { cost: quote.total_wei, limit }.into());
     }
-    if !args.yes && !json {
-        line(format!(
-            "{} s of offer {}: rent {}, protocol fee {}, bridge fee {}, ready fee {}: at most {} GPUTOKEN; what is not used is refunded.",
-            quote.duration_seconds,
-            quote.offer,
-            quote.rent_wei,
-            quote.protocol_fee_wei,
-            quote.bridge_fee_wei,
-            quote.ready_fee_wei,
-            quote.total_wei
-        ));
-        line("The provider can read what runs on its machine.");
-        if !confirm("Rent? [y/N] ")? {
-            return Err(ClientError::Cancelled.into());
-        }
+    if !args.yes && (json || !agrees(&quote)?) {
+        return Err(ClientError::Cancelled.into());
     }
     let sessions = client::session_keys(&config, Strength::Standard)?;
     let (id, receipt) = rent::rent(&clients, &quote, &sessions).await?;
@@ -148,6 +135,23 @@ async fn rent_offer(args: &RentArgs, json: bool) -> Outcome {
     Ok(())
 }
 
+/// Shows the full cost and asks.
+fn agrees(quote: &rent::Quote) -> Result<bool, OperatorError> {
+    line(format!(
+        "{} s of offer {}: rent {}, protocol fee {}, bridge fee {}, ready fee {}: at most {} GPUTOKEN; what is not used is refunded.",
+        quote.duration_seconds,
+        quote.offer,
+        quote.rent_wei,
+        quote.protocol_fee_wei,
+        quote.bridge_fee_wei,
+        quote.ready_fee_wei,
+        quote.total_wei
+    ));
+    line("The provider can read what runs on its machine.");
+    confirm("Rent? [y/N] ")
+}
+
+/// Without a terminal nobody can answer: that is a no, and `--yes` is the way to say yes.
 fn confirm(question: &str) -> Result<bool, OperatorError> {
     let failed = |source| ClientError::File { path: "terminal".into(), source };
     if !std::io::stdin().is_terminal() {
