@@ -115,7 +115,7 @@ impl Coded for SessionError {
             SessionError::WrongPeer | SessionError::WrongSignature => "log in from the machine that rented, or with its session key".into(),
             SessionError::Expired { .. } => "log in again: a new key is signed".into(),
             SessionError::Clock { .. } => "set the clock, for example with systemd-timesyncd".into(),
-            SessionError::Refused { .. } => "read the reason; the code is in docs/".into(),
+            SessionError::Refused { .. } => "read the reason: it is the provider that refused".into(),
         }
     }
 }
