@@ -56,10 +56,6 @@ function fromReport(report) {
   put('demo_wall_s', report.wall_s);
   put('relay_latency_s', report.relay_latency_s);
   for (const { name, wall_s: seconds } of report.stages ?? []) put(`stage_${snake(name)}_s`, seconds);
-  for (const origin of ['ethereum', 'classic']) {
-    const latencies = (report.messages ?? []).filter((message) => message.origin === origin).map((message) => message.latency_s);
-    put(`relay_latency_from_${origin}_s`, latencies.reduce((sum, value) => sum + value, 0) / latencies.length);
-  }
   // A step that happens more than once (a message each way, a proof per challenge) is represented by its dearest. Creations of
   // contracts have no name of their own in the ledger: snapshots of the contracts' gas tests hold them.
   for (const { step, gas } of (report.steps ?? []).filter((entry) => entry.step.includes('.'))) {

@@ -42,10 +42,11 @@ pub struct BridgeEvidence {
 }
 
 impl BridgeEvidence {
-    /// Mean over all messages; `None` when nothing was delivered.
-    pub fn relay_latency_s(&self) -> Option<f64> {
-        let sum: i64 = self.messages.iter().map(|message| message.latency_s).sum();
-        (!self.messages.is_empty()).then(|| sum as f64 / self.messages.len() as f64)
+    /// Mean over the messages that were final at `nodes_up_at` or later: before, nobody was there to carry them. `None` without any.
+    pub fn relay_latency_s(&self, nodes_up_at: u64) -> Option<f64> {
+        let carried = self.messages.iter().filter(|message| message.final_at >= nodes_up_at);
+        let latencies: Vec<i64> = carried.map(|message| message.latency_s).collect();
+        (!latencies.is_empty()).then(|| latencies.iter().sum::<i64>() as f64 / latencies.len() as f64)
     }
 }
 
@@ -114,18 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn the_latency_is_the_mean_of_what_was_delivered() {
-        assert_eq!(BridgeEvidence::default().relay_latency_s(), None);
-        let trip = |latency_s| MessageTrip {
+    fn the_latency_is_the_mean_of_what_the_nodes_carried() {
+        let trip = |final_at, delivered_at: u64| MessageTrip {
             message_id: B256::ZERO,
             origin: ChainKind::Ethereum,
             dispatched_block: 1,
-            final_at: 10,
+            final_at,
             delivered_block: 2,
-            delivered_at: 10 + latency_s as u64,
-            latency_s,
+            delivered_at,
+            latency_s: delivered_at.cast_signed() - final_at.cast_signed(),
         };
-        let evidence = BridgeEvidence { messages: vec![trip(1), trip(2)], ..BridgeEvidence::default() };
-        assert_eq!(evidence.relay_latency_s(), Some(1.5));
+        let messages = vec![trip(10, 30), trip(20, 21), trip(30, 32)];
+        let evidence = BridgeEvidence { messages, ..BridgeEvidence::default() };
+        assert_eq!(evidence.relay_latency_s(20), Some(1.5));
+        assert_eq!(evidence.relay_latency_s(31), None);
     }
 }

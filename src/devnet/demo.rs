@@ -108,7 +108,7 @@ async fn build(folder: &Path, console: &Console) -> Result<DevNetwork, DevnetErr
     ));
     let book = console.stage("contracts deployed, wired and verified", network::deploy(&run_folder, &chains, &accounts, &measured)).await?;
     let proxies = [FaultProxy::start(&chains.ethereum.url()).await?, FaultProxy::start(&chains.classic.url()).await?];
-    let mut network = DevNetwork { folder: run_folder, accounts, book, nodes: Vec::new(), proxies, chains };
+    let mut network = DevNetwork { folder: run_folder, accounts, book, nodes: Vec::new(), nodes_up_at: 0, proxies, chains };
     console.stage("Kings, Queens and the provider staked", network.stake_all()).await?;
     console.stage("device registered and offered", offer_device(&network)).await?;
     console.stage("4 Kings, 3 Queens, a provider and a relay are up", network.start_nodes()).await?;
@@ -211,7 +211,7 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
         output_matches: picture == program::expected(),
         output_file: output.display().to_string(),
         isolation: format!("{:?}", result.isolation).to_lowercase(),
-        relay_latency_s: bridge.relay_latency_s(),
+        relay_latency_s: bridge.relay_latency_s(network.nodes_up_at),
         checkpoint_signers: bridge.checkpoint_signers,
         message_ids: bridge.messages.iter().map(|message| message.message_id).collect(),
         messages: bridge.messages,

@@ -67,6 +67,8 @@ pub struct DevNetwork {
     pub accounts: Accounts,
     pub book: AddressBook,
     pub nodes: Vec<DevNode>,
+    /// When all nodes were up, in Unix seconds of Ethereum's clock; 0 before.
+    pub nodes_up_at: u64,
     pub proxies: [FaultProxy; 2],
     pub chains: DevChains,
 }
@@ -154,6 +156,7 @@ impl DevNetwork {
         names.extend((2..=KINGS).map(|number| format!("king-{number}")));
         let started = futures::future::try_join_all(names.iter().map(|name| self.start_node(name, &bootstrap))).await?;
         self.nodes.extend(started);
+        self.nodes_up_at = self.clients("relay").await?.ethereum.head().await?.timestamp;
         Ok(())
     }
 

@@ -45,7 +45,7 @@ pub struct Report {
     pub message_ids: Vec<B256>,
     /// The same messages with where and when.
     pub messages: Vec<MessageTrip>,
-    /// Mean seconds from final at the origin to delivered.
+    /// Mean seconds from final at the origin to delivered, over the messages that became final with all nodes up.
     pub relay_latency_s: Option<f64>,
     pub reputation_ppm_before: u32,
     pub reputation_ppm_after: u32,
