@@ -8,8 +8,13 @@ mod error;
 mod frame;
 mod job;
 mod process;
+mod runtime;
 
 pub use child::child_main;
 pub use error::SandboxError;
 pub use job::{Isolation, KernelArg, KernelJob, KernelResult, Limits};
 pub use process::{SUBCOMMAND, Sandbox};
+pub use runtime::{
+    ContainerLimits, ContainerSpec, ContainerState, Credentials, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage, RentalFolders,
+    Runtime, RuntimeFacts, Usage,
+};

@@ -2,6 +2,7 @@
 
 pub mod abi;
 pub mod addresses;
+pub mod agent;
 pub mod amount;
 pub mod bridge;
 pub mod fault;
