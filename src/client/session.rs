@@ -16,7 +16,10 @@ use super::{ClientError, Clients, rent::RentalView};
 use crate::{
     config::NodeConfig,
     net::{Multiaddr, NetConfig, NetHandle, NetStream, Network, PeerId, parse_addresses},
-    service::session::{Login, LoginAnswer, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, write_frame},
+    service::session::{
+        Login, LoginAnswer, NamedKey, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, read_login_frame,
+        write_frame,
+    },
     task::{Service, Shutdown},
     telemetry::Metrics,
     types::{
@@ -85,14 +88,29 @@ impl RenterNode {
 
     /// Opens a session on `rental`.
     pub async fn open(&self, clients: &Clients, rental: &RentalView, key: &PrivateKeySigner) -> Result<Session, ClientError> {
+        let (stream, _) = self.login(clients, rental, key, SESSION_PROTOCOL, &[]).await?;
+        let (reader, writer) = split(stream);
+        Ok(Session { reader, writer })
+    }
+
+    /// Opens a stream of `protocol` and logs in, naming `ssh_keys` (SSH wire format); answers the provider's SSH host key as well.
+    pub(super) async fn login(
+        &self,
+        clients: &Clients,
+        rental: &RentalView,
+        key: &PrivateKeySigner,
+        protocol: &'static str,
+        ssh_keys: &[Vec<u8>],
+    ) -> Result<(NetStream, Vec<u8>), ClientError> {
         let (peer, addresses) = self.find(clients, rental.provider).await?;
-        let stream = self.net.open_stream(peer, &addresses, SESSION_PROTOCOL).await?;
-        let (mut reader, mut writer) = split(stream);
-        let login = sign_login(clients, rental.rental, key, self.net.local_peer_id().to_bytes())?;
-        write_frame(&mut writer, &login).await?;
-        let answer = tokio::time::timeout(ANSWER_WITHIN, read_frame(&mut reader)).await;
-        match answer.map_err(|_| SessionError::TimedOut)?? {
-            LoginAnswer::Welcome => Ok(Session { reader, writer }),
+        let mut stream = self.net.open_stream(peer, &addresses, protocol).await?;
+        let login = sign_login(clients, rental.rental, key, self.net.local_peer_id().to_bytes(), ssh_keys)?;
+        let exchange = async {
+            write_frame(&mut stream, &login).await?;
+            read_login_frame(&mut stream).await
+        };
+        match tokio::time::timeout(ANSWER_WITHIN, exchange).await.map_err(|_| SessionError::TimedOut)?? {
+            LoginAnswer::Welcome { ssh_host_key } => Ok((stream, ssh_host_key)),
             LoginAnswer::Refused { code, reason } => Err(SessionError::Refused { refusal: code, reason }.into()),
         }
     }
@@ -120,20 +138,31 @@ async fn trusted(clients: &Clients, provider: Address, signed: &SignedNodeRecord
     Some((peer, signed.record.addresses.iter().filter_map(|address| address.parse().ok()).collect()))
 }
 
-fn sign_login(clients: &Clients, rental: RentalId, key: &PrivateKeySigner, public_key: Vec<u8>) -> Result<Login, ClientError> {
+fn sign_login(
+    clients: &Clients,
+    rental: RentalId,
+    key: &PrivateKeySigner,
+    public_key: Vec<u8>,
+    ssh_keys: &[Vec<u8>],
+) -> Result<Login, ClientError> {
     let domain = contract_domain(clients.book.ethereum.chain_id, clients.book.ethereum.gpu_rental);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     let expiry = now + KEY_SECONDS;
     let sign = |digest: B256| key.sign_hash_sync(&digest).map(|signature| compact(&signature).to_vec());
-    let named = SessionKey { rentalId: rental, publicKey: public_key.clone().into(), expiry };
+    let name = |public_key: Vec<u8>| SessionKey { rentalId: rental, publicKey: public_key.into(), expiry }.eip712_signing_hash(&domain);
     let opened = SessionOpened { rentalId: rental, time: now };
+    let ssh_keys = ssh_keys
+        .iter()
+        .map(|public_key| Ok(NamedKey { public_key: public_key.clone(), expiry, signature: sign(name(public_key.clone()))? }))
+        .collect::<Result<_, ClientError>>()?;
     Ok(Login {
         rental,
+        key_signature: sign(name(public_key.clone()))?,
         public_key,
         expiry,
-        key_signature: sign(named.eip712_signing_hash(&domain))?,
         opened_at: now,
         opened_signature: sign(opened.eip712_signing_hash(&domain))?,
+        ssh_keys,
     })
 }
 

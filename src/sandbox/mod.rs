@@ -15,6 +15,6 @@ pub use error::SandboxError;
 pub use job::{Isolation, KernelArg, KernelJob, KernelResult, Limits};
 pub use process::{SUBCOMMAND, Sandbox};
 pub use runtime::{
-    ContainerLimits, ContainerSpec, ContainerState, Credentials, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage, RentalFolders,
-    Runtime, RuntimeFacts, Usage,
+    ContainerLimits, ContainerSpec, ContainerState, Credentials, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage,
+    RentalFolders, Runtime, RuntimeFacts, Usage,
 };

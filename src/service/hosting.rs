@@ -93,9 +93,10 @@ impl Host {
         reader: &mut (impl AsyncRead + Unpin),
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), SessionError> {
-        let login: Login = tokio::time::timeout(LOGIN_TIMEOUT, session::read_frame(reader)).await.map_err(|_| SessionError::TimedOut)??;
+        let login: Login =
+            tokio::time::timeout(LOGIN_TIMEOUT, session::read_login_frame(reader)).await.map_err(|_| SessionError::TimedOut)??;
         let admitted = self.admit(&login, &peer);
-        session::write_frame(writer, &LoginAnswer::from(&admitted)).await?;
+        session::write_frame(writer, &LoginAnswer::new(&admitted, &[])).await?;
         admitted?;
         self.record_opening(&login).await;
         self.metrics.event("session", "opened");
