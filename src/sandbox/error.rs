@@ -1,4 +1,4 @@
-//! What can go wrong with a renter's kernel.
+//! What can go wrong with a renter's kernel or container.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::types::Coded;
 
-/// Why a kernel job has no result.
+/// Why a kernel job has no result, or a container does not do what it should.
 #[derive(Debug, Error)]
 pub enum SandboxError {
     #[error("the job is not acceptable: {reason}")]
@@ -31,6 +31,19 @@ pub enum SandboxError {
     Spawn { path: PathBuf, source: std::io::Error },
     #[error("cannot use the scratch directory {path}: {source}", path = path.display())]
     Scratch { path: PathBuf, source: std::io::Error },
+    #[error("cannot listen for the container's agent in {path}: {source}", path = path.display())]
+    AgentSocket { path: PathBuf, source: std::io::Error },
+    #[error("the container's agent did not answer within {waited_ms} ms")]
+    AgentSilent { waited_ms: u64 },
+    #[error("the channel into the container broke: {source}")]
+    AgentChannel { source: std::io::Error },
+    #[error("the container's agent sent nonsense: {reason}")]
+    AgentProtocol { reason: String },
+    /// `errno` is 0 where none applies.
+    #[error("not possible in the container: {reason}")]
+    AgentRefused { errno: i32, reason: String },
+    #[error("cannot write the agent's program to {path}: {source}", path = path.display())]
+    AgentProgram { path: PathBuf, source: std::io::Error },
 }
 
 impl Coded for SandboxError {
@@ -47,6 +60,12 @@ impl Coded for SandboxError {
             Self::NoIsolation { .. } => "E-SANDBOX-009",
             Self::Spawn { .. } => "E-SANDBOX-010",
             Self::Scratch { .. } => "E-SANDBOX-011",
+            Self::AgentSocket { .. } => "E-SANDBOX-012",
+            Self::AgentSilent { .. } => "E-SANDBOX-013",
+            Self::AgentChannel { .. } => "E-SANDBOX-014",
+            Self::AgentProtocol { .. } => "E-SANDBOX-015",
+            Self::AgentRefused { .. } => "E-SANDBOX-016",
+            Self::AgentProgram { .. } => "E-SANDBOX-017",
         }
     }
 
@@ -63,6 +82,12 @@ impl Coded for SandboxError {
             Self::NoIsolation { .. } => "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`)",
             Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
             Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
+            Self::AgentSocket { .. } => "check that the rental's folder is writable for this user and has free space",
+            Self::AgentSilent { .. } => "look at the container's state and log: it may be paused, out of memory, or gone",
+            Self::AgentChannel { .. } => "try again; if it goes on, look whether the container has ended",
+            Self::AgentProtocol { .. } => "end the rental if it goes on: something in the container poses as its agent",
+            Self::AgentRefused { .. } => "check the command, path or port; too many processes in the container have this effect, too",
+            Self::AgentProgram { .. } => "check that the data directory is writable, has free space and is not mounted noexec",
         };
         text.into()
     }

@@ -3,6 +3,7 @@
 //! `job` says what a job is and checks it, `process` starts and bounds the process, `child` is what runs in it, `frame` is what the
 //! two say to each other. The node never compiles or launches a stranger's code itself.
 
+mod agent;
 mod child;
 mod error;
 mod frame;
@@ -10,6 +11,7 @@ mod job;
 mod process;
 mod runtime;
 
+pub use agent::{Agent, GuestInput, GuestOutput, GuestProcess, GuestStream, install_agent};
 pub use child::child_main;
 pub use error::SandboxError;
 pub use job::{Isolation, KernelArg, KernelJob, KernelResult, Limits};
