@@ -55,6 +55,7 @@ const FOREIGN: &[Foreign] = &[
     Foreign { library: "ocl_core", segments: &[], only_in: &["gpu", "sandbox"] },
     // The devnet's fault proxy is a server that no node runs.
     Foreign { library: "axum", segments: &[], only_in: &["http", "devnet/proxy"] },
+    Foreign { library: "russh", segments: &[], only_in: &["sandbox"] },
     Foreign { library: "libp2p", segments: &[], only_in: &["net"] },
     Foreign { library: "libp2p_stream", segments: &[], only_in: &["net"] },
     // `types` derives the bindings, whose call builders name the network side.

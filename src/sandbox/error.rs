@@ -44,6 +44,12 @@ pub enum SandboxError {
     AgentRefused { errno: i32, reason: String },
     #[error("cannot write the agent's program to {path}: {source}", path = path.display())]
     AgentProgram { path: PathBuf, source: std::io::Error },
+    #[error("cannot use the SSH key {path}: {reason}", path = path.display())]
+    SshKey { path: PathBuf, reason: String },
+    #[error("nobody logged in over SSH: {reason}")]
+    SshLogin { reason: String },
+    #[error("the SSH connection broke: {reason}")]
+    SshConnection { reason: String },
 }
 
 impl Coded for SandboxError {
@@ -66,6 +72,9 @@ impl Coded for SandboxError {
             Self::AgentProtocol { .. } => "E-SANDBOX-015",
             Self::AgentRefused { .. } => "E-SANDBOX-016",
             Self::AgentProgram { .. } => "E-SANDBOX-017",
+            Self::SshKey { .. } => "E-SANDBOX-050",
+            Self::SshLogin { .. } => "E-SANDBOX-051",
+            Self::SshConnection { .. } => "E-SANDBOX-052",
         }
     }
 
@@ -88,6 +97,9 @@ impl Coded for SandboxError {
             Self::AgentProtocol { .. } => "end the rental if it goes on: something in the container poses as its agent",
             Self::AgentRefused { .. } => "check the command, path or port; too many processes in the container have this effect, too",
             Self::AgentProgram { .. } => "check that the data directory is writable, has free space and is not mounted noexec",
+            Self::SshKey { .. } => "check the file; it must be an ed25519 or ECDSA key as `ssh-keygen` writes them, without a passphrase",
+            Self::SshLogin { .. } => "log in with the key that was named for this session",
+            Self::SshConnection { .. } => "connect again; the container is unharmed",
         };
         text.into()
     }

@@ -10,6 +10,7 @@ mod frame;
 mod job;
 mod process;
 mod runtime;
+mod ssh;
 
 pub use agent::{Agent, GuestInput, GuestOutput, GuestProcess, GuestStream, install_agent};
 pub use child::child_main;
@@ -20,3 +21,4 @@ pub use runtime::{
     ContainerLimits, ContainerSpec, ContainerState, Credentials, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage,
     RentalFolders, Runtime, RuntimeFacts, Usage,
 };
+pub use ssh::{SshAccess, SshKeyPair, SshServer, SshSummary, known_hosts_line, read_public_key};

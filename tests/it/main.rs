@@ -8,4 +8,5 @@ mod chain;
 mod kernels;
 mod net;
 mod sandbox;
+mod ssh;
 mod vectors;
