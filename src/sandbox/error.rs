@@ -44,6 +44,12 @@ pub enum SandboxError {
     AgentRefused { errno: i32, reason: String },
     #[error("cannot write the agent's program to {path}: {source}", path = path.display())]
     AgentProgram { path: PathBuf, source: std::io::Error },
+    #[error("{runtime} cannot do this: {reason}")]
+    Unsupported { runtime: &'static str, reason: String },
+    #[error("{runtime} does not work here: {reason}")]
+    RuntimeUnusable { runtime: &'static str, reason: String },
+    #[error("cannot {operation} the container of rental {rental}: {reason}")]
+    Container { rental: u64, operation: &'static str, reason: String },
 }
 
 impl Coded for SandboxError {
@@ -66,6 +72,9 @@ impl Coded for SandboxError {
             Self::AgentProtocol { .. } => "E-SANDBOX-015",
             Self::AgentRefused { .. } => "E-SANDBOX-016",
             Self::AgentProgram { .. } => "E-SANDBOX-017",
+            Self::Unsupported { .. } => "E-SANDBOX-018",
+            Self::RuntimeUnusable { .. } => "E-SANDBOX-019",
+            Self::Container { .. } => "E-SANDBOX-020",
         }
     }
 
@@ -88,6 +97,11 @@ impl Coded for SandboxError {
             Self::AgentProtocol { .. } => "end the rental if it goes on: something in the container poses as its agent",
             Self::AgentRefused { .. } => "check the command, path or port; too many processes in the container have this effect, too",
             Self::AgentProgram { .. } => "check that the data directory is writable, has free space and is not mounted noexec",
+            Self::Unsupported { .. } => "install Podman or Docker, or offer without it",
+            Self::RuntimeUnusable { .. } => {
+                "install it and allow what it needs (bubblewrap: `apt install bubblewrap`, and user namespaces)"
+            }
+            Self::Container { .. } => "look at the reason above and at the container's log",
         };
         text.into()
     }
