@@ -4,7 +4,6 @@
 //! gets is the channels of the renter whose container it is.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -378,17 +377,4 @@ fn install(dir: &Path, path: &Path) -> io::Result<()> {
     file.set_permissions(mode)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)
-}
-
-/// Waits for `ready` to become true by `deadline`; what is waited for tells nobody when it happens.
-pub(super) async fn poll_until<F: Future<Output = bool>>(deadline: Instant, mut ready: impl FnMut() -> F) -> bool {
-    loop {
-        if ready().await {
-            return true;
-        }
-        if Instant::now() >= deadline {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

@@ -50,6 +50,12 @@ pub enum SandboxError {
     SshLogin { reason: String },
     #[error("the SSH connection broke: {reason}")]
     SshConnection { reason: String },
+    #[error("{runtime} cannot do this: {reason}")]
+    Unsupported { runtime: &'static str, reason: String },
+    #[error("{runtime} does not work here: {reason}")]
+    RuntimeUnusable { runtime: &'static str, reason: String },
+    #[error("cannot {operation} the container of rental {rental}: {reason}")]
+    Container { rental: u64, operation: &'static str, reason: String },
 }
 
 impl Coded for SandboxError {
@@ -75,6 +81,9 @@ impl Coded for SandboxError {
             Self::SshKey { .. } => "E-SANDBOX-050",
             Self::SshLogin { .. } => "E-SANDBOX-051",
             Self::SshConnection { .. } => "E-SANDBOX-052",
+            Self::Unsupported { .. } => "E-SANDBOX-018",
+            Self::RuntimeUnusable { .. } => "E-SANDBOX-019",
+            Self::Container { .. } => "E-SANDBOX-020",
         }
     }
 
@@ -100,6 +109,11 @@ impl Coded for SandboxError {
             Self::SshKey { .. } => "check the file; it must be an ed25519 or ECDSA key as `ssh-keygen` writes them, without a passphrase",
             Self::SshLogin { .. } => "log in with the key that was named for this session",
             Self::SshConnection { .. } => "connect again; the container is unharmed",
+            Self::Unsupported { .. } => "install Podman or Docker, or offer without it",
+            Self::RuntimeUnusable { .. } => {
+                "install it and allow what it needs (bubblewrap: `apt install bubblewrap`, and user namespaces)"
+            }
+            Self::Container { .. } => "look at the reason above and at the container's log",
         };
         text.into()
     }

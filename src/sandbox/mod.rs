@@ -4,6 +4,7 @@
 //! two say to each other. The node never compiles or launches a stranger's code itself.
 
 mod agent;
+mod bubblewrap;
 mod child;
 mod error;
 mod frame;
@@ -13,6 +14,7 @@ mod runtime;
 mod ssh;
 
 pub use agent::{Agent, GuestInput, GuestOutput, GuestProcess, GuestStream, install_agent};
+pub use bubblewrap::BubblewrapRuntime;
 pub use child::child_main;
 pub use error::SandboxError;
 pub use job::{Isolation, KernelArg, KernelJob, KernelResult, Limits};
