@@ -4,6 +4,7 @@
 //! two say to each other. The node never compiles or launches a stranger's code itself.
 
 mod child;
+mod engine;
 mod error;
 mod frame;
 mod job;
@@ -11,6 +12,7 @@ mod process;
 mod runtime;
 
 pub use child::child_main;
+pub use engine::{DefaultImage, EngineOptions, EngineRuntime, ImagePolicy, UserNamespace};
 pub use error::SandboxError;
 pub use job::{Isolation, KernelArg, KernelJob, KernelResult, Limits};
 pub use process::{SUBCOMMAND, Sandbox};
