@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::types::Coded;
+use crate::types::{Coded, RentalId};
 
 /// Why a kernel job has no result, or a container does not do what it should.
+/// Why a kernel job has no result, or a container cannot be had.
 #[derive(Debug, Error)]
 pub enum SandboxError {
     #[error("the job is not acceptable: {reason}")]
@@ -56,6 +57,61 @@ pub enum SandboxError {
     RuntimeUnusable { runtime: &'static str, reason: String },
     #[error("cannot {operation} the container of rental {rental}: {reason}")]
     Container { rental: u64, operation: &'static str, reason: String },
+    #[error("no container engine was found: {tried}")]
+    NoEngine { tried: String },
+    #[error("no permission to use the container engine at {socket}", socket = socket.display())]
+    EngineForbidden { socket: PathBuf },
+    #[error("{name} is too old: {needed} or newer is needed")]
+    EngineTooOld { name: String, needed: &'static str },
+    #[error("the container engine went away: {action}: {reason}")]
+    EngineGone { action: &'static str, reason: String },
+    #[error("the container engine refused: {action}: {reason}")]
+    EngineRefused { action: &'static str, reason: String },
+    #[error("the container engine's answer makes no sense: {action}: {reason}")]
+    EngineAnswer { action: &'static str, reason: String },
+    #[error("{reference:?} is not an image reference: {reason}")]
+    ImageReference { reference: String, reason: &'static str },
+    #[error("the image {reference} is not allowed here: {reason}")]
+    ImageForbidden { reference: String, reason: String },
+    #[error("the image {reference} cannot be fetched: {reason}")]
+    ImageUnavailable { reference: String, reason: String },
+    #[error("there is no image {reference}: {reason}")]
+    ImageNotFound { reference: String, reason: String },
+    #[error("the registry of {reference} refused the login: {reason}")]
+    ImageLogin { reference: String, reason: String },
+    #[error("the image {reference} takes {size_bytes} bytes or more, the limit is {limit_bytes}")]
+    ImageTooLarge { reference: String, size_bytes: u64, limit_bytes: u64 },
+    #[error("the image archive {path} cannot be used: {reason}", path = path.display())]
+    ImageArchive { path: PathBuf, reason: String },
+    #[error("this provider has no default image")]
+    NoDefaultImage,
+    #[error("the image {image} cannot be run: {reason}")]
+    ImageUnfit { image: String, reason: String },
+    #[error("the CDI device {name:?} cannot be used: {reason}")]
+    Cdi { name: String, reason: String },
+    #[error("the device node {path} cannot be used: {reason}", path = path.display())]
+    DeviceNode { path: PathBuf, reason: String },
+    #[error("the network policy cannot be enforced: {reason}")]
+    Egress { reason: String },
+    #[error("containers cannot have a user namespace of their own here: {reason}")]
+    NoUserNamespace { reason: String },
+    #[error("the container's {what} is not acceptable: {reason}")]
+    ContainerSpec { what: &'static str, reason: String },
+    #[error("the container of rental {rental} did not start: {reason}")]
+    ContainerStart { rental: RentalId, reason: String },
+    #[error("rental {rental} has no container")]
+    NoContainer { rental: RentalId },
+    #[error("the container of rental {rental} is not running")]
+    NotRunning { rental: RentalId },
+    #[error("cannot use {path} for a container: {source}", path = path.display())]
+    Folder { path: PathBuf, source: std::io::Error },
+}
+
+impl SandboxError {
+    /// Whether the same call may succeed later although nobody changes anything.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::EngineGone { .. } | Self::NoEngine { .. } | Self::ImageUnavailable { .. })
+    }
 }
 
 impl Coded for SandboxError {
@@ -84,6 +140,30 @@ impl Coded for SandboxError {
             Self::Unsupported { .. } => "E-SANDBOX-018",
             Self::RuntimeUnusable { .. } => "E-SANDBOX-019",
             Self::Container { .. } => "E-SANDBOX-020",
+            Self::NoEngine { .. } => "E-SANDBOX-030",
+            Self::EngineForbidden { .. } => "E-SANDBOX-031",
+            Self::EngineTooOld { .. } => "E-SANDBOX-032",
+            Self::EngineGone { .. } => "E-SANDBOX-033",
+            Self::EngineRefused { .. } => "E-SANDBOX-034",
+            Self::EngineAnswer { .. } => "E-SANDBOX-035",
+            Self::ImageReference { .. } => "E-SANDBOX-036",
+            Self::ImageForbidden { .. } => "E-SANDBOX-037",
+            Self::ImageUnavailable { .. } => "E-SANDBOX-038",
+            Self::ImageLogin { .. } => "E-SANDBOX-039",
+            Self::ImageTooLarge { .. } => "E-SANDBOX-040",
+            Self::ImageArchive { .. } => "E-SANDBOX-041",
+            Self::NoDefaultImage => "E-SANDBOX-042",
+            Self::ImageUnfit { .. } => "E-SANDBOX-043",
+            Self::Cdi { .. } => "E-SANDBOX-044",
+            Self::DeviceNode { .. } => "E-SANDBOX-045",
+            Self::Egress { .. } => "E-SANDBOX-046",
+            Self::ContainerSpec { .. } => "E-SANDBOX-047",
+            Self::ContainerStart { .. } => "E-SANDBOX-048",
+            Self::NoContainer { .. } => "E-SANDBOX-049",
+            Self::NotRunning { .. } => "E-SANDBOX-050",
+            Self::Folder { .. } => "E-SANDBOX-051",
+            Self::ImageNotFound { .. } => "E-SANDBOX-052",
+            Self::NoUserNamespace { .. } => "E-SANDBOX-053",
         }
     }
 
@@ -114,6 +194,30 @@ impl Coded for SandboxError {
                 "install it and allow what it needs (bubblewrap: `apt install bubblewrap`, and user namespaces)"
             }
             Self::Container { .. } => "look at the reason above and at the container's log",
+            Self::NoEngine { .. } => "install Podman and start its socket (`systemctl enable --now podman.socket`), or name the socket in the configuration",
+            Self::EngineForbidden { .. } => "run the node as root, or put its user into the group that owns the socket and log in again",
+            Self::EngineTooOld { .. } => "upgrade the container engine",
+            Self::EngineGone { .. } => "nothing if it is being restarted; otherwise start it again (`systemctl restart podman.socket`) and read its log",
+            Self::EngineRefused { .. } => "read the engine's own log; `gpumkt doctor` names what a node needs of it",
+            Self::EngineAnswer { .. } => "check that the configured socket is Podman's or Docker's, and upgrade it",
+            Self::ImageReference { .. } => "write it as registry.example/name:tag or registry.example/name@sha256:digest",
+            Self::ImageForbidden { .. } => "choose an image that the provider allows",
+            Self::ImageUnavailable { .. } => "check that the provider's engine reaches that registry over https (a registry on loopback without https: `insecure = true` in registries.conf)",
+            Self::ImageNotFound { .. } => "check the name and the tag",
+            Self::ImageLogin { .. } => "check user name and password for that registry",
+            Self::ImageTooLarge { .. } => "choose a smaller image, or a provider that allows larger ones",
+            Self::ImageArchive { .. } => "make it with `podman save` or `docker save`, or as a tar of a root file system",
+            Self::NoDefaultImage => "name an image, or set the provider's default image in its configuration",
+            Self::ImageUnfit { .. } => "choose another image, or build it without what is named here",
+            Self::Cdi { .. } => "generate the specification again (NVIDIA: `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`)",
+            Self::DeviceNode { .. } => "check the device's driver and the node's access rights (a udev rule with MODE=\"0666\")",
+            Self::Egress { .. } => "install nftables and run engine and node as root, or set the network policy to none",
+            Self::NoUserNamespace { .. } => "do what is named there, or do not require it in the configuration",
+            Self::ContainerSpec { .. } => "correct that setting of the offer or of the rental",
+            Self::ContainerStart { .. } => "read the engine's log; try another image",
+            Self::NoContainer { .. } => "start it first; it may have ended with its rental",
+            Self::NotRunning { .. } => "start it again",
+            Self::Folder { .. } => "check that it exists, that the node owns it and that the disk has free space",
         };
         text.into()
     }

@@ -6,6 +6,7 @@
 mod agent;
 mod bubblewrap;
 mod child;
+mod engine;
 mod error;
 mod frame;
 mod job;
@@ -16,6 +17,7 @@ mod ssh;
 pub use agent::{Agent, GuestInput, GuestOutput, GuestProcess, GuestStream, install_agent};
 pub use bubblewrap::BubblewrapRuntime;
 pub use child::child_main;
+pub use engine::{DefaultImage, EngineOptions, EngineRuntime, ImagePolicy, UserNamespace};
 pub use error::SandboxError;
 pub use job::{Isolation, KernelArg, KernelJob, KernelResult, Limits};
 pub use process::{SUBCOMMAND, Sandbox};

@@ -16,6 +16,11 @@ pub enum LogFormat {
 /// Installs the global subscriber. `RUST_LOG` wins over `filter`. A second call changes nothing.
 pub fn init_logs(filter: &str, format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(filter)).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The container engine's client writes whole requests to its debug log, a renter's environment included.
+    let filter = match "bollard=info".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let registry = tracing_subscriber::registry().with(filter);
     let colours = std::io::stderr().is_terminal();
     let installed = match format {
