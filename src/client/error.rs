@@ -9,6 +9,7 @@ use crate::{
     config::ConfigError,
     keys::KeyError,
     net::NetError,
+    sandbox::SandboxError,
     service::session::SessionError,
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
@@ -51,6 +52,18 @@ pub enum ClientError {
     File { path: PathBuf, source: std::io::Error },
     #[error("cancelled")]
     Cancelled,
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("there is no `{program}` on this machine")]
+    NoOpenSsh { program: &'static str },
+    #[error("rental {rental} is {state}")]
+    NotActive { rental: RentalId, state: String },
+    #[error("the provider of rental {rental} offers no SSH for it")]
+    NoShell { rental: RentalId },
+    #[error("port {port} of this machine cannot be used: {source}")]
+    LocalPort { port: u16, source: std::io::Error },
+    #[error("{program} cannot be started: {source}")]
+    Start { program: &'static str, source: std::io::Error },
     #[error("the signature cannot be made: {0}")]
     Signing(#[from] alloy::signers::Error),
 }
@@ -76,6 +89,11 @@ impl Coded for ClientError {
             ClientError::File { .. } => "E-CLIENT-011",
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
+            ClientError::Sandbox(error) => error.code(),
+            ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
+            ClientError::NotActive { .. } => "E-CLIENT-051",
+            ClientError::NoShell { .. } => "E-CLIENT-052",
+            ClientError::LocalPort { .. } => "E-CLIENT-053",
         }
     }
 
@@ -102,6 +120,13 @@ impl Coded for ClientError {
             ClientError::File { .. } => "check the path and its permissions".into(),
             ClientError::Cancelled => "nothing was sent; answer y on a terminal, or pass --yes".into(),
             ClientError::Signing(_) => "check the keystore".into(),
+            ClientError::Sandbox(error) => error.next_step(),
+            ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {
+                "install OpenSSH's client (Debian, Ubuntu: `apt install openssh-client`) and make sure it is on the PATH".into()
+            }
+            ClientError::NotActive { .. } => "see `gpumkt rentals`; a rental can be used once it is active and until it ends".into(),
+            ClientError::NoShell { .. } => "run kernels with `gpumkt run RENTAL KERNEL.cl`, or rent an offer that runs containers".into(),
+            ClientError::LocalPort { .. } => "choose another local port: LOCAL:REMOTE, such as 9000:8888".into(),
         }
     }
 }
