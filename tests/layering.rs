@@ -17,6 +17,8 @@ use lexer::{Kind, Token, matches_at, segments, tokenize};
 /// service | role client | devnet cli. Adapters (the third layer) never import each other.
 const MODULES: &[(&str, &[&str])] = &[
     ("types", &[]),
+    // A program of its own inside containers; it compiles `types/agent.rs` and knows nothing else of the crate.
+    ("guest", &[]),
     ("rules", &["types"]),
     ("telemetry", &["types"]),
     ("config", &["types", "telemetry"]),

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::types::{Coded, RentalId};
 
-/// Why a kernel job has no result, or a container cannot be had.
+/// Why a kernel job has no result, or a container does not do what it should.
 #[derive(Debug, Error)]
 pub enum SandboxError {
     #[error("the job is not acceptable: {reason}")]
@@ -31,6 +31,25 @@ pub enum SandboxError {
     Spawn { path: PathBuf, source: std::io::Error },
     #[error("cannot use the scratch directory {path}: {source}", path = path.display())]
     Scratch { path: PathBuf, source: std::io::Error },
+    #[error("cannot listen for the container's agent in {path}: {source}", path = path.display())]
+    AgentSocket { path: PathBuf, source: std::io::Error },
+    #[error("the container's agent did not answer within {waited_ms} ms")]
+    AgentSilent { waited_ms: u64 },
+    #[error("the channel into the container broke: {source}")]
+    AgentChannel { source: std::io::Error },
+    #[error("the container's agent sent nonsense: {reason}")]
+    AgentProtocol { reason: String },
+    /// `errno` is 0 where none applies.
+    #[error("not possible in the container: {reason}")]
+    AgentRefused { errno: i32, reason: String },
+    #[error("cannot write the agent's program to {path}: {source}", path = path.display())]
+    AgentProgram { path: PathBuf, source: std::io::Error },
+    #[error("{runtime} cannot do this: {reason}")]
+    Unsupported { runtime: &'static str, reason: String },
+    #[error("{runtime} does not work here: {reason}")]
+    RuntimeUnusable { runtime: &'static str, reason: String },
+    #[error("cannot {operation} the container of rental {rental}: {reason}")]
+    Container { rental: u64, operation: &'static str, reason: String },
     #[error("no container engine was found: {tried}")]
     NoEngine { tried: String },
     #[error("no permission to use the container engine at {socket}", socket = socket.display())]
@@ -102,6 +121,15 @@ impl Coded for SandboxError {
             Self::NoIsolation { .. } => "E-SANDBOX-009",
             Self::Spawn { .. } => "E-SANDBOX-010",
             Self::Scratch { .. } => "E-SANDBOX-011",
+            Self::AgentSocket { .. } => "E-SANDBOX-012",
+            Self::AgentSilent { .. } => "E-SANDBOX-013",
+            Self::AgentChannel { .. } => "E-SANDBOX-014",
+            Self::AgentProtocol { .. } => "E-SANDBOX-015",
+            Self::AgentRefused { .. } => "E-SANDBOX-016",
+            Self::AgentProgram { .. } => "E-SANDBOX-017",
+            Self::Unsupported { .. } => "E-SANDBOX-018",
+            Self::RuntimeUnusable { .. } => "E-SANDBOX-019",
+            Self::Container { .. } => "E-SANDBOX-020",
             Self::NoEngine { .. } => "E-SANDBOX-030",
             Self::EngineForbidden { .. } => "E-SANDBOX-031",
             Self::EngineTooOld { .. } => "E-SANDBOX-032",
@@ -142,6 +170,17 @@ impl Coded for SandboxError {
             Self::NoIsolation { .. } => "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`)",
             Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
             Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
+            Self::AgentSocket { .. } => "check that the rental's folder is writable for this user and has free space",
+            Self::AgentSilent { .. } => "look at the container's state and log: it may be paused, out of memory, or gone",
+            Self::AgentChannel { .. } => "try again; if it goes on, look whether the container has ended",
+            Self::AgentProtocol { .. } => "end the rental if it goes on: something in the container poses as its agent",
+            Self::AgentRefused { .. } => "check the command, path or port; too many processes in the container have this effect, too",
+            Self::AgentProgram { .. } => "check that the data directory is writable, has free space and is not mounted noexec",
+            Self::Unsupported { .. } => "install Podman or Docker, or offer without it",
+            Self::RuntimeUnusable { .. } => {
+                "install it and allow what it needs (bubblewrap: `apt install bubblewrap`, and user namespaces)"
+            }
+            Self::Container { .. } => "look at the reason above and at the container's log",
             Self::NoEngine { .. } => "install Podman and start its socket (`systemctl enable --now podman.socket`), or name the socket in the configuration",
             Self::EngineForbidden { .. } => "run the node as root, or put its user into the group that owns the socket and log in again",
             Self::EngineTooOld { .. } => "upgrade the container engine",

@@ -24,7 +24,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Size of the private /tmp, which holds the driver's cache.
 const PRIVATE_TMP_BYTES: &str = "268435456";
 /// What a driver reads besides /usr.
-const READ_ONLY_PATHS: &[&str] = &[
+pub(super) const READ_ONLY_PATHS: &[&str] = &[
     "/bin",
     "/lib",
     "/lib64",
