@@ -27,8 +27,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match std::env::args_os().nth(1) {
         Some(word) if word == "init" => init::run(),
+        Some(word) if word == "sftp" => sftp::run(),
         _ => {
-            eprintln!("gpumkt-guest: first process of a container that a gpumkt node runs; its only argument is `init`");
+            eprintln!("gpumkt-guest: the first process of a container that a gpumkt node runs (`init`), and its file server (`sftp`)");
             ExitCode::from(2)
         }
     }

@@ -56,7 +56,7 @@ impl Egress<'_> {
         tracing::debug!(rental, ?tool, "egress rules are in place");
         let name = self.names.network(rental);
         // One that is left over may have been made with other options, and engines do not tell with which.
-        self.discard(engine, rental).await?;
+        self.remove_network(engine, rental).await?;
         let request = NetworkCreateRequest {
             name: name.clone(),
             driver: Some("bridge".into()),
@@ -97,12 +97,19 @@ impl Egress<'_> {
 
     /// Removes the network of a rental, and the rules with the last one.
     pub async fn discard(&self, engine: &Engine, rental: RentalId) -> Result<(), SandboxError> {
-        let name = self.names.network(rental);
-        match engine.docker.remove_network(&name).await {
-            Ok(()) => Ok(()),
-            Err(error) if is_absent(&error) => Ok(()),
-            // Podman up to 4.3 answers 500 for what does not exist.
-            Err(Error::DockerResponseServerError { message, .. }) if message.contains("not found") => Ok(()),
+        if self.remove_network(engine, rental).await? && self.networks(engine).await?.is_empty() {
+            self.firewall.remove().await;
+        }
+        Ok(())
+    }
+
+    /// Whether there was one.
+    async fn remove_network(&self, engine: &Engine, rental: RentalId) -> Result<bool, SandboxError> {
+        match engine.docker.remove_network(&self.names.network(rental)).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            // Some versions of Podman answer 500 for what does not exist.
+            Err(Error::DockerResponseServerError { message, .. }) if message.contains("not found") => Ok(false),
             Err(error) => Err(self.connector.fault("remove a network", error)),
         }
     }
