@@ -24,10 +24,10 @@ use super::{
 use crate::{
     client::{
         ClientError, Clients, rent,
-        shell::{self, Forward, OpenSsh, ShellFiles, Side, TerminalFilter, quote, require},
+        shell::{self, Forward, OpenSsh, ShellFiles, Side, TerminalFilter, mark_when_connected, quote, require},
     },
     config::NodeConfig,
-    keys::read_password,
+    keys::{HANDED_PASSWORD_VARIABLE, read_password},
     telemetry::{LogFormat, init_logs},
     types::RentalId,
 };
@@ -39,7 +39,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const SOUND_AFTER: Duration = Duration::from_secs(30);
 /// What OpenSSH answers for failures of its own.
 const SSH_FAILED: i32 = 255;
-/// Where a password is handed to the proxy that OpenSSH starts.
+/// Taken from OpenSSH's environment, from where a user's `SendEnv` could send it to the provider.
 const PASSWORD_VARIABLE: &str = "GPUMKT_PASSWORD";
 
 #[derive(Debug, Subcommand)]
@@ -176,17 +176,24 @@ async fn forward(args: &ForwardArgs) -> Result<ExitCode, OperatorError> {
         line(format!("127.0.0.1:{} -> port {} of rental {}", port.local, port.remote, args.access.rental));
     }
     line("Ctrl-C ends it.");
-    let mut backoff = MIN_BACKOFF;
+    let (mut backoff, mut has_stood) = (MIN_BACKOFF, false);
+    let mark = openssh.files().mark();
     loop {
         let started = Instant::now();
         let mut command = program("ssh", &openssh, &config)?;
-        command.args(["-N", "-T", "-o", "ExitOnForwardFailure=yes"]);
+        command.args(["-N", "-T", "-o", "ExitOnForwardFailure=yes", "-o", "PermitLocalCommand=yes"]);
+        command.args(["-o", &mark_when_connected(&mark)]);
         command.args(args.ports.iter().flat_map(|port| ["-L".to_string(), port.argument()]));
         command.args(["--", &openssh.files().host()]).stdin(Stdio::null());
         let mut tunnel = start(command, "ssh")?;
-        tokio::select! {
-            _ = tunnel.wait() => {}
+        let ended = tokio::select! {
+            ended = tunnel.wait() => ended,
             _ = tokio::signal::ctrl_c() => return stop(tunnel).await,
+        };
+        has_stood |= std::fs::remove_file(&mark).is_ok();
+        if !has_stood {
+            // What never worked will not work the next time: OpenSSH has said why.
+            return Ok(exit_code(ended.ok().and_then(|status| status.code())));
         }
         require_running(&config, args.access.rental).await?;
         if started.elapsed() > SOUND_AFTER {
@@ -285,9 +292,9 @@ fn prepare(rental: RentalId, login: &LoginArgs) -> Result<(OpenSsh, NodeConfig),
 fn program(name: &'static str, openssh: &OpenSsh, config: &NodeConfig) -> Result<Command, OperatorError> {
     let mut command = Command::new(require(name)?);
     command.args(openssh.options());
-    if config.keys.password_file.is_none() && std::env::var_os(PASSWORD_VARIABLE).is_none() {
+    if config.keys.password_file.is_none() {
         let password = read_password(None, &config.data_dir.join("sessions"))?;
-        command.env(PASSWORD_VARIABLE, password.expose_secret());
+        command.env(HANDED_PASSWORD_VARIABLE, password.expose_secret()).env_remove(PASSWORD_VARIABLE);
     }
     Ok(command)
 }
@@ -305,4 +312,41 @@ fn start(command: Command, program: &'static str) -> Result<tokio::process::Chil
 
 fn exit_code(code: Option<i32>) -> ExitCode {
     ExitCode::from(u8::try_from(code.unwrap_or(SSH_FAILED)).unwrap_or(u8::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Cli, Command};
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn run_takes_a_command_or_a_kernel_and_never_both() {
+        let Command::Run(args) = parse("gpumkt run 7 -- nvidia-smi -L").unwrap() else { panic!() };
+        assert_eq!((args.rental, args.command), (7, vec!["nvidia-smi".to_string(), "-L".into()]));
+        let Command::Run(args) = parse("gpumkt run 7 k.cl --global 64x2 in=a i32=-4 out=b:8").unwrap() else { panic!() };
+        assert_eq!((args.source, args.global, args.arguments.len()), (Some("k.cl".into()), Some([64, 2, 1]), 3));
+        assert!(args.command.is_empty());
+        for wrong in ["gpumkt run 7", "gpumkt run 7 k.cl", "gpumkt run 7 k.cl --global 4 -- ls", "gpumkt run -- ls"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn access_commands_are_read() {
+        let Command::Shell(ShellCommand::Ssh(args)) = parse("gpumkt ssh 7 --ssh-key k.pub -- ls -l /").unwrap() else { panic!() };
+        assert_eq!((args.access.rental, args.command.len()), (7, 3));
+        let Command::Shell(ShellCommand::Cp(args)) = parse("gpumkt cp -r here 7:/there").unwrap() else { panic!() };
+        assert!(args.recursive && args.destination == Side::There { rental: 7, path: "/there".into() });
+        let Command::Shell(ShellCommand::Forward(args)) = parse("gpumkt forward 7 8888 9000:80").unwrap() else { panic!() };
+        assert_eq!(args.ports, [Forward { local: 8888, remote: 8888 }, Forward { local: 9000, remote: 80 }]);
+        for wrong in ["gpumkt ssh", "gpumkt ssh x", "gpumkt forward 7", "gpumkt forward 7 0", "gpumkt cp a", "gpumkt logs"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

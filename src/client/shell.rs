@@ -20,7 +20,7 @@ pub(in crate::client) use self::files::replace;
 pub use self::{
     files::ShellFiles,
     filter::{TerminalFilter, clean},
-    openssh::{Forward, OpenSsh, Side, quote, require},
+    openssh::{Forward, OpenSsh, Side, mark_when_connected, quote, require},
 };
 use super::{ClientError, Clients, rent, session::RenterNode};
 use crate::{config::NodeConfig, keys::Strength, net::NetStream, service::session::SHELL_PROTOCOL, types::RentalId};

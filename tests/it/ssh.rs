@@ -43,7 +43,7 @@ struct Setup {
     end: CancellationToken,
     outcomes: Outcomes,
     accepting: JoinHandle<()>,
-    _container: Container,
+    container: Container,
 }
 
 impl Drop for Setup {
@@ -85,7 +85,7 @@ impl Setup {
                 }
             }
         });
-        Self { folder, port, notices, end, outcomes, accepting, _container: container }
+        Self { folder, port, notices, end, outcomes, accepting, container }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -69,6 +69,11 @@ impl ShellFiles {
         self.folder.join("provider")
     }
 
+    /// A file that says of this process's connection that it stood.
+    pub fn mark(&self) -> PathBuf {
+        self.folder.join(format!("connected.{}", std::process::id()))
+    }
+
     /// Keys that may log in, in SSH wire format.
     pub fn authorized_keys(&self) -> Result<Vec<Vec<u8>>, ClientError> {
         let key = match &self.own_key {

@@ -71,6 +71,11 @@ impl OpenSsh {
     }
 }
 
+/// The option by which OpenSSH writes `mark` once it is logged in.
+pub fn mark_when_connected(mark: &Path) -> String {
+    format!("LocalCommand=: > {}", quote(&mark.display().to_string()).replace('%', "%%"))
+}
+
 /// Finds `program` on the PATH, or says how to get it.
 pub fn require(program: &'static str) -> Result<PathBuf, ClientError> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -169,7 +169,8 @@ impl Connection {
 }
 
 fn answer(session: &mut Session, id: ChannelId, is_granted: bool) -> Result<(), Failure> {
-    Ok(if is_granted { session.channel_success(id)? } else { session.channel_failure(id)? })
+    let answered = if is_granted { session.channel_success(id) } else { session.channel_failure(id) };
+    Ok(answered?)
 }
 
 impl Handler for Connection {

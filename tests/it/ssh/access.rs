@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use gpumkt::types::agent::Exec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Setup, finish, read_until, text, until};
@@ -138,4 +139,19 @@ async fn the_end_of_a_rental_ends_its_connections() {
     errors.read_to_string(&mut said).await.unwrap();
     assert!(said.contains("the provider has ended this session"), "{said}");
     assert!(setup.outcome().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_show_the_start_command() {
+    let setup = Setup::new().await;
+    let argv = ["sh", "-c", "echo begun; while [ ! -e /root/go ]; do sleep 0.05; done; echo over"].map(|word| word.as_bytes().to_vec());
+    setup.container.agent.start_command(Exec { argv: argv.to_vec(), ..Exec::default() }).await.unwrap();
+    let mut following = setup.ssh(&["-s", "x@127.0.0.1", "gpumkt-logs-follow"]).spawn().unwrap();
+    let mut output = following.stdout.take().unwrap();
+    read_until(&mut output, "begun\n").await;
+    let so_far = finish(setup.ssh(&["-s", "x@127.0.0.1", "gpumkt-logs"]).spawn().unwrap()).await;
+    assert_eq!((text(&so_far.stdout).as_str(), so_far.status.code()), ("begun\n", Some(0)));
+    assert!(setup.run("touch go").await.status.success());
+    read_until(&mut output, "over\n").await;
+    assert_eq!(finish(following).await.status.code(), Some(0), "it ends with the start command");
 }

@@ -57,6 +57,19 @@ fn named(domain: &Eip712Domain, session: &PrivateKeySigner, public_key: &[u8]) -
     NamedKey { public_key: public_key.to_vec(), expiry, signature: compact(&session.sign_hash_sync(&digest).unwrap()).to_vec() }
 }
 
+/// A provider checks the other signatures against the chain, which has no part here.
+fn login(peer: PeerId, key: NamedKey) -> Login {
+    Login {
+        rental: RENTAL,
+        public_key: peer.to_bytes(),
+        expiry: now() + 600,
+        key_signature: Vec::new(),
+        opened_at: now(),
+        opened_signature: Vec::new(),
+        ssh_keys: vec![key],
+    }
+}
+
 /// A provider's side: who names keys by the session key is let in with them.
 struct Provider {
     server: SshServer,
@@ -110,15 +123,7 @@ async fn a_renter_works_over_the_network() {
     let _accepting = accept(provider, provider_node).await;
 
     let key = SshKeyPair::load_or_create(&folder.path().join("id")).unwrap();
-    let good = Login {
-        rental: RENTAL,
-        public_key: renter_node.local_peer_id().to_bytes(),
-        expiry: now() + 600,
-        key_signature: Vec::new(),
-        opened_at: now(),
-        opened_signature: Vec::new(),
-        ssh_keys: vec![named(&domain, &session, &key.public_key())],
-    };
+    let good = login(renter_node.local_peer_id(), named(&domain, &session, &key.public_key()));
     let open = async |login: &Login| {
         let mut stream = renter_node.open_stream(peer, std::slice::from_ref(&place), SHELL_PROTOCOL).await.unwrap();
         write_frame(&mut stream, login).await.unwrap();

@@ -105,7 +105,7 @@ async fn an_upload_that_nobody_reads_stands_still() {
 async fn a_port_of_the_container_is_reached_from_here() {
     let setup = Setup::new().await;
     // Answers once the other side has ended: each direction is closed on its own.
-    let server = r#"perl -MIO::Socket::INET -e '$|=1; $/=undef;
+    let server = r#"perl -MIO::Socket::INET -e '$|=1; $/=undef; $SIG{PIPE}="IGNORE";
         $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>8888,Listen=>5) or die; print "serving\n";
         while($c=$s->accept){ $question=<$c>; open F,"/root/data"; print $c "you said $question", <F>; close $c }'"#;
     let mut serving = setup.ssh(&["x@127.0.0.1", server]).spawn().unwrap();
