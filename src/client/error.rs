@@ -9,7 +9,7 @@ use crate::{
     config::ConfigError,
     keys::KeyError,
     net::NetError,
-    service::session::SessionError,
+    service::session::{SessionError, UNKNOWN_RENTAL_CODE},
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
 
@@ -49,10 +49,24 @@ pub enum ClientError {
     Argument { argument: String, reason: String },
     #[error("{} cannot be read or written: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("the launch of rental {rental} failed: {source}")]
+    Launch { rental: RentalId, source: Box<ClientError> },
     #[error("cancelled")]
     Cancelled,
     #[error("the signature cannot be made: {0}")]
     Signing(#[from] alloy::signers::Error),
+}
+
+impl ClientError {
+    /// The other side may not have seen yet what stands on chain, or may be starting: asking again can help.
+    pub(super) fn is_premature(&self) -> bool {
+        match self {
+            ClientError::Session(SessionError::Refused { refusal, .. }) => refusal == UNKNOWN_RENTAL_CODE,
+            ClientError::Session(SessionError::Stream(_) | SessionError::TimedOut) | ClientError::Net(_) => true,
+            ClientError::ProviderUnknown { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl Coded for ClientError {
@@ -76,6 +90,7 @@ impl Coded for ClientError {
             ClientError::File { .. } => "E-CLIENT-011",
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
+            ClientError::Launch { .. } => "E-CLIENT-014",
         }
     }
 
@@ -102,6 +117,9 @@ impl Coded for ClientError {
             ClientError::File { .. } => "check the path and its permissions".into(),
             ClientError::Cancelled => "nothing was sent; answer y on a terminal, or pass --yes".into(),
             ClientError::Signing(_) => "check the keystore".into(),
+            ClientError::Launch { rental, .. } => {
+                format!("`gpumkt launch {rental}` tries again, also with another image; `gpumkt end {rental}` refunds what was paid")
+            }
         }
     }
 }

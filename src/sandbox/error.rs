@@ -30,6 +30,14 @@ pub enum SandboxError {
     NoIsolation { reason: String },
     #[error("cannot start {path}: {source}", path = path.display())]
     Spawn { path: PathBuf, source: std::io::Error },
+    #[error("the container's first process ended with code {code}{}", if *is_out_of_memory { ": its memory limit was reached" } else { "" })]
+    Died { code: i32, is_out_of_memory: bool },
+    #[error("this provider has no image named {name:?}")]
+    UnknownImage { name: String },
+    #[error("the rented device is not usable inside the container: {reason}")]
+    DeviceMissing { reason: String },
+    #[error("the container holds {used} bytes on disk, its limit is {limit}")]
+    DiskFull { used: u64, limit: u64 },
     #[error("cannot use the scratch directory {path}: {source}", path = path.display())]
     Scratch { path: PathBuf, source: std::io::Error },
     #[error("cannot listen for the container's agent in {path}: {source}", path = path.display())]
@@ -164,6 +172,10 @@ impl Coded for SandboxError {
             Self::Folder { .. } => "E-SANDBOX-051",
             Self::ImageNotFound { .. } => "E-SANDBOX-052",
             Self::NoUserNamespace { .. } => "E-SANDBOX-053",
+            Self::Died { .. } => "E-SANDBOX-070",
+            Self::UnknownImage { .. } => "E-SANDBOX-071",
+            Self::DeviceMissing { .. } => "E-SANDBOX-072",
+            Self::DiskFull { .. } => "E-SANDBOX-073",
         }
     }
 
@@ -179,6 +191,11 @@ impl Coded for SandboxError {
             Self::Protocol { .. } => "the kernel wrote over its process's memory: look for writes outside of buffers",
             Self::NoIsolation { .. } => "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`)",
             Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
+            Self::Died { is_out_of_memory: true, .. } => "use less memory, or rent a device whose provider allows more",
+            Self::Died { .. } => "it is started again; read `gpumkt logs` for what the start command said",
+            Self::UnknownImage { .. } => "ask the provider which images it keeps, or name one of a registry",
+            Self::DeviceMissing { .. } => "as the provider: check the CDI specification or the device nodes in the configuration",
+            Self::DiskFull { .. } => "delete files in the home folder, then start the processes again",
             Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
             Self::AgentSocket { .. } => "check that the rental's folder is writable for this user and has free space",
             Self::AgentSilent { .. } => "look at the container's state and log: it may be paused, out of memory, or gone",
@@ -194,15 +211,21 @@ impl Coded for SandboxError {
                 "install it and allow what it needs (bubblewrap: `apt install bubblewrap`, and user namespaces)"
             }
             Self::Container { .. } => "look at the reason above and at the container's log",
-            Self::NoEngine { .. } => "install Podman and start its socket (`systemctl enable --now podman.socket`), or name the socket in the configuration",
+            Self::NoEngine { .. } => {
+                "install Podman and start its socket (`systemctl enable --now podman.socket`), or name the socket in the configuration"
+            }
             Self::EngineForbidden { .. } => "run the node as root, or put its user into the group that owns the socket and log in again",
             Self::EngineTooOld { .. } => "upgrade the container engine",
-            Self::EngineGone { .. } => "nothing if it is being restarted; otherwise start it again (`systemctl restart podman.socket`) and read its log",
+            Self::EngineGone { .. } => {
+                "nothing if it is being restarted; otherwise start it again (`systemctl restart podman.socket`) and read its log"
+            }
             Self::EngineRefused { .. } => "read the engine's own log; `gpumkt doctor` names what a node needs of it",
             Self::EngineAnswer { .. } => "check that the configured socket is Podman's or Docker's, and upgrade it",
             Self::ImageReference { .. } => "write it as registry.example/name:tag or registry.example/name@sha256:digest",
             Self::ImageForbidden { .. } => "choose an image that the provider allows",
-            Self::ImageUnavailable { .. } => "check that the provider's engine reaches that registry over https (a registry on loopback without https: `insecure = true` in registries.conf)",
+            Self::ImageUnavailable { .. } => {
+                "check that the provider's engine reaches that registry over https (a registry on loopback without https: `insecure = true` in registries.conf)"
+            }
             Self::ImageNotFound { .. } => "check the name and the tag",
             Self::ImageLogin { .. } => "check user name and password for that registry",
             Self::ImageTooLarge { .. } => "choose a smaller image, or a provider that allows larger ones",

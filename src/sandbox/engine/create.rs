@@ -11,8 +11,8 @@ use std::{
 };
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ImageInspect, Mount, MountType,
-    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ImageInspect, Mount,
+    MountType, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -66,10 +66,16 @@ pub fn check(spec: &ContainerSpec, is_namespaced: bool) -> Result<(), SandboxErr
         return refuse("memory limit", format!("{memory_bytes} bytes; the least is {MIN_MEMORY_BYTES}"));
     }
     if cpu_millis < 10 || processes < MIN_PROCESSES || shm_bytes == 0 || shm_bytes > memory_bytes {
-        return refuse("limits", format!("at least 10 thousandths of a core, {MIN_PROCESSES} processes, and shared memory within the memory limit"));
+        return refuse(
+            "limits",
+            format!("at least 10 thousandths of a core, {MIN_PROCESSES} processes, and shared memory within the memory limit"),
+        );
     }
     let label = |text: &str| {
-        !text.is_empty() && text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && !text.starts_with('-')
+        !text.is_empty()
+            && text.len() <= 63
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !text.starts_with('-')
     };
     if !label(&spec.hostname) {
         return refuse("host name", "letters, digits and hyphens, at most 63");
@@ -94,7 +100,8 @@ pub fn check(spec: &ContainerSpec, is_namespaced: bool) -> Result<(), SandboxErr
 fn check_env(env: &BTreeMap<String, String>) -> Result<(), SandboxError> {
     let name = |text: &str| {
         let mut bytes = text.bytes();
-        bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_') && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     if let Some(bad) = env.keys().find(|key| !name(key)) {
         return refuse("environment", format!("{bad:?} is not a name of a variable"));
@@ -237,8 +244,11 @@ fn mounts(plan: &Plan<'_>) -> Vec<Mount> {
         ..Mount::default()
     };
     let spec = plan.spec;
-    let mut mounts =
-        vec![bind(&spec.scratch_dir, "/root", false), bind(&spec.agent_dir, agent::MOUNT, true), bind(&spec.agent_program, agent::PROGRAM, true)];
+    let mut mounts = vec![
+        bind(&spec.scratch_dir, "/root", false),
+        bind(&spec.agent_dir, agent::MOUNT, true),
+        bind(&spec.agent_program, agent::PROGRAM, true),
+    ];
     mounts.extend(plan.edits.mounts.iter().map(|(inside, host)| bind(host, &inside.to_string_lossy(), true)));
     mounts
 }

@@ -7,15 +7,16 @@ use bollard::{
     errors::Error,
     models::{ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum as Status},
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder,
-        StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        StatsOptionsBuilder, StopContainerOptionsBuilder,
     },
 };
 use futures::StreamExt;
 
 use super::{
     super::{
-        ContainerSpec, ContainerState, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage, Runtime, RuntimeFacts, SandboxError, Usage,
+        ContainerSpec, ContainerState, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage, Runtime, RuntimeFacts,
+        SandboxError, Usage,
     },
     DefaultImage, EngineRuntime, UserNamespace,
     cdi::{self, Edits},
@@ -56,6 +57,10 @@ impl Found {
 
 #[async_trait::async_trait]
 impl Runtime for EngineRuntime {
+    fn device_paths(&self, devices: &DeviceAccess) -> Result<Vec<PathBuf>, SandboxError> {
+        Ok(self.devices(devices)?.nodes.into_iter().map(|node| node.inside).collect())
+    }
+
     async fn check(&self) -> Result<RuntimeFacts, SandboxError> {
         let engine = self.connector.fresh().await?;
         self.namespace(&engine)?;
@@ -152,7 +157,8 @@ impl Runtime for EngineRuntime {
         let engine = self.connector.engine().await?;
         let filters = HashMap::from([("label", vec![self.names.filter()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = engine.docker.list_containers(Some(options)).await.map_err(|error| self.connector.fault("list containers", error))?;
+        let containers =
+            engine.docker.list_containers(Some(options)).await.map_err(|error| self.connector.fault("list containers", error))?;
         let mut rentals: Vec<RentalId> =
             containers.iter().filter_map(|container| self.names.rental_of(container.labels.as_ref()?)).collect();
         rentals.sort_unstable();
@@ -196,7 +202,10 @@ impl EngineRuntime {
         };
         let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
         if self.names.rental_of(&labels) != Some(rental) {
-            return Err(SandboxError::EngineRefused { action: "look for a container", reason: format!("the name {name} is taken by somebody else's") });
+            return Err(SandboxError::EngineRefused {
+                action: "look for a container",
+                reason: format!("the name {name} is taken by somebody else's"),
+            });
         }
         let missing = |what: &str| SandboxError::EngineAnswer { action: "look for a container", reason: format!("it has no {what}") };
         let id = inspected.id.clone().ok_or_else(|| missing("id"))?;
@@ -204,15 +213,24 @@ impl EngineRuntime {
         Ok(Some(Found { id, state, inspected }))
     }
 
-    async fn create(&self, engine: &Engine, spec: &ContainerSpec, userns_mode: Option<&str>, is_namespaced: bool) -> Result<(), SandboxError> {
+    async fn create(
+        &self,
+        engine: &Engine,
+        spec: &ContainerSpec,
+        userns_mode: Option<&str>,
+        is_namespaced: bool,
+    ) -> Result<(), SandboxError> {
         let image = match engine.docker.inspect_image(&spec.image).await {
             Ok(image) => image,
             Err(error) if is_absent(&error) => {
-                return Err(SandboxError::ImageNotFound { reference: spec.image.clone(), reason: "it is not on this machine (any more)".into() });
+                return Err(SandboxError::ImageNotFound {
+                    reference: spec.image.clone(),
+                    reason: "it is not on this machine (any more)".into(),
+                });
             }
             Err(error) => return Err(self.connector.fault("look at an image", error)),
         };
-        let edits = self.devices(&spec.devices).await?;
+        let edits = self.devices(&spec.devices)?;
         create::check_nodes(&edits, is_namespaced)?;
         let name = self.names.container(spec.rental);
         let (network_mode, dns) = match spec.network {
@@ -237,12 +255,15 @@ impl EngineRuntime {
             let printed = self.tail(engine, &found.id, QUOTED_BYTES).await.unwrap_or_default();
             let printed = one_line(&String::from_utf8_lossy(&printed));
             let code = found.state.exit_code.unwrap_or(-1);
-            return Err(SandboxError::ContainerStart { rental: spec.rental, reason: format!("its first process ended with {code}: {printed}") });
+            return Err(SandboxError::ContainerStart {
+                rental: spec.rental,
+                reason: format!("its first process ended with {code}: {printed}"),
+            });
         }
         self.settle(engine, spec, &found).await
     }
 
-    async fn devices(&self, access: &DeviceAccess) -> Result<Edits, SandboxError> {
+    fn devices(&self, access: &DeviceAccess) -> Result<Edits, SandboxError> {
         match access {
             DeviceAccess::Cpu => Ok(Edits::default()),
             DeviceAccess::Nodes { paths } => cdi::from_nodes(paths),
@@ -329,7 +350,8 @@ impl EngineRuntime {
         if found.is_paused() == is_wanted {
             return Ok(());
         }
-        let done = if is_wanted { engine.docker.pause_container(&found.id).await } else { engine.docker.unpause_container(&found.id).await };
+        let done =
+            if is_wanted { engine.docker.pause_container(&found.id).await } else { engine.docker.unpause_container(&found.id).await };
         let Err(error) = done else { return Ok(()) };
         // Another call may have been faster.
         match self.find(&engine, rental).await? {
