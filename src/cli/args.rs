@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use alloy::primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
 
+use super::shell::ShellCommand;
 use crate::{client::launch::ImageChoice, types::Amount};
 
 /// A marketplace for real GPUs: rented on Ethereum, proven by work on Ethereum Classic.
@@ -37,8 +38,10 @@ pub enum Command {
     Launch(LaunchRentalArgs),
     /// Show a rental as its provider sees it: container, limits, usage, trouble
     Status(RentalArgs),
-    /// Run an OpenCL kernel of your own on a rented GPU
+    /// Run a command, or an OpenCL kernel of your own, on a rented GPU
     Run(RunArgs),
+    #[command(flatten)]
+    Shell(ShellCommand),
     /// Show rentals: state, time, money, verdicts
     Rentals(RentalsArgs),
     /// End a rental now; the time that is left is refunded
@@ -192,17 +195,23 @@ pub struct RunArgs {
     #[arg(value_name = "RENTAL")]
     pub rental: u64,
     /// OpenCL C source file
-    #[arg(value_name = "KERNEL.cl")]
-    pub source: PathBuf,
+    #[arg(value_name = "KERNEL.cl", required_unless_present = "command", conflicts_with = "command")]
+    pub source: Option<PathBuf>,
     /// Kernel function in the source
     #[arg(long, value_name = "NAME", default_value = "main_kernel")]
     pub kernel: String,
     /// Work-items per dimension, such as 1024 or 640x480
-    #[arg(long, value_name = "N[xN[xN]]", value_parser = parse_size)]
-    pub global: [usize; 3],
+    #[arg(long, value_name = "N[xN[xN]]", value_parser = parse_size, required_unless_present = "command")]
+    pub global: Option<[usize; 3]>,
     /// Kernel arguments in order: in=FILE, out=FILE:BYTES, i32=N, u32=N, i64=N, u64=N, f32=X
-    #[arg(value_name = "ARG", trailing_var_arg = true)]
+    #[arg(value_name = "ARG")]
     pub arguments: Vec<String>,
+    /// Public key to log in with instead of the rental's own, for a command
+    #[arg(long, value_name = "FILE.pub")]
+    pub ssh_key: Option<PathBuf>,
+    /// Command to run in the container, word by word, without a terminal; its output and exit code are passed on
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -74,7 +74,9 @@ async fn run_client(command: Command, json: bool) -> Outcome {
             output(true, &vectors, |_| String::new());
             Ok(())
         }
-        Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec => Ok(()),
+        Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::Shell(_) | Command::SandboxExec => {
+            Ok(())
+        }
     }
 }
 
@@ -147,7 +149,9 @@ fn confirm(question: &str) -> Result<bool, OperatorError> {
 }
 
 async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
-    let (job, files) = session::job_from_arguments(&args.source, &args.kernel, args.global, &args.arguments)?;
+    let missing = |argument: &str| ClientError::Argument { argument: argument.into(), reason: "a kernel needs it".into() };
+    let (source, global) = (args.source.as_ref().ok_or_else(|| missing("KERNEL.cl"))?, args.global.ok_or_else(|| missing("--global"))?);
+    let (job, files) = session::job_from_arguments(source, &args.kernel, global, &args.arguments)?;
     let (config, clients) = connect(&args.node).await?;
     let view = rent::rental(&clients, args.rental).await?;
     let key = client::session_keys(&config, Strength::Standard)?.open(&view)?;
@@ -169,7 +173,7 @@ async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
     });
     output(json, &shown, |_| {
         let written: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-        format!("{}finished in {} ms; wrote {}", result.printed, result.elapsed_ms, written.join(", "))
+        format!("{}finished in {} ms; wrote {}", client::shell::clean(&result.printed), result.elapsed_ms, written.join(", "))
     });
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::{
     config::ConfigError,
     keys::KeyError,
     net::NetError,
+    sandbox::SandboxError,
     service::session::{SessionError, UNKNOWN_RENTAL_CODE},
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
@@ -53,6 +54,18 @@ pub enum ClientError {
     Launch { rental: RentalId, source: Box<ClientError> },
     #[error("cancelled")]
     Cancelled,
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("there is no `{program}` on this machine")]
+    NoOpenSsh { program: &'static str },
+    #[error("rental {rental} is {state}")]
+    NotActive { rental: RentalId, state: String },
+    #[error("the provider of rental {rental} offers no SSH for it")]
+    NoShell { rental: RentalId },
+    #[error("port {port} of this machine cannot be used: {source}")]
+    LocalPort { port: u16, source: std::io::Error },
+    #[error("{program} cannot be started: {source}")]
+    Start { program: &'static str, source: std::io::Error },
     #[error("the signature cannot be made: {0}")]
     Signing(#[from] alloy::signers::Error),
 }
@@ -91,6 +104,11 @@ impl Coded for ClientError {
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
             ClientError::Launch { .. } => "E-CLIENT-014",
+            ClientError::Sandbox(error) => error.code(),
+            ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
+            ClientError::NotActive { .. } => "E-CLIENT-051",
+            ClientError::NoShell { .. } => "E-CLIENT-052",
+            ClientError::LocalPort { .. } => "E-CLIENT-053",
         }
     }
 
@@ -120,6 +138,13 @@ impl Coded for ClientError {
             ClientError::Launch { rental, .. } => {
                 format!("`gpumkt launch {rental}` tries again, also with another image; `gpumkt end {rental}` refunds what was paid")
             }
+            ClientError::Sandbox(error) => error.next_step(),
+            ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {
+                "install OpenSSH's client (Debian, Ubuntu: `apt install openssh-client`) and make sure it is on the PATH".into()
+            }
+            ClientError::NotActive { .. } => "see `gpumkt rentals`; a rental can be used once it is active and until it ends".into(),
+            ClientError::NoShell { .. } => "run kernels with `gpumkt run RENTAL KERNEL.cl`, or rent an offer that runs containers".into(),
+            ClientError::LocalPort { .. } => "choose another local port: LOCAL:REMOTE, such as 9000:8888".into(),
         }
     }
 }

@@ -173,6 +173,19 @@ pub enum SessionError {
     Refused { refusal: String, reason: String },
 }
 
+/// Longest reason that is passed on; a compiler's messages are the longest honest ones.
+const MAX_REASON_CHARS: usize = 16 * 1024;
+
+impl SessionError {
+    /// What the other side said, without what would steer a terminal.
+    pub fn refused(code: &str, reason: &str) -> Self {
+        let harmless = |text: &str, limit: usize| {
+            text.chars().take(limit).filter(|character| !character.is_control() || matches!(character, '\n' | '\t')).collect()
+        };
+        Self::Refused { refusal: harmless(code, 32), reason: harmless(reason, MAX_REASON_CHARS) }
+    }
+}
+
 impl Coded for SessionError {
     fn code(&self) -> &'static str {
         match self {
@@ -298,6 +311,14 @@ mod tests {
         for wrong in [&peer_id[..], &[], &[0, 0, 0, 11], &key[..15]] {
             assert!(matches!(check(vec![named(&domain, &signer, wrong, 101)]), Err(SessionError::NotSshKey)), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_cannot_steer_a_terminal() {
+        let error = SessionError::refused("E\x1b]0;x\x07", &format!("line 1\nline\u{9b}2J 2{}", "x".repeat(1 << 20)));
+        let text = error.to_string();
+        assert!(text.contains("line 1\nline2J 2xxx") && text.len() < 20_000);
+        assert!(text.chars().all(|character| character == '\n' || !character.is_control()));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 mod access;
 mod container;
 mod hostile;
+mod network;
 mod transfer;
 
 use std::{
