@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
 
 use super::shell::ShellCommand;
-use crate::types::Amount;
+use crate::{client::launch::ImageChoice, types::Amount};
 
 /// A marketplace for real GPUs: rented on Ethereum, proven by work on Ethereum Classic.
 #[derive(Debug, Parser)]
@@ -34,6 +34,10 @@ pub enum Command {
     Market(MarketArgs),
     /// Rent a GPU: pay into escrow and wait until it is ready
     Rent(RentArgs),
+    /// Launch a rental again, with another image or command, after its first launch failed
+    Launch(LaunchRentalArgs),
+    /// Show a rental as its provider sees it: container, limits, usage, trouble
+    Status(RentalArgs),
     /// Run a command, or an OpenCL kernel of your own, on a rented GPU
     Run(RunArgs),
     #[command(flatten)]
@@ -47,6 +51,10 @@ pub enum Command {
     Stake(StakeArgs),
     /// Register a device and offer it
     Offer(OfferArgs),
+    /// Show what a provider has earned, rental by rental
+    Earnings(EarningsArgs),
+    /// Suggest a price for a class from what others ask and get
+    Price(PriceArgs),
     /// Claim what rentals have credited to you
     Claim(ClaimArgs),
 
@@ -142,6 +150,41 @@ pub struct RentArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
+    #[command(flatten)]
+    pub launch: LaunchArgs,
+}
+
+/// What shall be found running on the rented device.
+#[derive(Debug, Args)]
+pub struct LaunchArgs {
+    /// Image: a registry reference, local:NAME for one that the provider keeps, or `default`
+    #[arg(long, value_name = "IMAGE", default_value = "default")]
+    pub image: ImageChoice,
+    /// Variable of the container's environment; without a value, the one of your own environment
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// File with variables, a NAME=VALUE per line: secrets stay out of the command line and of every log
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// User name of the registry; the password is read from --registry-password-file
+    #[arg(long, value_name = "NAME", requires = "registry_password_file")]
+    pub registry_user: Option<String>,
+    /// File with the password of the registry
+    #[arg(long, value_name = "FILE", requires = "registry_user")]
+    pub registry_password_file: Option<PathBuf>,
+    /// Command to start beside your logins; its output is in `gpumkt logs`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LaunchRentalArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[arg(value_name = "RENTAL")]
+    pub rental: u64,
+    #[command(flatten)]
+    pub launch: LaunchArgs,
 }
 
 #[derive(Debug, Args)]
@@ -226,6 +269,30 @@ pub struct OfferArgs {
     /// Region, at most 31 characters
     #[arg(long, default_value = "")]
     pub region: String,
+}
+
+#[derive(Debug, Args)]
+pub struct EarningsArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Earnings of this provider; your own where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<Address>,
+    /// Only rentals that ended at or after this time, Unix seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub since: u64,
+    /// Print CSV: a line per rental, amounts in wei
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PriceArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Class version
+    #[arg(long, value_name = "VERSION")]
+    pub class: u32,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,8 @@
 mod args;
 mod bench;
 mod commands;
+mod earnings;
+mod launch;
 mod render;
 mod shell;
 

@@ -10,7 +10,7 @@ use crate::{
     keys::KeyError,
     net::NetError,
     sandbox::SandboxError,
-    service::session::SessionError,
+    service::session::{SessionError, UNKNOWN_RENTAL_CODE},
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
 
@@ -50,6 +50,8 @@ pub enum ClientError {
     Argument { argument: String, reason: String },
     #[error("{} cannot be read or written: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("the launch of rental {rental} failed: {source}")]
+    Launch { rental: RentalId, source: Box<ClientError> },
     #[error("cancelled")]
     Cancelled,
     #[error(transparent)]
@@ -66,6 +68,18 @@ pub enum ClientError {
     Start { program: &'static str, source: std::io::Error },
     #[error("the signature cannot be made: {0}")]
     Signing(#[from] alloy::signers::Error),
+}
+
+impl ClientError {
+    /// The other side may not have seen yet what stands on chain, or may be starting: asking again can help.
+    pub(super) fn is_premature(&self) -> bool {
+        match self {
+            ClientError::Session(SessionError::Refused { refusal, .. }) => refusal == UNKNOWN_RENTAL_CODE,
+            ClientError::Session(SessionError::Stream(_) | SessionError::TimedOut) | ClientError::Net(_) => true,
+            ClientError::ProviderUnknown { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl Coded for ClientError {
@@ -89,6 +103,7 @@ impl Coded for ClientError {
             ClientError::File { .. } => "E-CLIENT-011",
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
+            ClientError::Launch { .. } => "E-CLIENT-014",
             ClientError::Sandbox(error) => error.code(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
             ClientError::NotActive { .. } => "E-CLIENT-051",
@@ -120,6 +135,9 @@ impl Coded for ClientError {
             ClientError::File { .. } => "check the path and its permissions".into(),
             ClientError::Cancelled => "nothing was sent; answer y on a terminal, or pass --yes".into(),
             ClientError::Signing(_) => "check the keystore".into(),
+            ClientError::Launch { rental, .. } => {
+                format!("`gpumkt launch {rental}` tries again, also with another image; `gpumkt end {rental}` refunds what was paid")
+            }
             ClientError::Sandbox(error) => error.next_step(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {
                 "install OpenSSH's client (Debian, Ubuntu: `apt install openssh-client`) and make sure it is on the PATH".into()

@@ -2,7 +2,9 @@
 
 pub mod bench;
 pub mod deploy;
+pub mod earnings;
 mod error;
+pub mod launch;
 pub mod market;
 pub mod rent;
 pub mod session;

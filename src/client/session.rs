@@ -20,10 +20,12 @@ use crate::{
         Login, LoginAnswer, NamedKey, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, read_login_frame,
         write_frame,
     },
+    service::tenants::{LaunchProgress, TenantStatus},
     task::{Service, Shutdown},
     telemetry::Metrics,
     types::{
         RentalId,
+        launch::LaunchSpec,
         record::SignedNodeRecord,
         signing::{SessionKey, SessionOpened, compact, contract_domain},
         wire::{Request, Response},
@@ -38,6 +40,8 @@ const KEY_SECONDS: u64 = 3_600;
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// Pause between two rounds of asking for the provider's record. It is what a connection waits for the first peer.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+/// Pause between two attempts to open a session on a rental that was just paid.
+const RETRY_EVERY: Duration = Duration::from_millis(300);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Time a provider has to answer a login; it may have to find the container first.
 const LOGIN_WITHIN: Duration = Duration::from_secs(30);
@@ -149,6 +153,27 @@ impl RenterNode {
         }
     }
 
+    /// Opens a session on a rental that the provider may not have seen yet.
+    pub async fn open_within(
+        &self,
+        clients: &Clients,
+        rental: &RentalView,
+        key: &PrivateKeySigner,
+        within: Duration,
+    ) -> Result<Session, ClientError> {
+        let deadline = tokio::time::Instant::now() + within;
+        let mut tick = tokio::time::interval(RETRY_EVERY);
+        loop {
+            tick.tick().await;
+            match self.open(clients, rental, key).await {
+                Err(error) if error.is_premature() && tokio::time::Instant::now() < deadline => {
+                    tracing::debug!(%error, "the provider is not there yet");
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     pub async fn stop(self) {
         self.shutdown.intake.cancel();
         drop(self.net);
@@ -237,13 +262,46 @@ pub struct Session {
 }
 
 impl Session {
+    /// Says what to start and follows it until the renter could log in. Asking again for the same is harmless.
+    pub async fn launch(&mut self, launch: LaunchSpec, on_progress: &(dyn Fn(&LaunchProgress) + Sync)) -> Result<(), ClientError> {
+        launch.check().map_err(|error| ClientError::Argument { argument: error.what.into(), reason: error.reason })?;
+        write_frame(&mut self.writer, &SessionRequest::Launch(Box::new(launch))).await?;
+        loop {
+            match read_frame(&mut self.reader).await? {
+                SessionReply::Progress(LaunchProgress::Prepared) => return Ok(()),
+                SessionReply::Progress(LaunchProgress::Failed { code, reason }) => {
+                    return Err(SessionError::refused(&code, &reason).into());
+                }
+                SessionReply::Progress(progress) => on_progress(&progress),
+                reply => return Err(unexpected(reply).into()),
+            }
+        }
+    }
+
+    /// The rental as its provider sees it.
+    pub async fn status(&mut self) -> Result<TenantStatus, ClientError> {
+        write_frame(&mut self.writer, &SessionRequest::Status).await?;
+        match tokio::time::timeout(ANSWER_WITHIN, read_frame(&mut self.reader)).await.map_err(|_| SessionError::TimedOut)?? {
+            SessionReply::Status(status) => Ok(*status),
+            reply => Err(unexpected(reply).into()),
+        }
+    }
+
     /// Runs one kernel on the rented device.
     pub async fn run_kernel(&mut self, job: KernelJob) -> Result<KernelResult, ClientError> {
         write_frame(&mut self.writer, &SessionRequest::RunKernel(Box::new(job))).await?;
         match read_frame(&mut self.reader).await? {
             SessionReply::Finished(result) => Ok(*result),
-            SessionReply::Refused { code, reason } => Err(SessionError::refused(&code, &reason).into()),
+            reply => Err(unexpected(reply).into()),
         }
+    }
+}
+
+/// A refusal, or a provider that does not keep to the protocol.
+fn unexpected(reply: SessionReply) -> SessionError {
+    match reply {
+        SessionReply::Refused { code, reason } => SessionError::refused(&code, &reason),
+        _ => SessionError::Unexpected,
     }
 }
 

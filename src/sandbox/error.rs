@@ -30,6 +30,14 @@ pub enum SandboxError {
     NoIsolation { reason: String },
     #[error("cannot start {path}: {source}", path = path.display())]
     Spawn { path: PathBuf, source: std::io::Error },
+    #[error("the container's first process ended with code {code}{}", if *is_out_of_memory { ": its memory limit was reached" } else { "" })]
+    Died { code: i32, is_out_of_memory: bool },
+    #[error("this provider has no image named {name:?}")]
+    UnknownImage { name: String },
+    #[error("the rented device is not usable inside the container: {reason}")]
+    DeviceMissing { reason: String },
+    #[error("the container holds {used} bytes on disk, its limit is {limit}")]
+    DiskFull { used: u64, limit: u64 },
     #[error("cannot use the scratch directory {path}: {source}", path = path.display())]
     Scratch { path: PathBuf, source: std::io::Error },
     #[error("cannot listen for the container's agent in {path}: {source}", path = path.display())]
@@ -164,6 +172,10 @@ impl Coded for SandboxError {
             Self::Folder { .. } => "E-SANDBOX-051",
             Self::ImageNotFound { .. } => "E-SANDBOX-052",
             Self::NoUserNamespace { .. } => "E-SANDBOX-053",
+            Self::Died { .. } => "E-SANDBOX-070",
+            Self::UnknownImage { .. } => "E-SANDBOX-071",
+            Self::DeviceMissing { .. } => "E-SANDBOX-072",
+            Self::DiskFull { .. } => "E-SANDBOX-073",
         }
     }
 
@@ -179,6 +191,11 @@ impl Coded for SandboxError {
             Self::Protocol { .. } => "the kernel wrote over its process's memory: look for writes outside of buffers",
             Self::NoIsolation { .. } => "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`)",
             Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
+            Self::Died { is_out_of_memory: true, .. } => "use less memory, or rent a device whose provider allows more",
+            Self::Died { .. } => "it is started again; read `gpumkt logs` for what the start command said",
+            Self::UnknownImage { .. } => "ask the provider which images it keeps, or name one of a registry",
+            Self::DeviceMissing { .. } => "as the provider: check the CDI specification or the device nodes in the configuration",
+            Self::DiskFull { .. } => "delete files in the home folder, then start the processes again",
             Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
             Self::AgentSocket { .. } => "check that the rental's folder is writable for this user and has free space",
             Self::AgentSilent { .. } => "look at the container's state and log: it may be paused, out of memory, or gone",

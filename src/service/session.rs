@@ -13,8 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{
     sandbox::{KernelJob, KernelResult},
+    service::tenants::{LaunchProgress, TenantStatus},
     types::{
         Coded, RentalId,
+        launch::LaunchSpec,
         signing::{SessionKey, recover_compact},
     },
 };
@@ -29,6 +31,8 @@ pub const MAX_LOGIN_BYTES: usize = 64 * 1024;
 pub const MAX_SSH_KEYS: usize = 8;
 /// Largest frame. A kernel's buffers travel in one; larger jobs belong into a container.
 pub const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
+/// Code of a refusal by a provider that does not host the rental, or not now.
+pub const UNKNOWN_RENTAL_CODE: &str = "E-SESSION-003";
 /// Step in which a frame is read, so that a length alone reserves no memory.
 const READ_STEP_BYTES: usize = 1024 * 1024;
 
@@ -117,11 +121,16 @@ impl LoginAnswer {
 /// What the renter asks for once it is in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum SessionRequest {
+    /// Says what to start; answered with every [`LaunchProgress`] until the last one.
+    Launch(Box<LaunchSpec>),
+    Status,
     RunKernel(Box<KernelJob>),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum SessionReply {
+    Progress(LaunchProgress),
+    Status(Box<TenantStatus>),
     Finished(Box<KernelResult>),
     Refused { code: String, reason: String },
 }
@@ -158,6 +167,8 @@ pub enum SessionError {
     NotSshKey,
     #[error("the login names {keys} SSH keys, at most {limit} are allowed")]
     TooManyKeys { keys: usize, limit: usize },
+    #[error("the provider answered something else than what was asked")]
+    Unexpected,
     #[error("the provider refused ({refusal}): {reason}")]
     Refused { refusal: String, reason: String },
 }
@@ -178,9 +189,11 @@ impl SessionError {
 impl Coded for SessionError {
     fn code(&self) -> &'static str {
         match self {
-            SessionError::Stream(_) | SessionError::Oversize { .. } | SessionError::Malformed(_) => "E-SESSION-001",
+            SessionError::Stream(_) | SessionError::Oversize { .. } | SessionError::Malformed(_) | SessionError::Unexpected => {
+                "E-SESSION-001"
+            }
             SessionError::TimedOut => "E-SESSION-002",
-            SessionError::UnknownRental { .. } | SessionError::NotRunning { .. } => "E-SESSION-003",
+            SessionError::UnknownRental { .. } | SessionError::NotRunning { .. } => UNKNOWN_RENTAL_CODE,
             SessionError::WrongPeer | SessionError::WrongSignature => "E-SESSION-004",
             SessionError::Expired { .. } | SessionError::Clock { .. } => "E-SESSION-005",
             SessionError::Refused { .. } => "E-SESSION-006",
@@ -192,7 +205,7 @@ impl Coded for SessionError {
         match self {
             SessionError::Stream(_) | SessionError::TimedOut => "try again; the rental is unharmed".into(),
             SessionError::Oversize { .. } => "send smaller buffers, or split the work".into(),
-            SessionError::Malformed(_) => "use the same version on both sides".into(),
+            SessionError::Malformed(_) | SessionError::Unexpected => "use the same version on both sides".into(),
             SessionError::UnknownRental { .. } | SessionError::NotRunning { .. } => "see `gpumkt rentals` for what is running".into(),
             SessionError::WrongPeer | SessionError::WrongSignature => "log in from the machine that rented, or with its session key".into(),
             SessionError::Expired { .. } => "log in again: a new key is signed".into(),

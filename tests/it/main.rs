@@ -10,4 +10,5 @@ mod kernels;
 mod net;
 mod sandbox;
 mod ssh;
+mod tenants;
 mod vectors;

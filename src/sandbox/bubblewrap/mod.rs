@@ -89,7 +89,7 @@ impl BubblewrapRuntime {
             processes: (!cgroups.limits("pids")).then_some(spec.limits.processes.into()),
         };
         let doors = cgroups.doors().map_err(failed_io)?;
-        let mut launched = Launch { spec, files, user, doors, fallback }.start().map_err(|source| match source.kind() {
+        let launched = Launch { spec, files, user, doors, fallback }.start().map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => SandboxError::RuntimeUnusable { runtime: NAME, reason: "bwrap is not installed".into() },
             _ => failed_io(source),
         })?;

@@ -57,6 +57,10 @@ impl Found {
 
 #[async_trait::async_trait]
 impl Runtime for EngineRuntime {
+    fn device_paths(&self, devices: &DeviceAccess) -> Result<Vec<PathBuf>, SandboxError> {
+        Ok(self.devices(devices)?.nodes.into_iter().map(|node| node.inside).collect())
+    }
+
     async fn check(&self) -> Result<RuntimeFacts, SandboxError> {
         let engine = self.connector.fresh().await?;
         self.namespace(&engine)?;
@@ -226,7 +230,7 @@ impl EngineRuntime {
             }
             Err(error) => return Err(self.connector.fault("look at an image", error)),
         };
-        let edits = self.devices(&spec.devices).await?;
+        let edits = self.devices(&spec.devices)?;
         create::check_nodes(&edits, is_namespaced)?;
         let name = self.names.container(spec.rental);
         let (network_mode, dns) = match spec.network {
@@ -259,7 +263,7 @@ impl EngineRuntime {
         self.settle(engine, spec, &found).await
     }
 
-    async fn devices(&self, access: &DeviceAccess) -> Result<Edits, SandboxError> {
+    fn devices(&self, access: &DeviceAccess) -> Result<Edits, SandboxError> {
         match access {
             DeviceAccess::Cpu => Ok(Edits::default()),
             DeviceAccess::Nodes { paths } => cdi::from_nodes(paths),
