@@ -86,10 +86,10 @@ impl BubblewrapRuntime {
         }
         let fallback = FallbackLimits {
             memory_bytes: (!cgroups.limits("memory")).then_some(spec.limits.memory_bytes),
-            processes: (!cgroups.limits("pids")).then_some(spec.limits.processes.into()),
+            processes: (!cgroups.limits("pids")).then_some(u64::from(spec.limits.processes) + cgroup::OWN_TASKS),
         };
         let doors = cgroups.doors().map_err(failed_io)?;
-        let mut launched = Launch { spec, files, user, doors, fallback }.start().map_err(|source| match source.kind() {
+        let launched = Launch { spec, files, user, doors, fallback }.start().map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => SandboxError::RuntimeUnusable { runtime: NAME, reason: "bwrap is not installed".into() },
             _ => failed_io(source),
         })?;
