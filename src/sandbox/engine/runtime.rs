@@ -94,6 +94,7 @@ impl Runtime for EngineRuntime {
     async fn start(&self, spec: &ContainerSpec) -> Result<(), SandboxError> {
         let engine = self.connector.engine().await?;
         let (userns_mode, is_namespaced) = self.namespace(&engine)?;
+        ownership::make_scratch_dir(&spec.scratch_dir)?;
         create::check(spec, is_namespaced)?;
         if is_namespaced {
             ownership::open_agent_dir(&spec.agent_dir)?;
