@@ -35,6 +35,8 @@ const MIN_MEMORY_BYTES: u64 = 16 << 20;
 const MIN_PROCESSES: u32 = 8;
 /// Open files of one process: loaders of training data keep thousands.
 const MAX_OPEN_FILES: u64 = 65_536;
+/// Processes of one user; Podman's service lowers its own hard limit to 32768, and nobody can give more than they have.
+const MAX_USER_PROCESSES: u64 = 16_384;
 const MAX_ENV_BYTES: usize = 128 << 10;
 const MAX_VOLUMES: usize = 32;
 /// What the first process prints is kept up to this size.
@@ -223,7 +225,7 @@ fn ulimits() -> Vec<ResourcesUlimits> {
     };
     vec![
         limit("nofile", at_most(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES)),
-        limit("nproc", at_most(Resource::RLIMIT_NPROC, u64::from(u16::MAX))),
+        limit("nproc", at_most(Resource::RLIMIT_NPROC, MAX_USER_PROCESSES)),
         limit("core", 0),
     ]
 }

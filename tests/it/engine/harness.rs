@@ -76,7 +76,7 @@ impl Podman {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("podman");
         command.args(words).env("CONTAINERS_CONF", self.at("containers.conf")).env("CONTAINERS_STORAGE_CONF", self.at("storage.conf"));
-        command.env("CONTAINERS_REGISTRIES_CONF", self.at("registries.conf")).env("REGISTRY_AUTH_FILE", self.at("auth.json"));
+        command.env("CONTAINERS_REGISTRIES_CONF", self.at("registries.conf"));
         command
     }
 
