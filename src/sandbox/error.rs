@@ -181,15 +181,21 @@ impl Coded for SandboxError {
                 "install it and allow what it needs (bubblewrap: `apt install bubblewrap`, and user namespaces)"
             }
             Self::Container { .. } => "look at the reason above and at the container's log",
-            Self::NoEngine { .. } => "install Podman and start its socket (`systemctl enable --now podman.socket`), or name the socket in the configuration",
+            Self::NoEngine { .. } => {
+                "install Podman and start its socket (`systemctl enable --now podman.socket`), or name the socket in the configuration"
+            }
             Self::EngineForbidden { .. } => "run the node as root, or put its user into the group that owns the socket and log in again",
             Self::EngineTooOld { .. } => "upgrade the container engine",
-            Self::EngineGone { .. } => "nothing if it is being restarted; otherwise start it again (`systemctl restart podman.socket`) and read its log",
+            Self::EngineGone { .. } => {
+                "nothing if it is being restarted; otherwise start it again (`systemctl restart podman.socket`) and read its log"
+            }
             Self::EngineRefused { .. } => "read the engine's own log; `gpumkt doctor` names what a node needs of it",
             Self::EngineAnswer { .. } => "check that the configured socket is Podman's or Docker's, and upgrade it",
             Self::ImageReference { .. } => "write it as registry.example/name:tag or registry.example/name@sha256:digest",
             Self::ImageForbidden { .. } => "choose an image that the provider allows",
-            Self::ImageUnavailable { .. } => "check that the provider's engine reaches that registry over https (a registry on loopback without https: `insecure = true` in registries.conf)",
+            Self::ImageUnavailable { .. } => {
+                "check that the provider's engine reaches that registry over https (a registry on loopback without https: `insecure = true` in registries.conf)"
+            }
             Self::ImageNotFound { .. } => "check the name and the tag",
             Self::ImageLogin { .. } => "check user name and password for that registry",
             Self::ImageTooLarge { .. } => "choose a smaller image, or a provider that allows larger ones",

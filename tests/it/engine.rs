@@ -4,13 +4,31 @@ mod egress;
 mod harness;
 mod images;
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command, time::Duration};
 
 use gpumkt::{
     sandbox::{ContainerState, DeviceAccess, EngineOptions, EngineRuntime, NetworkPolicy, Runtime, SandboxError, UserNamespace},
     types::{Coded, agent},
 };
 use harness::{DEADLINE, Podman, eventually};
+
+/// A harmless device of the machine: it reads as zeros.
+struct Device(PathBuf);
+
+impl Device {
+    fn new() -> Self {
+        let path = PathBuf::from(format!("/dev/gpumkt-test-{}", std::process::id()));
+        let made = Command::new("mknod").arg("--mode=666").arg(&path).args(["c", "1", "5"]).status().unwrap();
+        assert!(made.success());
+        Self(path)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
 
 const NO_GRACE: Duration = Duration::ZERO;
 
@@ -46,7 +64,7 @@ async fn a_renter_has_the_run_of_the_container_and_of_nothing_else() {
         "echo 1 > /proc/sys/kernel/panic",
         "echo b > /proc/sysrq-trigger",
         "echo 1 > /sys/kernel/mm/transparent_hugepage/enabled",
-        "echo 0 > /sys/fs/cgroup/memory/memory.limit_in_bytes || echo max > /sys/fs/cgroup/memory.max",
+        "for f in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do test -e $f && echo 999999999 > $f && exit; done; false",
         "cat /proc/kcore | head -c 1 | grep -q .",
         "ls /proc/acpi | grep -q .",
         "hostname other",
@@ -187,7 +205,10 @@ async fn what_the_first_process_prints_is_kept_within_bounds() {
     let reason = match started {
         Err(error) => error.to_string(),
         Ok(()) => {
-            eventually("it has ended", || async { runtime.state(31).await.unwrap() == ContainerState::Exited { code: 3, is_out_of_memory: false } }).await;
+            eventually("it has ended", || async {
+                runtime.state(31).await.unwrap() == ContainerState::Exited { code: 3, is_out_of_memory: false }
+            })
+            .await;
             String::from_utf8(runtime.logs(31, 100).await.unwrap()).unwrap()
         }
     };
@@ -236,9 +257,12 @@ async fn devices_come_from_cdi_specifications_or_by_name() {
     let library = podman.at("libgpu.so.1.2");
     fs::write(&library, "of the driver").unwrap();
     std::os::unix::fs::symlink("libgpu.so.1.2", podman.at("libgpu.so.1")).unwrap();
+    let device = Device::new();
+    let path = device.0.display();
     let spec = format!(
         "cdiVersion: 0.6.0\nkind: test.example/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    env: [GPU_INSIDE=yes]\n    deviceNodes:\n    \
-         - {{path: /dev/gpu0, hostPath: /dev/zero, permissions: rwm}}\n    mounts:\n    - {{hostPath: {}, containerPath: /usr/lib/gpu/libgpu.so.1.2, options: [ro]}}\n",
+         - {{path: {path}, permissions: rwm}}\n    mounts:\n    - {{hostPath: {}, containerPath: /usr/lib/gpu/libgpu.so.1.2, options: [ro]}}\n\
+         - name: renamed\n  containerEdits:\n    deviceNodes:\n    - {{path: /dev/gpu0, hostPath: {path}}}\n",
         library.display()
     );
     fs::write(podman.at("cdi").join("test.yaml"), spec).unwrap();
@@ -247,15 +271,28 @@ async fn devices_come_from_cdi_specifications_or_by_name() {
     rental.spec.devices = DeviceAccess::Cdi { name: "test.example/gpu=0".into() };
     runtime.start(&rental.spec).await.unwrap();
     rental.agent.wait_ready(DEADLINE).await.unwrap();
-    assert_eq!(rental.ok("head -c 4 /dev/gpu0 | wc -c; test -c /dev/gpu0 && echo $GPU_INSIDE").await, "4\nyes");
+    assert_eq!(rental.ok(&format!("head -c 4 {path} | wc -c; test -c {path} && echo $GPU_INSIDE")).await, "4\nyes");
     assert_eq!(rental.ok("cat /usr/lib/gpu/libgpu.so.1").await, "of the driver");
     assert_eq!(rental.ok("echo $LD_LIBRARY_PATH $NVIDIA_VISIBLE_DEVICES").await, "/usr/lib/gpu void");
     rental.refused("echo x > /usr/lib/gpu/libgpu.so.1").await;
     runtime.stop(51, NO_GRACE).await.unwrap();
 
-    rental.spec.devices = DeviceAccess::Nodes { paths: vec!["/dev/full".into()] };
+    rental.spec.devices = DeviceAccess::Nodes { paths: vec![device.0.clone()] };
     runtime.start(&rental.spec).await.unwrap();
+    rental.agent.wait_ready(DEADLINE).await.unwrap();
+    rental.ok(&format!("head -c 4 {path} | wc -c | grep -q 4")).await;
     runtime.stop(51, NO_GRACE).await.unwrap();
+
+    // What only works as the machine's root is refused with a user namespace, and works without.
+    fs::set_permissions(&device.0, fs::Permissions::from_mode(0o660)).unwrap();
+    assert_eq!(runtime.start(&rental.spec).await.unwrap_err().code(), "E-SANDBOX-045");
+    rental.spec.devices = DeviceAccess::Cdi { name: "test.example/gpu=renamed".into() };
+    assert_eq!(runtime.start(&rental.spec).await.unwrap_err().code(), "E-SANDBOX-045");
+    let without = EngineRuntime::new(EngineOptions { user_namespace: UserNamespace::Off, ..podman.options() });
+    without.start(&rental.spec).await.unwrap();
+    rental.agent.wait_ready(DEADLINE).await.unwrap();
+    rental.ok("head -c 4 /dev/gpu0 | wc -c | grep -q 4").await;
+    without.stop(51, NO_GRACE).await.unwrap();
     for (devices, code) in [
         (DeviceAccess::Cdi { name: "test.example/gpu=1".into() }, "E-SANDBOX-044"),
         (DeviceAccess::Nodes { paths: vec!["/dev/no-such-gpu".into()] }, "E-SANDBOX-045"),

@@ -72,13 +72,18 @@ fn content(file: &mut (impl Read + Seek)) -> Result<Content, String> {
             return Ok(Content::Image);
         }
         let size = octal(&header[124..136]).ok_or("an entry has no valid size")?;
-        at = size.div_ceil(BLOCK).checked_mul(BLOCK).and_then(|bytes| at.checked_add(BLOCK)?.checked_add(bytes)).ok_or("an entry is too large")?;
+        at = size
+            .div_ceil(BLOCK)
+            .checked_mul(BLOCK)
+            .and_then(|bytes| at.checked_add(BLOCK)?.checked_add(bytes))
+            .ok_or("an entry is too large")?;
     }
     Ok(Content::RootFileSystem)
 }
 
 fn is_header(header: &[u8; BLOCK as usize]) -> bool {
-    let sum: u64 = header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { u64::from(b' ') } else { u64::from(*byte) }).sum();
+    let sum: u64 =
+        header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { u64::from(b' ') } else { u64::from(*byte) }).sum();
     octal(&header[148..156]) == Some(sum)
 }
 

@@ -112,12 +112,14 @@ pub fn resolve(name: &str, folders: &[PathBuf]) -> Result<Edits, SandboxError> {
             if let Some((other, _)) = &here {
                 return Err(refuse(format!("both {} and {} define it", other.display(), file.display())));
             }
-            let edits = collect([&spec.container_edits, &matching.container_edits]).map_err(|reason| refuse(format!("{}: {reason}", file.display())))?;
+            let edits = collect([&spec.container_edits, &matching.container_edits])
+                .map_err(|reason| refuse(format!("{}: {reason}", file.display())))?;
             here = Some((file, edits));
         }
         found = here.or(found);
     }
-    let searched = || folders.iter().map(|folder| folder.display().to_string()).chain(unread.iter().cloned()).collect::<Vec<_>>().join(", ");
+    let searched =
+        || folders.iter().map(|folder| folder.display().to_string()).chain(unread.iter().cloned()).collect::<Vec<_>>().join(", ");
     let (_, edits) = found.ok_or_else(|| refuse(format!("no specification defines it; looked in {}", searched())))?;
     Ok(edits)
 }
@@ -204,16 +206,20 @@ fn links_to(file: &Path) -> Vec<PathBuf> {
     // Only links of the same library: a folder of a whole system has thousands of others.
     let stem = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.split(".so").next()).unwrap_or_default().to_owned();
     let entries = file.parent().map(std::fs::read_dir).into_iter().flatten().flatten().flatten();
-    let named_alike = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.split(".so").next() == Some(stem.as_str())));
+    let named_alike =
+        entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.split(".so").next() == Some(stem.as_str())));
     let links = named_alike.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
-    links.filter(|entry| entry.path().canonicalize().is_ok_and(|target| target == real)).map(|entry| entry.file_name().into()).take(16).collect()
+    links
+        .filter(|entry| entry.path().canonicalize().is_ok_and(|target| target == real))
+        .map(|entry| entry.file_name().into())
+        .take(16)
+        .collect()
 }
 
 /// Device nodes named one by one, where there is no specification.
 pub fn from_nodes(paths: &[PathBuf]) -> Result<Edits, SandboxError> {
-    let node = |path: &PathBuf| {
-        device_node(path, path, "rw".into()).map_err(|reason| SandboxError::DeviceNode { path: path.clone(), reason })
-    };
+    let node =
+        |path: &PathBuf| device_node(path, path, "rw".into()).map_err(|reason| SandboxError::DeviceNode { path: path.clone(), reason });
     Ok(Edits { nodes: paths.iter().map(node).collect::<Result<_, _>>()?, ..Edits::default() })
 }
 

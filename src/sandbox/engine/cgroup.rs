@@ -52,7 +52,10 @@ impl Groups {
     pub fn usage(&self) -> Option<Usage> {
         let (memory_bytes, cpu_us) = if self.is_unified {
             let used = number(&self.memory.join("memory.current"))?;
-            (used.saturating_sub(field(&self.memory.join("memory.stat"), "inactive_file")?), field(&self.cpu.join("cpu.stat"), "usage_usec")?)
+            (
+                used.saturating_sub(field(&self.memory.join("memory.stat"), "inactive_file")?),
+                field(&self.cpu.join("cpu.stat"), "usage_usec")?,
+            )
         } else {
             let used = number(&self.memory.join("memory.usage_in_bytes"))?;
             let cache = field(&self.memory.join("memory.stat"), "total_inactive_file")?;
@@ -95,24 +98,30 @@ mod tests {
         let expected = Usage { memory_bytes: 60, cpu_us: 7, processes: 3, out_of_memory_kills: 2 };
 
         let group = format!("libpod_parent/libpod-{ID}");
-        put(&mount.path().join("memory").join(&group), &[
-            ("memory.usage_in_bytes", "100\n"),
-            ("memory.stat", "cache 1\ntotal_inactive_file 40\n"),
-            ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
-        ]);
+        put(
+            &mount.path().join("memory").join(&group),
+            &[
+                ("memory.usage_in_bytes", "100\n"),
+                ("memory.stat", "cache 1\ntotal_inactive_file 40\n"),
+                ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+            ],
+        );
         put(&mount.path().join("cpu,cpuacct").join(&group), &[("cpuacct.usage", "7900\n")]);
         put(&mount.path().join("pids").join(&group), &[("pids.current", "3\n")]);
         let text = format!("9:name=systemd:/{group}\n8:pids:/{group}\n4:memory:/{group}/sub\n2:cpu,cpuacct:/{group}\n0::/{group}\n");
         assert_eq!(Groups::parse(&text, ID, mount.path()).unwrap().usage(), Some(expected));
 
         let group = format!("machine.slice/libpod-{ID}.scope");
-        put(&mount.path().join(&group), &[
-            ("memory.current", "100\n"),
-            ("memory.stat", "anon 5\ninactive_file 40\n"),
-            ("memory.events", "low 0\noom 3\noom_kill 2\n"),
-            ("cpu.stat", "usage_usec 7\nuser_usec 5\n"),
-            ("pids.current", "3\n"),
-        ]);
+        put(
+            &mount.path().join(&group),
+            &[
+                ("memory.current", "100\n"),
+                ("memory.stat", "anon 5\ninactive_file 40\n"),
+                ("memory.events", "low 0\noom 3\noom_kill 2\n"),
+                ("cpu.stat", "usage_usec 7\nuser_usec 5\n"),
+                ("pids.current", "3\n"),
+            ],
+        );
         assert_eq!(Groups::parse(&format!("0::/{group}/container\n"), ID, mount.path()).unwrap().usage(), Some(expected));
     }
 

@@ -200,7 +200,8 @@ fn namespace_of(kind: Kind, is_rootless: bool, info: &SystemInfo, options: &[Str
         Kind::Docker if has_option(options, "userns") => {
             // The storage of a remapped daemon is named after the identifiers of its containers' root.
             let storage = info.docker_root_dir.as_deref().and_then(|folder| folder.rsplit('/').next());
-            let ids = storage.and_then(|name| name.split_once('.')).and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
+            let ids =
+                storage.and_then(|name| name.split_once('.')).and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
             Namespace::Always { root: ids }
         }
         Kind::Docker => Namespace::Shared { reason: "the daemon runs without `userns-remap` (set it in /etc/docker/daemon.json)".into() },

@@ -11,8 +11,8 @@ use std::{
 };
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ImageInspect, Mount, MountType,
-    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ImageInspect, Mount,
+    MountType, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -68,10 +68,16 @@ pub fn check(spec: &ContainerSpec, is_namespaced: bool) -> Result<(), SandboxErr
         return refuse("memory limit", format!("{memory_bytes} bytes; the least is {MIN_MEMORY_BYTES}"));
     }
     if cpu_millis < 10 || processes < MIN_PROCESSES || shm_bytes == 0 || shm_bytes > memory_bytes {
-        return refuse("limits", format!("at least 10 thousandths of a core, {MIN_PROCESSES} processes, and shared memory within the memory limit"));
+        return refuse(
+            "limits",
+            format!("at least 10 thousandths of a core, {MIN_PROCESSES} processes, and shared memory within the memory limit"),
+        );
     }
     let label = |text: &str| {
-        !text.is_empty() && text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && !text.starts_with('-')
+        !text.is_empty()
+            && text.len() <= 63
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !text.starts_with('-')
     };
     if !label(&spec.hostname) {
         return refuse("host name", "letters, digits and hyphens, at most 63");
@@ -96,7 +102,8 @@ pub fn check(spec: &ContainerSpec, is_namespaced: bool) -> Result<(), SandboxErr
 fn check_env(env: &BTreeMap<String, String>) -> Result<(), SandboxError> {
     let name = |text: &str| {
         let mut bytes = text.bytes();
-        bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_') && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     if let Some(bad) = env.keys().find(|key| !name(key)) {
         return refuse("environment", format!("{bad:?} is not a name of a variable"));
@@ -124,6 +131,12 @@ pub fn check_nodes(edits: &Edits, is_namespaced: bool) -> Result<(), SandboxErro
         check_mountable(&node.host)?;
         check_mountable(&node.inside)?;
         let found = std::fs::metadata(&node.host).map_err(|source| SandboxError::Folder { path: node.host.clone(), source })?;
+        let refuse = |reason: String| Err(SandboxError::DeviceNode { path: node.host.clone(), reason });
+        // There, runtimes lay the machine's own node over one of the same name instead of making one.
+        if is_namespaced && node.host != node.inside {
+            let inside = node.inside.display();
+            return refuse(format!("inside it is to be {inside}, which takes a container without a user namespace of its own"));
+        }
         let wanted = if node.permissions.contains('w') { 0o006 } else { 0o004 };
         if is_namespaced && found.permissions().mode() & wanted != wanted {
             let reason = format!(
@@ -131,7 +144,7 @@ pub fn check_nodes(edits: &Edits, is_namespaced: bool) -> Result<(), SandboxErro
                 found.permissions().mode() & 0o7777,
                 wanted
             );
-            return Err(SandboxError::DeviceNode { path: node.host.clone(), reason });
+            return refuse(reason);
         }
     }
     edits.mounts.iter().try_for_each(|(inside, host)| check_mountable(inside).and_then(|()| check_mountable(host)))
@@ -239,8 +252,11 @@ fn mounts(plan: &Plan<'_>) -> Vec<Mount> {
         ..Mount::default()
     };
     let spec = plan.spec;
-    let mut mounts =
-        vec![bind(&spec.scratch_dir, "/root", false), bind(&spec.agent_dir, agent::MOUNT, true), bind(&spec.agent_program, agent::PROGRAM, true)];
+    let mut mounts = vec![
+        bind(&spec.scratch_dir, "/root", false),
+        bind(&spec.agent_dir, agent::MOUNT, true),
+        bind(&spec.agent_program, agent::PROGRAM, true),
+    ];
     mounts.extend(plan.edits.mounts.iter().map(|(inside, host)| bind(host, &inside.to_string_lossy(), true)));
     mounts
 }

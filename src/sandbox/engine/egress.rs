@@ -5,11 +5,7 @@
 
 use std::{collections::HashMap, net::IpAddr, path::Path};
 
-use bollard::{
-    errors::Error,
-    models::NetworkCreateRequest,
-    query_parameters::ListNetworksOptionsBuilder,
-};
+use bollard::{errors::Error, models::NetworkCreateRequest, query_parameters::ListNetworksOptionsBuilder};
 
 use super::{
     super::SandboxError,

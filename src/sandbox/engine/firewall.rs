@@ -255,7 +255,9 @@ fn check_nft(listing: &Value, bridge: &str) -> Result<(), String> {
     };
     let closes = |rule: &[Value]| rule.last().is_some_and(|verdict| verdict.get("drop").is_some() || verdict.get("reject").is_some());
     let on = |rule: &[Value], key: &str| {
-        rule.first().is_some_and(|first| first["match"]["left"]["meta"]["key"] == key && first["match"]["right"] == bridge && first["match"]["op"] == "==")
+        rule.first().is_some_and(|first| {
+            first["match"]["left"]["meta"]["key"] == key && first["match"]["right"] == bridge && first["match"]["op"] == "=="
+        })
     };
     let matches_counted = |rule: &[Value]| rule.iter().filter(|part| part.get("match").is_some()).count();
     if !rules("input").any(|rule| on(rule, "iifname") && matches_counted(rule) == 1 && closes(rule)) {
@@ -263,13 +265,19 @@ fn check_nft(listing: &Value, bridge: &str) -> Result<(), String> {
     }
     for key in ["iifname", "oifname"] {
         let six = |rule: &&Vec<Value>| {
-            rule.len() == 3 && rule[1]["match"]["left"]["meta"]["key"] == "nfproto" && rule[1]["match"]["right"] == "ipv6" && on(rule, key) && closes(rule)
+            rule.len() == 3
+                && rule[1]["match"]["left"]["meta"]["key"] == "nfproto"
+                && rule[1]["match"]["right"] == "ipv6"
+                && on(rule, key)
+                && closes(rule)
         };
         if !rules("forward").any(|rule| six(&rule)) {
             return Err("IPv6 is forwarded".into());
         }
     }
-    if !rules("forward").any(|rule| on(rule, "oifname") && rule.get(1).is_some_and(|part| part["match"]["left"]["ct"]["key"] == "state") && closes(rule)) {
+    if !rules("forward")
+        .any(|rule| on(rule, "oifname") && rule.get(1).is_some_and(|part| part["match"]["left"]["ct"]["key"] == "state") && closes(rule))
+    {
         return Err("connections from outside are forwarded".into());
     }
     let closed = rules("forward").filter(|rule| on(rule, "iifname") && closes(rule)).flat_map(|rule| {
@@ -317,12 +325,30 @@ mod tests {
     #[test]
     fn public_addresses_are_told_from_all_others() {
         let is_public = |text: &str| is_public(text.parse().unwrap());
-        for text in ["1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "223.255.255.255", "2606:4700::1111"] {
+        for text in
+            ["1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "223.255.255.255", "2606:4700::1111"]
+        {
             assert!(is_public(text), "{text}");
         }
         for text in [
-            "0.0.0.0", "10.255.0.1", "100.64.0.1", "127.0.0.53", "169.254.169.254", "172.31.255.255", "192.168.0.1", "224.0.0.251",
-            "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "2001::1",
+            "0.0.0.0",
+            "10.255.0.1",
+            "100.64.0.1",
+            "127.0.0.53",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.168.0.1",
+            "224.0.0.251",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001::1",
         ] {
             assert!(!is_public(text), "{text}");
         }
@@ -333,9 +359,12 @@ mod tests {
         let bridge = "gm1*";
         let meta = |key: &str| serde_json::json!({"match": {"op": "==", "left": {"meta": {"key": key}}, "right": bridge}});
         let six = serde_json::json!({"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": "ipv6"}});
-        let state = serde_json::json!({"match": {"op": "!=", "left": {"ct": {"key": "state"}}, "right": {"set": ["established", "related"]}}});
-        let nets: Vec<Value> = NOT_PUBLIC.iter().map(|(net, bits)| serde_json::json!({"prefix": {"addr": net.to_string(), "len": bits}})).collect();
-        let daddr = serde_json::json!({"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": {"set": nets}}});
+        let state =
+            serde_json::json!({"match": {"op": "!=", "left": {"ct": {"key": "state"}}, "right": {"set": ["established", "related"]}}});
+        let nets: Vec<Value> =
+            NOT_PUBLIC.iter().map(|(net, bits)| serde_json::json!({"prefix": {"addr": net.to_string(), "len": bits}})).collect();
+        let daddr =
+            serde_json::json!({"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": {"set": nets}}});
         let drop = serde_json::json!({"drop": null});
         let chain = |name: &str| serde_json::json!({"chain": {"name": name, "hook": name, "prio": PRIORITY, "type": "filter"}});
         let rule = |chain: &str, expr: Vec<&Value>| serde_json::json!({"rule": {"chain": chain, "expr": expr}});

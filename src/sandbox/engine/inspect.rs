@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn states_outside_of_dockers_list_are_understood() {
-        let parse = |state: &str| serde_json::from_str::<Container>(&format!(r#"{{"Id":"a","State":{state},"Config":{{"Labels":null}}}}"#)).unwrap();
+        let parse = |state: &str| {
+            serde_json::from_str::<Container>(&format!(r#"{{"Id":"a","State":{state},"Config":{{"Labels":null}}}}"#)).unwrap()
+        };
         assert!(!parse(r#"{"Status":"stopped","Running":false,"ExitCode":137,"Pid":0}"#).is_alive());
         assert!(parse(r#"{"Status":"paused","Running":false,"Paused":true}"#).is_paused());
         assert!(parse(r#"{"Status":"initialized"}"#).is_new());

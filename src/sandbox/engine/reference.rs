@@ -44,7 +44,8 @@ impl ImagePolicy {
         let name = reference.to_string();
         self.allowed.iter().filter(|entry| !entry.starts_with("sha256:")).any(|entry| {
             // A beginning ends where a part of the name ends: `registry.example/a` does not allow `registry.example/ab`.
-            name.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || entry.ends_with('/') || rest.starts_with(['/', ':', '@']))
+            name.strip_prefix(entry.as_str())
+                .is_some_and(|rest| rest.is_empty() || entry.ends_with('/') || rest.starts_with(['/', ':', '@']))
         })
     }
 
@@ -200,9 +201,23 @@ mod tests {
     fn what_is_not_a_reference_is_refused() {
         let long = "a".repeat(600);
         let short_digest = "a@sha256:00";
-        for text in
-            ["", "UPPER", "a//b", "a:b c", "../a", "a/../b", "http://x/y", "x.y/", "x.y:port/a", "a@b", "-x.y/a", "a?b=c", "a\nb", short_digest, &long]
-        {
+        for text in [
+            "",
+            "UPPER",
+            "a//b",
+            "a:b c",
+            "../a",
+            "a/../b",
+            "http://x/y",
+            "x.y/",
+            "x.y:port/a",
+            "a@b",
+            "-x.y/a",
+            "a?b=c",
+            "a\nb",
+            short_digest,
+            &long,
+        ] {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
     }
@@ -224,11 +239,25 @@ mod tests {
     #[test]
     fn registries_inside_the_network_need_to_be_allowed_by_name() {
         let any = ImagePolicy::default();
-        for host in ["127.0.0.1:5000", "localhost", "10.1.2.3", "169.254.169.254", "[::1]:80", "[fd00::1]", "0x7f000001.1", "127.1", "nas.local", "a.localhost", "registry:5000"] {
+        for host in [
+            "127.0.0.1:5000",
+            "localhost",
+            "10.1.2.3",
+            "169.254.169.254",
+            "[::1]:80",
+            "[fd00::1]",
+            "0x7f000001.1",
+            "127.1",
+            "nas.local",
+            "a.localhost",
+            "registry:5000",
+        ] {
             let reference = Reference::parse(&format!("{host}/box")).unwrap();
             assert!(any.check(&reference).is_err(), "{host}");
             assert!(ImagePolicy { allowed: vec![format!("{host}/")] }.check(&reference).is_ok(), "{host}");
-            assert!(ImagePolicy { allowed: vec![DIGEST.into()] }.check(&Reference::parse(&format!("{host}/box@{DIGEST}")).unwrap()).is_err());
+            assert!(
+                ImagePolicy { allowed: vec![DIGEST.into()] }.check(&Reference::parse(&format!("{host}/box@{DIGEST}")).unwrap()).is_err()
+            );
         }
         assert!(any.check(&Reference::parse("8.8.8.8/box").unwrap()).is_ok());
     }

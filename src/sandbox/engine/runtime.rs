@@ -6,15 +6,16 @@ use bollard::{
     container::LogOutput,
     errors::Error,
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder,
-        StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        StatsOptionsBuilder, StopContainerOptionsBuilder,
     },
 };
 use futures::StreamExt;
 
 use super::{
     super::{
-        ContainerSpec, ContainerState, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage, Runtime, RuntimeFacts, SandboxError, Usage,
+        ContainerSpec, ContainerState, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage, Runtime, RuntimeFacts,
+        SandboxError, Usage,
     },
     DefaultImage, EngineRuntime, UserNamespace,
     cdi::{self, Edits},
@@ -126,7 +127,8 @@ impl Runtime for EngineRuntime {
         let engine = self.connector.engine().await?;
         let filters = HashMap::from([("label", vec![self.names.filter()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = engine.docker.list_containers(Some(options)).await.map_err(|error| self.connector.fault("list containers", error))?;
+        let containers =
+            engine.docker.list_containers(Some(options)).await.map_err(|error| self.connector.fault("list containers", error))?;
         let mut rentals: Vec<RentalId> =
             containers.iter().filter_map(|container| self.names.rental_of(container.labels.as_ref()?)).collect();
         rentals.sort_unstable();
@@ -174,11 +176,20 @@ impl EngineRuntime {
         Ok(Some(found))
     }
 
-    async fn create(&self, engine: &Engine, spec: &ContainerSpec, userns_mode: Option<&str>, is_namespaced: bool) -> Result<(), SandboxError> {
+    async fn create(
+        &self,
+        engine: &Engine,
+        spec: &ContainerSpec,
+        userns_mode: Option<&str>,
+        is_namespaced: bool,
+    ) -> Result<(), SandboxError> {
         let image = match engine.docker.inspect_image(&spec.image).await {
             Ok(image) => image,
             Err(error) if is_absent(&error) => {
-                return Err(SandboxError::ImageNotFound { reference: spec.image.clone(), reason: "it is not on this machine (any more)".into() });
+                return Err(SandboxError::ImageNotFound {
+                    reference: spec.image.clone(),
+                    reason: "it is not on this machine (any more)".into(),
+                });
             }
             Err(error) => return Err(self.connector.fault("look at an image", error)),
         };
@@ -299,7 +310,8 @@ impl EngineRuntime {
         if found.is_paused() == is_wanted {
             return Ok(());
         }
-        let done = if is_wanted { engine.docker.pause_container(&found.id).await } else { engine.docker.unpause_container(&found.id).await };
+        let done =
+            if is_wanted { engine.docker.pause_container(&found.id).await } else { engine.docker.unpause_container(&found.id).await };
         let Err(error) = done else { return Ok(()) };
         // Another call may have been faster.
         match self.find(&engine, rental).await? {

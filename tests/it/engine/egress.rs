@@ -66,8 +66,9 @@ impl World {
              ip -n {name} link set lo up; ip -n {name} link set far0 up; ip route add default via 203.0.113.2; \
              ip -n {name} route add {OWN_PUBLIC}/32 via 203.0.113.1"
         ));
-        let far = format!("ip netns exec {name} busybox nc -lk -p {PORT} -e echo far");
-        let server = Command::new("sh").arg("-c").arg(format!("exec {far}")).stdin(Stdio::null()).spawn().unwrap();
+        let port = PORT.to_string();
+        let far = ["netns", "exec", &name, "busybox", "httpd", "-f", "-p", &port, "-h", "/proc/self"];
+        let server = Command::new("ip").args(far).stdin(Stdio::null()).spawn().unwrap();
         Self { name, server }
     }
 }
@@ -85,13 +86,13 @@ fn listen() {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let _ = (&stream).write_all(b"near\n");
+            let _ = (&stream).write_all(b"HTTP/1.0 200 OK\r\n\r\nnear\n");
         }
     });
 }
 
 async fn reaches(rental: &Rental, address: &str) -> bool {
-    rental.shell(&format!("nc -w 3 {address} {PORT} < /dev/null | grep -q .")).await.is_ok()
+    rental.shell(&format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} {PORT} | grep -q HTTP")).await.is_ok()
 }
 
 fn rules() -> String {
@@ -99,7 +100,7 @@ fn rules() -> String {
     [list(&["nft", "list", "ruleset"]), list(&["iptables-save"]), list(&["ip6tables-save"])].concat()
 }
 
-async fn policy_holds(podman: &Podman, runtime: &EngineRuntime) {
+async fn policy_holds(podman: &Podman, world: &World, runtime: &EngineRuntime) {
     let facts = runtime.check().await.unwrap();
     assert!(facts.has_egress, "{facts:?}");
     assert!(!rules().to_lowercase().contains("gpumkt"), "a check leaves nothing behind");
@@ -113,7 +114,8 @@ async fn policy_holds(podman: &Podman, runtime: &EngineRuntime) {
     assert!(reaches(&first, PUBLIC).await, "the public internet\n{}", rules());
     let gateway = first.ok("ip route | grep default | head -1").await.split(' ').nth(2).unwrap().to_owned();
     let peer = second.ok("ip -4 addr show eth0 | grep inet").await.split_whitespace().nth(1).unwrap().split('/').next().unwrap().to_owned();
-    second.ok(&format!("(nc -lk -p {PORT} -e echo peer > /dev/null 2>&1 &)")).await;
+    second.ok(&format!("httpd -p {PORT} -h /tmp")).await;
+    assert!(reaches(&second, "127.0.0.1").await, "the peer serves itself");
     for closed in [NEIGHBOUR, METADATA, OWN_PUBLIC, "203.0.113.1", "203.0.113.2", &gateway, &peer] {
         assert!(!reaches(&first, closed).await, "{closed} answered\n{}", rules());
     }
@@ -122,8 +124,8 @@ async fn policy_holds(podman: &Podman, runtime: &EngineRuntime) {
     first.refused("ip route add 10.0.0.0/8 dev eth0").await;
     first.refused("ip addr add 192.168.77.9/24 dev eth0").await;
     // Nobody comes in: the container listens, the neighbour has a way to it.
-    let inward = Command::new("busybox").args(["nc", "-w", "1", &peer, &PORT.to_string()]).stdin(Stdio::null()).output().unwrap();
-    assert!(!inward.status.success() || inward.stdout.is_empty(), "{inward:?}");
+    let ask = format!("ip netns exec {} busybox wget -T 3 -O - http://{peer}:{PORT}/ 2>&1 | grep -q HTTP", world.name);
+    sh(&format!("ip -n {} route add {peer}/32 via 203.0.113.1; ! ({ask})", world.name));
 
     // Rules that somebody removed come back.
     sh("nft flush ruleset 2>/dev/null || true; iptables -t mangle -F");
@@ -145,9 +147,9 @@ async fn egress_reaches_the_public_internet_and_nothing_else() {
         return enter("engine::egress::egress_reaches_the_public_internet_and_nothing_else");
     }
     let podman = Podman::start().await;
-    let _world = World::new();
+    let world = World::new();
     listen();
-    policy_holds(&podman, &podman.runtime()).await;
+    policy_holds(&podman, &world, &podman.runtime()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,13 +158,13 @@ async fn egress_holds_with_iptables_alone_and_is_refused_without_any_filter() {
         return enter("engine::egress::egress_holds_with_iptables_alone_and_is_refused_without_any_filter");
     }
     let podman = Podman::start().await;
-    let _world = World::new();
+    let world = World::new();
     listen();
     // A machine without nftables' program: its place is taken by one that fails. Only this process and its children see that.
     let hidden = podman.at("hidden");
     fs::write(&hidden, "#!/bin/sh\necho no nft here >&2\nexit 1\n").unwrap();
     sh(&format!("chmod 755 {0} && mount --bind {0} $(command -v nft || echo /usr/sbin/nft)", hidden.display()));
-    policy_holds(&podman, &podman.runtime()).await;
+    policy_holds(&podman, &world, &podman.runtime()).await;
 
     // And one without iptables: what cannot be enforced is not offered, and asked for it is refused.
     for program in ["iptables-restore", "iptables"] {

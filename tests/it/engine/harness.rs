@@ -12,8 +12,8 @@ use std::{
 
 use gpumkt::{
     sandbox::{
-        Agent, ContainerLimits, ContainerSpec, DeviceAccess, EngineOptions, EngineRuntime, ImageSource, NetworkPolicy, RentalFolders, Runtime,
-        install_agent,
+        Agent, ContainerLimits, ContainerSpec, DeviceAccess, EngineOptions, EngineRuntime, ImageSource, NetworkPolicy, RentalFolders,
+        Runtime, install_agent,
     },
     types::agent::{Exec, Exit, Frame as Piece},
 };
@@ -129,7 +129,7 @@ impl Podman {
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|path| Path::new(path).exists()).unwrap();
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        let applets = "sh sleep cat ls id mount umount mknod wget nc head tail dd touch echo env ps kill stat df ip chmod chown grep ulimit true su hostname mkdir wc test";
+        let applets = "sh sleep cat ls id mount umount mknod wget nc head tail dd touch echo httpd env ps kill stat df ip chmod chown grep ulimit true su hostname mkdir wc test";
         for applet in applets.split(' ') {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
@@ -152,7 +152,13 @@ impl Podman {
             image: image.id,
             hostname: format!("rental-{rental}"),
             env: BTreeMap::from([("RENTAL".into(), rental.to_string())]),
-            limits: ContainerLimits { memory_bytes: 96 << 20, cpu_millis: 500, processes: 48, shm_bytes: 16 << 20, ..ContainerLimits::default() },
+            limits: ContainerLimits {
+                memory_bytes: 96 << 20,
+                cpu_millis: 500,
+                processes: 48,
+                shm_bytes: 16 << 20,
+                ..ContainerLimits::default()
+            },
             network: NetworkPolicy::None,
             devices: DeviceAccess::Cpu,
             agent_dir,
@@ -182,6 +188,13 @@ impl Drop for Podman {
         own.sort_unstable();
         for path in own.into_iter().rev() {
             let _ = Command::new("umount").arg("--lazy").arg(path).status();
+        }
+        // Podman cleans up after each container in a process of its own, which may still be writing.
+        for _ in 0..50 {
+            if fs::remove_dir_all(self.folder.path()).is_ok() || !self.folder.path().exists() {
+                break;
+            }
+            let _ = Command::new("sleep").arg("0.1").status();
         }
     }
 }
@@ -263,7 +276,14 @@ impl Registry {
         let host = format!("127.0.0.1:{port}");
         fs::write(podman.at("registries.conf"), format!("[[registry]]\nlocation = \"{host}\"\ninsecure = true\n")).unwrap();
         let mut command = Command::new("docker-registry");
-        let child = command.arg("serve").arg(podman.at("registry.yml")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command
+            .arg("serve")
+            .arg(podman.at("registry.yml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         eventually("the registry answers", || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await;
         Self { child, host }
     }

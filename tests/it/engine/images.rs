@@ -31,7 +31,8 @@ async fn archives_of_every_kind_become_images_once() {
     // With a start command, a volume and a hostile environment of its own.
     let changes = ["--change", "ENTRYPOINT [\"/bin/echo\"]", "--change", "CMD [\"hello\"]", "--change", "VOLUME /data"];
     let archive_text = archive.to_str().unwrap().to_owned();
-    podman.run(&[&["import"][..], &changes, &["--change", "ENV NVIDIA_VISIBLE_DEVICES=all", &archive_text, "localhost/made:here"]].concat());
+    podman
+        .run(&[&["import"][..], &changes, &["--change", "ENV NVIDIA_VISIBLE_DEVICES=all", &archive_text, "localhost/made:here"]].concat());
     let root = podman.run(&["ps", "--all", "--quiet"]);
     assert_eq!(root, "");
     for (format, name) in [("docker-archive", "docker.tar"), ("oci-archive", "oci.tar")] {
@@ -71,7 +72,8 @@ async fn archives_that_cannot_be_used_are_refused() {
     let error = prepare(&small, ImageSource::Archive(podman.root_archive())).await.unwrap_err();
     assert_eq!(error.code(), "E-SANDBOX-040", "{error}");
     assert_eq!(prepare(&runtime, ImageSource::Default).await.unwrap_err().code(), "E-SANDBOX-042");
-    let default = EngineRuntime::new(EngineOptions { default_image: Some(DefaultImage::Archive(podman.root_archive())), ..podman.options() });
+    let default =
+        EngineRuntime::new(EngineOptions { default_image: Some(DefaultImage::Archive(podman.root_archive())), ..podman.options() });
     prepare(&default, ImageSource::Default).await.unwrap();
 }
 
@@ -111,7 +113,8 @@ async fn images_are_pulled_by_tag_and_digest_with_the_renters_login() {
 
     let small = EngineRuntime::new(EngineOptions { max_image_bytes: 1 << 19, image_policy: allowed, ..podman.options() });
     podman.run(&["rmi", "--all", "--force"]);
-    let source = ImageSource::Registry { reference: format!("{}/team/box:v1", registry.host), credentials: credentials(Registry::PASSWORD) };
+    let source =
+        ImageSource::Registry { reference: format!("{}/team/box:v1", registry.host), credentials: credentials(Registry::PASSWORD) };
     assert_eq!(prepare(&small, source).await.unwrap_err().code(), "E-SANDBOX-040");
     assert_eq!(podman.run(&["images", "--quiet"]), "", "what is too large does not stay");
 }
