@@ -5,6 +5,7 @@
 
 mod bad_inputs;
 mod chain;
+mod engine;
 mod guest;
 mod kernels;
 mod net;
