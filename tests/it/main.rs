@@ -6,6 +6,7 @@
 mod bad_inputs;
 mod chain;
 mod guest;
+mod guest_hostile;
 mod kernels;
 mod net;
 mod sandbox;
