@@ -327,10 +327,14 @@ async fn release(mut launched: Launched, launcher: Process, cgroups: Cgroups, fi
     Record::new(init, launcher, cgroups).save(&files.record()).map_err(|error| error.to_string())?;
     let mut child = launched.release().map_err(|error| error.to_string())?;
     let name = Path::new(PROGRAM).file_name().map(|name| name.to_string_lossy().into_owned());
-    poll(SETUP_TIMEOUT, || init.program() == name || matches!(child.try_wait(), Ok(Some(_)))).await;
-    // Whatever has run to its end in this time was started, too.
-    let has_run = Status::load(&files.status()).exit_code == Some(0);
-    if has_run || init.program() == name { Ok(()) } else { Err(printed()) }
+    let mut is_up = false;
+    let is_decided = || {
+        is_up = init.program() == name;
+        is_up || matches!(child.try_wait(), Ok(Some(_)))
+    };
+    poll(SETUP_TIMEOUT, is_decided).await;
+    // Whatever has run to its end between two looks was started, too.
+    if is_up || Status::load(&files.status()).exit_code == Some(0) { Ok(()) } else { Err(printed()) }
 }
 
 fn unsupported(reason: &str) -> SandboxError {
