@@ -15,12 +15,13 @@ readonly NODE_MAJOR=20
 command -v curl >/dev/null && readonly CURL='' || readonly CURL="${SUDO}apt-get install -y curl && "
 # librocksdb-dev, libclang-dev, clang: the Rust bindings of RocksDB are made from Debian's own header, which saves
 # compiling RocksDB (15 minutes). ocl-icd, pocl: OpenCL and a device on the CPU. bubblewrap: isolation of renters' programs.
+# openssh-client: what renters log in with.
 PACKAGES=(
   build-essential bubblewrap ca-certificates clang libclang-dev librocksdb-dev
-  ocl-icd-libopencl1 ocl-icd-opencl-dev pkg-config pocl-opencl-icd
+  ocl-icd-libopencl1 ocl-icd-opencl-dev openssh-client pkg-config pocl-opencl-icd
 )
-# openssh-client, rsync: the tests of a renter's access run what renters run.
-[[ $LEVEL != full ]] || PACKAGES+=(openssh-client rsync)
+# rsync: the tests of a renter's access run what renters run.
+[[ $LEVEL != full ]] || PACKAGES+=(rsync)
 readonly PACKAGES
 
 say() { printf 'setup: %s\n' "$*"; }

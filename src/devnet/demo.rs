@@ -48,6 +48,8 @@ const RENTABLE_WITHIN: Duration = Duration::from_secs(180);
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Time for the closing challenge to be drawn, proven, settled and carried over.
 const COMPLETED_WITHIN: Duration = Duration::from_secs(180);
+/// Time for a command in the container over ssh.
+const SHELL_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Runs the demo in `folder`; leaves the network running until Ctrl-C with `keep`.
@@ -186,6 +188,11 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
     let node = renter_node(network)?;
     let launcher = Launcher { clients: &renter, node: &node, sessions: &sessions };
     let rented = console.stage("rented: escrow paid, container up, provider ready", rent_gpu(&launcher, offer)).await?;
+    let runtime = launcher.status(&rented).await?.runtime;
+    let shell_output = match runtime.as_str() {
+        "none" => None,
+        _ => Some(console.stage("logged in to the container with stock ssh", use_shell(network, rented.rental)).await?),
+    };
     let result = console.stage("session opened, picture computed on the rented device", use_gpu(network, &launcher, &rented)).await?;
     node.stop().await;
     let output = folder.join("mandelbrot.png");
@@ -213,6 +220,8 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
         rental: completed,
         output_matches: picture == program::expected(),
         output_file: output.display().to_string(),
+        runtime,
+        shell_output,
         isolation: format!("{:?}", result.isolation).to_lowercase(),
         relay_latency_s: bridge.relay_latency_s(network.nodes_up_at),
         checkpoint_signers: bridge.checkpoint_signers,
@@ -248,6 +257,24 @@ async fn use_gpu(network: &DevNetwork, launcher: &Launcher<'_>, rental: &RentalV
     std::fs::write(&input, program::input()).map_err(|error| DevnetError::file(&input, &error))?;
     let bytes = std::fs::read(&input).map_err(|error| DevnetError::file(&input, &error))?;
     Ok(session.run_kernel(program::job(bytes)).await?)
+}
+
+/// A command in the renter's container, as a renter runs it: `gpumkt run RENTAL -- COMMAND`, which starts stock OpenSSH.
+async fn use_shell(network: &DevNetwork, rental: u64) -> Result<String, DevnetError> {
+    let config = network.write_config("renter", &network.bootstrap())?;
+    let mut command = tokio::process::Command::new(network::this_program()?);
+    command.args(["run", &rental.to_string(), "--config"]).arg(config);
+    command.args(["--", "hostname && test -w ~ && exit 7"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let failed = |reason: String| DevnetError::Setup { what: "ssh".into(), reason };
+    let ran = tokio::time::timeout(SHELL_WITHIN, command.output()).await;
+    let ran =
+        ran.map_err(|_| failed(format!("no answer within {} s", SHELL_WITHIN.as_secs())))?.map_err(|error| failed(error.to_string()))?;
+    let printed = String::from_utf8_lossy(&ran.stdout).trim().to_string();
+    if ran.status.code() != Some(7) || printed != format!("rental-{rental}") {
+        let complaint = String::from_utf8_lossy(&ran.stderr).trim().to_string();
+        return Err(failed(format!("{} with output {printed:?}: {complaint}", ran.status)));
+    }
+    Ok(printed)
 }
 
 /// The provider is paid only once the chain knows that it let the renter in: a fair renter waits for that.

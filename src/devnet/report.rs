@@ -38,6 +38,10 @@ pub struct Report {
     pub output_matches: bool,
     pub output_file: String,
     /// How the provider isolated the renter's program.
+    /// What ran the renter's container; `none` where only bare kernels run.
+    pub runtime: String,
+    /// What a command in the container printed over ssh.
+    pub shell_output: Option<String>,
     pub isolation: String,
     /// Kings that signed each accepted checkpoint, by origin and message count.
     pub checkpoint_signers: BTreeMap<String, Vec<String>>,
