@@ -264,7 +264,7 @@ async fn use_shell(network: &DevNetwork, rental: u64) -> Result<String, DevnetEr
     let config = network.write_config("renter", &network.bootstrap())?;
     let mut command = tokio::process::Command::new(network::this_program()?);
     command.args(["run", &rental.to_string(), "--config"]).arg(config);
-    command.args(["--", "hostname && test -w ~ && exit 7"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command.args(["--", "sh", "-c", "hostname && test -w ~ && exit 7"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let failed = |reason: String| DevnetError::Setup { what: "ssh".into(), reason };
     let ran = tokio::time::timeout(SHELL_WITHIN, command.output()).await;
     let ran =
