@@ -84,8 +84,10 @@ abstract contract RentalWorld is World {
         _assertBooks(id);
     }
 
-    /// @dev Queens on Ethereum, with stake since before now.
+    /// @dev Queens on Ethereum, with stake since a second ago.
     function _seatQueens(uint256 count) internal {
+        uint256 time = block.timestamp;
+        vm.warp(time - 1);
         for (uint256 i; i < count; ++i) {
             uint256 key = uint256(keccak256(abi.encode("judge", i)));
             address queen = vm.addr(key);
@@ -94,7 +96,7 @@ abstract contract RentalWorld is World {
             token.transfer(queen, 5000 * UNIT);
             stakeAs(queen, IStakingManager.Role.Queen, 5000 * UNIT, queen);
         }
-        vm.warp(block.timestamp + 1);
+        vm.warp(time);
     }
 
     function _complain(uint64 id) internal returns (uint256 caseId) {
