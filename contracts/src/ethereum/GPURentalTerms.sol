@@ -73,6 +73,7 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
     /// @inheritdoc IRentalTerms
     function depositReserve(uint64 deviceId, uint128 amount) external {
         if (amount == 0) revert ZeroAmount();
+        if (parameterVersions.length == 0) revert CalledDirectly();
         _stakingManager.device(deviceId);
         DeviceRecord storage d = deviceRecords[deviceId];
         uint256 free = uint256(d.reserve) + amount;

@@ -222,6 +222,8 @@ interface IGPURental {
     error NothingToClaim(address account);
     error ZeroAddress();
     error ZeroAmount();
+    /// @notice GPURentalTerms works on GPURental's storage only.
+    error CalledDirectly();
     error NotCourt(address caller);
     error TooMany(uint256 length, uint256 limit);
     /// @notice An end was set already: what was given back can't be bought again.
