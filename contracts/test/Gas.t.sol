@@ -128,6 +128,8 @@ contract GasTest is World {
         vm.prank(provider);
         rental.claim(provider);
         _record("claim");
+        rental.collectFees();
+        _record("collect_fees");
         _measureDisputes(offerId);
     }
 

@@ -202,6 +202,14 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         _token.safeTransfer(to, amount);
     }
 
+    /// @inheritdoc IRentalCourse
+    function collectFees() external returns (uint256 amount) {
+        amount = _takeCredit(address(_distributor));
+        emit Claimed(address(_distributor), address(_distributor), amount);
+        _token.safeTransfer(address(_distributor), amount);
+        _distributor.onFee(amount);
+    }
+
     // ----------------------------------------------------------------------------------------------- views
 
     /// @inheritdoc IRentalCourse

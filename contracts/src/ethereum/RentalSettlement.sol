@@ -53,13 +53,9 @@ abstract contract RentalSettlement is RentalStore {
         r.refunded = uint128(refunded);
         _release(rentalId, deliverer, bridgeFee);
         _release(rentalId, r.renter, refund);
-        _spend(protocolFee);
+        _release(rentalId, address(_distributor), protocolFee);
         if (r.reserved != 0) _settleReserve(rentalId, r);
         emit RentalClosed(rentalId, reason, paid, refunded, fees);
-        if (protocolFee != 0) {
-            _token.safeTransfer(address(_distributor), protocolFee);
-            _distributor.onFee(protocolFee);
-        }
     }
 
     /// @dev After a fault the reserve pays the rent of the time that was not verified, as far as it was locked; the rest is free.

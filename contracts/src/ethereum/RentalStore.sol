@@ -220,11 +220,6 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
         _totalHeld += uint128(amount);
     }
 
-    /// @dev Held money that leaves the contract at once.
-    function _spend(uint256 amount) internal {
-        _totalHeld -= uint128(amount);
-    }
-
     /// @dev Moves escrow to an account's credit.
     function _release(uint64 rentalId, address account, uint256 amount) internal {
         if (amount == 0) return;

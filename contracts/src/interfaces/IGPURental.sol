@@ -267,6 +267,8 @@ interface IRentalCourse is IGPURental {
     function unfreeze(uint64 rentalId, bool upheld) external;
     /// @notice Pays out the caller's credit.
     function claim(address to) external returns (uint256 amount);
+    /// @notice Anybody: hands the protocol fees of closed rentals to the TokenDistributor, which burns its part.
+    function collectFees() external returns (uint256 amount);
 
     function quote(uint64 offerId, uint32 duration)
         external

@@ -147,6 +147,7 @@ contract RoleMatrixTest is RentalWorld {
         data = abi.encodeCall(IMessageRecipient.handle, (CLASSIC, address(work), hex"10", relay));
         _row("handle", data, INBOX, IMessageRecipient.NotInbox.selector);
         _row("claim", abi.encodeCall(IRentalCourse.claim, (relay)), ANYBODY, notRenter);
+        _row("collectFees", abi.encodeCall(IRentalCourse.collectFees, ()), ANYBODY, notRenter);
         _row("freeze", abi.encodeCall(IRentalTerms.freeze, (id)), COURT, notCourt);
         _row("unfreeze", abi.encodeCall(IRentalCourse.unfreeze, (id, true)), COURT, notCourt);
         _row("witnessSession", abi.encodeCall(IRentalTerms.witnessSession, (id, T0)), COURT, notCourt);
