@@ -174,7 +174,9 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         if (origin != _classicChainId || sender != _workVerification) revert UntrustedSender(origin, sender);
         (uint8 kind, bytes calldata fields) = MessageBody.split(body);
         if (kind != KIND_WORK_REPORT) revert UnknownKind(kind);
+        _reporting = true;
         _applyReport(abi.decode(fields, (WorkReport)), deliverer);
+        _reporting = false;
     }
 
     /// @inheritdoc IRentalCourse
@@ -191,7 +193,9 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
             r.endedByRenter = false;
             _endAt(rentalId, r, from);
         }
+        _reporting = true;
         _applyKept(rentalId);
+        _reporting = false;
     }
 
     /// @inheritdoc IRentalCourse
@@ -228,10 +232,7 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
 
     function offer(uint64 offerId) external view returns (Offer memory) {
         OfferRecord storage o = _offer(offerId);
-        return
-            Offer(
-                o.deviceId, o.provider, o.classVersion, o.pricePerSecond, o.minDuration, o.maxDuration, o.region, o.paused
-            );
+        return Offer(o.deviceId, o.provider, o.classVersion, o.pricePerSecond, o.minDuration, o.maxDuration, o.region, o.paused);
     }
 
     function rental(uint64 rentalId) external view returns (Rental memory v) {
@@ -274,7 +275,7 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
     }
 
     function credit(address account) external view returns (uint256) {
-        return credits[account];
+        return uint256(accounts[account].free) + accounts[account].reported;
     }
 
     function parameters() external view returns (Parameters memory) {

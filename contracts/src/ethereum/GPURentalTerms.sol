@@ -23,6 +23,8 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
     uint8 private constant SEGMENT_LIMIT = 8;
     uint8 private constant PAUSE_LIMIT = 8;
     uint64 private constant BUDGET_PERIOD = 30 days;
+    /// @dev Longest pause of withdrawals, and the least time between two that the court orders.
+    uint64 private constant PAUSE_SECONDS = 7 days;
 
     constructor(GPUToken token_, IStakingManager stakingManager_, TokenDistributor distributor_)
         RentalStore(token_, stakingManager_, distributor_)
@@ -206,6 +208,25 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
         emit CourtSet(court_);
     }
 
+    /// @inheritdoc IRentalTerms
+    function setWithdrawalLimit(uint96 capacity, uint32 window) external onlyOwner {
+        if (capacity != 0 && window == 0) revert InvalidParameters();
+        _limit = Limit(capacity, capacity, window, uint32(block.timestamp));
+        emit WithdrawalLimitSet(capacity, window);
+    }
+
+    /// @inheritdoc IRentalTerms
+    function pauseWithdrawals(uint64 until) external {
+        bool byOwner = msg.sender == owner();
+        if (!byOwner && msg.sender != _court) revert NotCourt(msg.sender);
+        // A third of the Kings must not be able to hold everybody's money for good.
+        uint64 earliest = _pausedUntil + PAUSE_SECONDS;
+        if (!byOwner && _pausedUntil != 0 && block.timestamp <= earliest) revert TooEarly(earliest + 1);
+        if (until > block.timestamp + PAUSE_SECONDS) revert TooLate(uint64(block.timestamp) + PAUSE_SECONDS);
+        _pausedUntil = until;
+        emit WithdrawalsPaused(msg.sender, until);
+    }
+
     /// @notice Applies to rentals made from now on.
     function setParameters(Parameters calldata parameters_) external onlyOwner {
         ParameterRecord memory p = _newest();
@@ -243,6 +264,11 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
             SegmentRecord storage s = segmentsOf[rentalId][i];
             v.segments[i] = Segment(r.start + s.fromSecond, s.pricePerSecond);
         }
+    }
+
+    /// @inheritdoc IRentalTerms
+    function withdrawalLimit() external view returns (uint96 capacity, uint96 level, uint32 window, uint64 pausedUntil) {
+        return (_limit.capacity, _limit.level, _limit.window, _pausedUntil);
     }
 
     /// @inheritdoc IRentalTerms

@@ -50,6 +50,7 @@ contract RentalCourt is IRentalCourt, EIP712, Ownable {
     }
 
     bytes32 private constant REACHABLE_TYPEHASH = keccak256("Reachable(uint64 rentalId,uint64 time)");
+    bytes32 private constant PAUSE_TYPEHASH = keccak256("Pause(uint64 setEpoch,uint64 until)");
     bytes32 private constant COURT_TAG = keccak256("gpumkt/court/v1");
     uint256 private constant COMMITTEE_LIMIT = 31;
     uint32 private constant VERDICT_LIMIT = 48 hours;
@@ -201,6 +202,18 @@ contract RentalCourt is IRentalCourt, EIP712, Ownable {
     }
 
     /// @inheritdoc IRentalCourt
+    function pauseWithdrawals(uint64 until, Quorum calldata quorum) external {
+        IKingSet kings = IInboxOrigin(IRentalWiring(address(rental)).inbox()).kingSet();
+        uint64 setEpoch = kings.currentEpoch();
+        bytes32 expected = kings.setHash(setEpoch);
+        bytes32 actual = keccak256(abi.encodePacked(quorum.members));
+        if (actual != expected) revert NotTheKings(expected, actual);
+        (uint256 signed, uint256 total) = _weigh(quorum, pauseDigest(setEpoch, until));
+        if (signed * 3 < total) revert TooLittleWeight(signed, total);
+        rental.pauseWithdrawals(until);
+    }
+
+    /// @inheritdoc IRentalCourt
     function claim(address to) external returns (uint256 amount) {
         if (to == address(0)) revert ZeroAddress();
         amount = credits[msg.sender];
@@ -249,6 +262,11 @@ contract RentalCourt is IRentalCourt, EIP712, Ownable {
 
     function parameters() external view returns (Parameters memory) {
         return _parameters;
+    }
+
+    /// @inheritdoc IRentalCourt
+    function pauseDigest(uint64 setEpoch, uint64 until) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(PAUSE_TYPEHASH, setEpoch, until)));
     }
 
     /// @inheritdoc IRentalCourt
@@ -334,6 +352,22 @@ contract RentalCourt is IRentalCourt, EIP712, Ownable {
         if (amount == 0) return;
         credits[account] += amount;
         emit Credited(account, caseId, amount);
+    }
+
+    /// @dev Members ascend (checked when the set was installed), so nobody counts twice.
+    function _weigh(Quorum calldata quorum, bytes32 digest) private pure returns (uint256 signed, uint256 total) {
+        uint256 signers;
+        for (uint256 i; i < quorum.members.length; ++i) {
+            uint256 member = uint256(quorum.members[i]);
+            total += uint96(member);
+            if ((quorum.signerBitmap >> i) & 1 == 0) continue;
+            uint256 offset = 64 * signers++;
+            if (quorum.signatures.length < offset + 64) revert MalformedSignatures(quorum.signatures.length, signers);
+            bytes calldata signature = quorum.signatures[offset:offset + 64];
+            address recovered = Signatures.recover(digest, bytes32(signature[:32]), bytes32(signature[32:]));
+            if (recovered != address(uint160(member >> 96))) revert InvalidSigner(i, recovered);
+            signed += uint96(member);
+        }
     }
 
     function _position(uint256 caseId, address queen) private view returns (uint256) {

@@ -117,7 +117,9 @@ abstract contract RentalSettlement is RentalStore {
         r.openedAt = time > block.timestamp ? uint40(block.timestamp) : uint40(time);
         emit SessionWasOpened(rentalId, r.openedAt);
         // What was verified before the word arrived is due now.
+        _reporting = true;
         _release(rentalId, offers[r.offerId].provider, r.earned);
+        _reporting = false;
     }
 
     function _permit(uint256 amount, PermitInput memory p) internal {

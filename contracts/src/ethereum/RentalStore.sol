@@ -96,6 +96,20 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
         uint16 outageShareBps;
     }
 
+    struct Account {
+        uint128 free;
+        /// @dev Created by work reports, so as trustworthy as the bridge: withdrawn within the limit, and not while paused.
+        uint128 reported;
+    }
+
+    /// @dev A token bucket; capacity 0 stands for no limit.
+    struct Limit {
+        uint96 capacity;
+        uint96 level;
+        uint32 window;
+        uint32 updatedAt;
+    }
+
     struct SegmentRecord {
         uint40 fromSecond;
         uint80 pricePerSecond;
@@ -136,7 +150,11 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     mapping(uint64 rentalId => SegmentRecord[]) internal segmentsOf;
     mapping(uint64 rentalId => PauseRecord[]) internal pausesOf;
     mapping(uint64 deviceId => DeviceRecord) internal deviceRecords;
-    mapping(address account => uint256) internal credits;
+    mapping(address account => Account) internal accounts;
+    Limit internal _limit;
+    uint64 internal _pausedUntil;
+    /// @dev Set while a work report is applied: credits of that time count as reported.
+    bool internal transient _reporting;
 
     event ParametersSet(uint256 indexed version, Parameters parameters);
     event SafeguardsSet(uint256 indexed version, Safeguards safeguards);
@@ -238,9 +256,12 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     }
 
     function _takeCredit(address account) internal returns (uint256 amount) {
-        amount = credits[account];
+        Account storage a = accounts[account];
+        uint256 reported = _withdrawable(a.reported);
+        amount = a.free + reported;
         if (amount == 0) revert NothingToClaim(account);
-        credits[account] = 0;
+        a.free = 0;
+        a.reported -= uint128(reported);
         _totalCredit -= uint128(amount);
     }
 
@@ -264,9 +285,23 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
         if (_stakingManager.accountOf(msg.sender) != provider) revert NotProvider(msg.sender, provider);
     }
 
+    /// @dev Takes from the bucket what it holds, at most `reported`.
+    function _withdrawable(uint256 reported) private returns (uint256) {
+        if (reported == 0 || block.timestamp <= _pausedUntil) return 0;
+        Limit memory l = _limit;
+        if (l.capacity == 0) return reported;
+        uint256 level = l.level + (uint256(l.capacity) * (block.timestamp - l.updatedAt)) / l.window;
+        if (level > l.capacity) level = l.capacity;
+        if (reported > level) reported = level;
+        _limit.level = uint96(level - reported);
+        _limit.updatedAt = uint32(block.timestamp);
+        return reported;
+    }
+
     function _creditTo(uint64 rentalId, address account, uint256 amount) private {
         _totalCredit += uint128(amount);
-        credits[account] += amount;
+        if (_reporting) accounts[account].reported += uint128(amount);
+        else accounts[account].free += uint128(amount);
         emit Credited(account, rentalId, amount);
     }
 

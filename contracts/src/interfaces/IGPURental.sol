@@ -191,7 +191,9 @@ interface IGPURental {
         bool isFinal
     );
     event RentalClosed(uint64 indexed rentalId, CloseReason reason, uint256 paid, uint256 refunded, uint256 fees);
-    event RentalExtended(uint64 indexed rentalId, address indexed payer, uint32 addedSeconds, uint128 pricePerSecond, uint256 cost);
+    event RentalExtended(
+        uint64 indexed rentalId, address indexed payer, uint32 addedSeconds, uint128 pricePerSecond, uint256 cost
+    );
     event DelegateSet(uint64 indexed rentalId, address indexed delegate);
     event MaintenanceDeclared(uint64 indexed rentalId, uint64 from, uint64 until);
     /// @notice The provider is held responsible; whether the reserve pays is decided when the rental closes.
@@ -200,6 +202,8 @@ interface IGPURental {
     event ReserveChanged(uint64 indexed deviceId, uint256 free);
     event RentalFrozen(uint64 indexed rentalId, uint64 from);
     event RentalUnfrozen(uint64 indexed rentalId, bool upheld);
+    event WithdrawalLimitSet(uint96 capacity, uint32 window);
+    event WithdrawalsPaused(address indexed by, uint64 until);
     event DeadlineRequested(uint64 indexed rentalId, uint64 executableAt);
     event Credited(address indexed account, uint64 indexed rentalId, uint256 amount);
     event Claimed(address indexed account, address indexed to, uint256 amount);
@@ -233,7 +237,6 @@ interface IGPURental {
     error MaintenanceBudgetExceeded(uint64 left, uint64 needed);
     error ReserveTooSmall(uint64 deviceId, uint256 free, uint256 needed);
     error DeadlineNotRequested(uint64 rentalId);
-
 }
 
 /// @title The ordinary course of a rental
@@ -324,6 +327,13 @@ interface IRentalTerms is IGPURental {
     /// @notice The bridge was seen working after the deadline of this rental.
     function noteDeadline(uint64 rentalId) external;
 
+    /// @notice Owner: credits that work reports created leave at most `capacity` at once, refilled over `window` seconds. It delays
+    ///         withdrawals, never the acceptance of a report. 0 lifts it.
+    function setWithdrawalLimit(uint96 capacity, uint32 window) external;
+    /// @notice Owner, or the court for a third of the Kings: such credits do not leave until `until`, at most 7 days ahead.
+    function pauseWithdrawals(uint64 until) external;
+    /// @notice The bucket; `level` is that of the last withdrawal.
+    function withdrawalLimit() external view returns (uint96 capacity, uint96 level, uint32 window, uint64 pausedUntil);
     function safeguards() external view returns (Safeguards memory);
     /// @notice The safeguards that a rental was made under.
     function safeguardsOf(uint64 rentalId) external view returns (Safeguards memory);

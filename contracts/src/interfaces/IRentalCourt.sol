@@ -94,6 +94,10 @@ interface IRentalCourt {
     error TooFewReceipts(uint256 receipts, uint256 committee);
     error NotACheckpointOf(uint64 origin, address outbox);
     error CheckpointTooOld(uint64 blockTimestamp, uint64 notBefore);
+    error NotTheKings(bytes32 expected, bytes32 actual);
+    error InvalidSigner(uint256 position, address recovered);
+    error MalformedSignatures(uint256 length, uint256 signers);
+    error TooLittleWeight(uint256 signed, uint256 total);
     error NothingToClaim(address account);
     error ZeroAddress();
 
@@ -112,6 +116,9 @@ interface IRentalCourt {
     function expire(uint256 caseId) external;
     /// @notice Anybody: an accepted checkpoint from after the rental's deadline shows that its report could have come.
     function requestDeadline(uint64 rentalId, Checkpoint calldata checkpoint, Quorum calldata quorum) external;
+    /// @notice Anybody, with EIP-712 signatures of a third of the current Kings' weight under Pause(setEpoch, until): what reports
+    ///         credited does not leave until then.
+    function pauseWithdrawals(uint64 until, Quorum calldata quorum) external;
     function claim(address to) external returns (uint256 amount);
 
     function caseOf(uint256 caseId) external view returns (Case memory);
@@ -120,5 +127,6 @@ interface IRentalCourt {
     function openComplaint(uint64 rentalId) external view returns (uint256 caseId);
     function credit(address account) external view returns (uint256);
     function parameters() external view returns (Parameters memory);
+    function pauseDigest(uint64 setEpoch, uint64 until) external view returns (bytes32);
     function reachableDigest(uint64 rentalId, uint64 time) external view returns (bytes32);
 }

@@ -236,14 +236,11 @@ contract RentalExitsTest is RentalWorld {
         onEthereum();
         vm.warp(deadline + 1);
         Quorum memory q = sign(c, 7);
-        bytes memory refusal =
-            abi.encodeWithSelector(IRentalCourt.NotACheckpointOf.selector, CLASSIC, address(etcOutbox));
+        bytes memory refusal = abi.encodeWithSelector(IRentalCourt.NotACheckpointOf.selector, CLASSIC, address(etcOutbox));
         vm.expectRevert(refusal);
         court.requestDeadline(id, c, q);
         ethInbox.submitCheckpoint(c, q);
-        vm.expectRevert(
-            abi.encodeWithSelector(IRentalCourt.CheckpointTooOld.selector, c.blockTimestamp, deadline - 1 hours)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRentalCourt.CheckpointTooOld.selector, c.blockTimestamp, deadline - 1 hours));
         court.requestDeadline(id, c, q);
         c.blockTimestamp = deadline - 1 hours;
         // The time is under the Kings' signatures.

@@ -147,6 +147,8 @@ contract RoleMatrixTest is RentalWorld {
         data = abi.encodeCall(IMessageRecipient.handle, (CLASSIC, address(work), hex"10", relay));
         _row("handle", data, INBOX, IMessageRecipient.NotInbox.selector);
         _row("claim", abi.encodeCall(IRentalCourse.claim, (relay)), ANYBODY, notRenter);
+        _row("setWithdrawalLimit", abi.encodeCall(IRentalTerms.setWithdrawalLimit, (1, 1)), OWNER, NOT_OWNER);
+        _row("pauseWithdrawals", abi.encodeCall(IRentalTerms.pauseWithdrawals, (T0)), OWNER | COURT, notCourt);
         _row("collectFees", abi.encodeCall(IRentalCourse.collectFees, ()), ANYBODY, notRenter);
         _row("freeze", abi.encodeCall(IRentalTerms.freeze, (id)), COURT, notCourt);
         _row("unfreeze", abi.encodeCall(IRentalCourse.unfreeze, (id, true)), COURT, notCourt);
@@ -204,6 +206,7 @@ contract RoleMatrixTest is RentalWorld {
         _row("submitReceipts", data, ANYBODY, notParty);
         _row("expire", abi.encodeCall(IRentalCourt.expire, (caseId)), ANYBODY, notParty);
         _row("requestDeadline", abi.encodeCall(IRentalCourt.requestDeadline, (id, c, q)), ANYBODY, notParty);
+        _row("pauseWithdrawals", abi.encodeCall(IRentalCourt.pauseWithdrawals, (T0, q)), ANYBODY, notParty);
         _row("claim", abi.encodeCall(IRentalCourt.claim, (relay)), ANYBODY, notParty);
         _walk(address(court), "RentalCourt");
     }
@@ -218,8 +221,7 @@ contract RoleMatrixTest is RentalWorld {
         _row("setClass", abi.encodeWithSignature("setClass(uint32,uint128)", 2, 1), OWNER, NOT_OWNER);
         uint256 others = ANYBODY & ~(PROVIDER | KING);
         _row("stake", abi.encodeCall(IStakingManager.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
-        bytes memory data =
-            abi.encodeCall(IStakingManager.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
+        bytes memory data = abi.encodeCall(IStakingManager.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
         _row("stakeWithPermit", data, others, mismatch);
         // On one's own account only: there is no way to name another.
         bytes4 insufficient = IStakingManager.InsufficientStake.selector;

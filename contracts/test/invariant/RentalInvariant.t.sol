@@ -168,18 +168,58 @@ contract RentalInvariantTest is RentalWorld {
     function actThief(uint256 seed) external {
         uint64 id = _pick(seed);
         vm.startPrank(thief);
-        try rental.claim(thief) { thiefGotIn = true; } catch {}
-        try rental.endRental(id) { thiefGotIn = true; } catch {}
-        try rental.abortRental(id) { thiefGotIn = true; } catch {}
-        try rental.extend(id, 1, type(uint256).max) { thiefGotIn = true; } catch {}
-        try rental.setDelegate(id, thief) { thiefGotIn = true; } catch {}
-        try rental.withdrawReserve(deviceId, 1) { thiefGotIn = true; } catch {}
-        try rental.freeze(id) { thiefGotIn = true; } catch {}
-        try rental.unfreeze(id, true) { thiefGotIn = true; } catch {}
-        try rental.noteDeadline(id) { thiefGotIn = true; } catch {}
-        try rental.witnessSession(id, uint64(block.timestamp)) { thiefGotIn = true; } catch {}
-        try court.complain(id, 0) { thiefGotIn = true; } catch {}
-        try court.claim(thief) { thiefGotIn = true; } catch {}
+        try rental.claim(thief) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.endRental(id) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.abortRental(id) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.extend(id, 1, type(uint256).max) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.setDelegate(id, thief) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.withdrawReserve(deviceId, 1) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.freeze(id) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.unfreeze(id, true) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.pauseWithdrawals(1) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.noteDeadline(id) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try rental.witnessSession(id, uint64(block.timestamp)) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try court.complain(id, 0) {
+            thiefGotIn = true;
+        }
+            catch {}
+        try court.claim(thief) {
+            thiefGotIn = true;
+        }
+            catch {}
         vm.stopPrank();
     }
 
