@@ -170,56 +170,43 @@ contract RentalInvariantTest is RentalWorld {
         vm.startPrank(thief);
         try rental.claim(thief) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.endRental(id) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.abortRental(id) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.extend(id, 1, type(uint256).max) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.setDelegate(id, thief) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.withdrawReserve(deviceId, 1) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.freeze(id) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.unfreeze(id, true) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.pauseWithdrawals(1) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.noteDeadline(id) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try rental.witnessSession(id, uint64(block.timestamp)) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try court.complain(id, 0) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         try court.claim(thief) {
             thiefGotIn = true;
-        }
-            catch {}
+        } catch {}
         vm.stopPrank();
     }
 
