@@ -2,12 +2,19 @@
 import { createRequire } from 'node:module';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DEPLOYABLES, ROOT, artifactOf } from './deployables.mjs';
+import { DEPLOYABLES, HALVES, ROOT, artifactOf } from './deployables.mjs';
 
 const { keccak256 } = createRequire(import.meta.url)('js-sha3');
 const SIZE_LIMIT = 24_576;
 const folder = join(ROOT, 'abi');
 const check = process.argv.includes('--check');
+
+/** What can be called and what can happen at a contract's address, its other half's code included. */
+function wholeAbi(name, abi) {
+  if (!(name in HALVES)) return abi;
+  const other = artifactOf(HALVES[name]).artifact.abi.filter((item) => item.type !== 'constructor');
+  return [...new Map([...abi, ...other].map((item) => [JSON.stringify(item), item])).values()];
+}
 
 /** Stable whatever order the compiler visits the sources in. */
 function sortedAbi(abi) {
@@ -23,7 +30,7 @@ function render(name) {
   const fields = {
     contractName: name,
     evmVersion,
-    abi: sortedAbi(artifact.abi),
+    abi: sortedAbi(wholeAbi(name, artifact.abi)),
     bytecode: { object: artifact.bytecode.object },
     deployedBytecode: { object: deployed },
     deployedCodeHash: `0x${keccak256(Buffer.from(deployed.slice(2), 'hex'))}`,

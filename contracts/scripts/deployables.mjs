@@ -8,18 +8,23 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Name -> [source file's name without .sol, EVM version]. */
 export const DEPLOYABLES = {
   GPURental: ['GPURental', 'osaka'],
+  GPURentalTerms: ['GPURentalTerms', 'osaka'],
   GPUToken: ['GPUToken', 'osaka'],
   Governance: ['Governance', 'osaka'],
   Inbox: ['Inbox', 'shanghai'],
   KingSet: ['KingSet', 'shanghai'],
   Outbox: ['Outbox', 'shanghai'],
   ProofVerifier: ['ProofVerifier', 'shanghai'],
+  RentalCourt: ['RentalCourt', 'osaka'],
   ReputationSystem: ['ReputationSystem', 'shanghai'],
   StakingManager: ['StakingManager', 'osaka'],
   TimelockController: ['TimelockController', 'osaka'],
   TokenDistributor: ['TokenDistributor', 'osaka'],
   WorkVerification: ['WorkVerification', 'shanghai'],
 };
+
+/** Contracts that answer at another's address too: name -> whose code the rest of their calls runs. */
+export const HALVES = { GPURental: 'GPURentalTerms' };
 
 /** forge writes one artifact per compiler profile that needed the file: take the one for the right EVM. */
 export function artifactOf(name) {

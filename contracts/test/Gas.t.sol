@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IMessageRecipient} from "../src/interfaces/IBridge.sol";
+import {IGPURental} from "../src/interfaces/IGPURental.sol";
 import {IStakingManager} from "../src/interfaces/IStakingManager.sol";
 import {
     Checkpoint,
@@ -15,7 +16,7 @@ import {
 } from "../src/types/Protocol.sol";
 import {BridgeBench} from "./utils/BridgeBench.sol";
 import {CHEATS} from "./utils/Cheats.sol";
-import {World} from "./utils/World.sol";
+import {IRentalTotals, World} from "./utils/World.sol";
 import {TreeReference} from "./utils/TreeReference.sol";
 
 /// @dev Not declared pure, so that each call is a transaction.
@@ -140,31 +141,71 @@ contract GasTest is World, BridgeBench {
 
     function _measureRental(uint64 deviceId, uint64 offerId) private {
         vm.warp(1_000_000);
-        _rentWithPermit(offerId);
+        // A device that was rented before, in a market that holds money already: what most renters meet. It is this renter's first.
+        uint64 other = rentAs(provider, offerId, 600);
+        vm.prank(provider);
+        rental.cancel(other);
+        _record("cancel");
+        uint64 id = _rentWithPermit(offerId);
         vm.prank(operator);
-        rental.ready(1);
+        rental.ready(id);
         _record("ready");
-        openSession(1);
+        openSession(id);
         _record("session_opened");
+        vm.startPrank(renter);
+        token.approve(address(rental), type(uint256).max);
+        rental.extend(id, 100, type(uint256).max);
+        _record("extend");
+        vm.stopPrank();
         vm.warp(1_000_200);
         vm.prank(renter);
-        rental.endRental(1);
+        rental.endRental(id);
         _record("end_rental");
         relayAll(ethOutbox);
         passChallenge(deviceId, 1, 0);
-        work.reportRental(1, 1);
+        work.reportRental(id, 1);
         _record("report_rental");
         onEthereum();
-        bytes memory body = abi.encodePacked(uint8(16), abi.encode(WorkReport(1, 2, 1_000_200, 200, 1, 1, 1000, true)));
+        bytes memory body = abi.encodePacked(uint8(16), abi.encode(WorkReport(id, 3, 1_000_200, 200, 1, 1, 1000, true)));
         vm.prank(address(ethInbox));
         IMessageRecipient(address(rental)).handle(CLASSIC, address(work), body, relay);
         _record("apply_report");
         vm.prank(provider);
         rental.claim(provider);
         _record("claim");
+        rental.collectFees();
+        _record("collect_fees");
+        _measureDisputes(offerId);
     }
 
-    function _rentWithPermit(uint64 offerId) private {
+    /// @dev What leaves the ordinary course of a rental.
+    function _measureDisputes(uint64 offerId) private {
+        vm.startPrank(provider);
+        token.approve(address(rental), type(uint256).max);
+        rental.depositReserve(1, 1e18);
+        _record("deposit_reserve");
+        vm.stopPrank();
+        IGPURental.Safeguards memory s = rental.safeguards();
+        s.maintenanceNotice = 10;
+        IRentalTotals(address(rental)).setSafeguards(s);
+        uint64 id = rentAs(renter, offerId, 600);
+        readyAs(id);
+        openSession(id);
+        vm.startPrank(operator);
+        rental.declareMaintenance(id, 1_000_300, 1_000_400);
+        _record("declare_maintenance");
+        vm.stopPrank();
+        vm.startPrank(renter);
+        token.approve(address(court), type(uint256).max);
+        court.complain(id, keccak256("evidence"));
+        _record("complain");
+        vm.stopPrank();
+        vm.prank(operator);
+        rental.abortRental(id);
+        _record("abort_rental");
+    }
+
+    function _rentWithPermit(uint64 offerId) private returns (uint64 id) {
         onEthereum();
         (,,,, uint256 total) = rental.quote(offerId, 600);
         bytes32 typehash = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
@@ -172,7 +213,7 @@ contract GasTest is World, BridgeBench {
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), structHash));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(renterKey, digest);
         vm.prank(renter);
-        rental.rentWithPermit(offerId, 600, sessionKey, total, block.timestamp, v, r, s);
+        id = rental.rentWithPermit(offerId, 600, sessionKey, total, block.timestamp, v, r, s);
         _record("rent_with_permit");
     }
 

@@ -40,6 +40,7 @@ contract LifecycleTest is World {
         assertEq(token.balanceOf(provider), before + claimed);
         assertEq(rental.credit(relay), 1e15, "bridge fee for the deliverer");
         uint256 fee = 600 * uint256(PRICE) / 20;
+        assertEq(rental.collectFees(), fee);
         assertEq(distributor.totalBurned() + distributor.treasury(), fee);
         assertEq(rental.activeRental(deviceId), 0);
     }

@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {Test} from "forge-std/Test.sol";
 
 import {IKingSet} from "../src/interfaces/IBridge.sol";
-import {IGPURental} from "../src/interfaces/IGPURental.sol";
+import {IGPURental, IRental} from "../src/interfaces/IGPURental.sol";
 import {IProofVerifier} from "../src/interfaces/IProofVerifier.sol";
 import {IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
 import {MessageTree} from "../src/libraries/MessageTree.sol";
@@ -156,8 +156,9 @@ contract VectorsTest is Test {
             address where = _account("session_opened", i, "contract");
             vm.chainId(_number("session_opened", i, "chain_id"));
             IGPURental.Parameters memory p = IGPURental.Parameters(0, 0, 0, 1, 1, 1, 1, 1);
-            deployCodeTo("GPURental.sol:GPURental", abi.encode(address(1), address(1), address(1), address(1), p), where);
-            bytes32 actual = IGPURental(where)
+            bytes memory arguments = abi.encode(address(1), address(1), address(1), address(1), p, address(this));
+            deployCodeTo("GPURental.sol:GPURental", arguments, where);
+            bytes32 actual = IRental(where)
                 .sessionOpenedDigest(
                     uint64(_number("session_opened", i, "rental_id")), uint64(_number("session_opened", i, "time"))
                 );

@@ -37,6 +37,8 @@ contracts! {
     gpu_token: GPUToken, GPUTokenErrors, "contracts/abi/GPUToken.json";
     staking_manager: StakingManager, StakingManagerErrors, "contracts/abi/StakingManager.json";
     gpu_rental: GPURental, GPURentalErrors, "contracts/abi/GPURental.json";
+    gpu_rental_terms: GPURentalTerms, GPURentalTermsErrors, "contracts/abi/GPURentalTerms.json";
+    rental_court: RentalCourt, RentalCourtErrors, "contracts/abi/RentalCourt.json";
     governance: Governance, GovernanceErrors, "contracts/abi/Governance.json";
     timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
     token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";

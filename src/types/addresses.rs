@@ -24,6 +24,9 @@ pub struct EthereumAddresses {
     pub gpu_token: Address,
     pub staking_manager: Address,
     pub gpu_rental: Address,
+    /// Second half of GPURental's code; nobody calls it directly.
+    pub gpu_rental_terms: Address,
+    pub rental_court: Address,
     pub token_distributor: Address,
     pub governance: Address,
     pub timelock: Address,

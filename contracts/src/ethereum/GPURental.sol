@@ -1,77 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
-import {IMessageRecipient} from "../interfaces/IBridge.sol";
-import {IGPURental} from "../interfaces/IGPURental.sol";
+import {IMessageRecipient, IOutbox} from "../interfaces/IBridge.sol";
+import {IRentalCourse} from "../interfaces/IGPURental.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
 import {MessageBody} from "../libraries/MessageBody.sol";
-import {KIND_RENTAL_TERMS, KIND_WORK_REPORT, RentalTerms, WorkReport} from "../types/Protocol.sol";
+import {KIND_WORK_REPORT, WorkReport} from "../types/Protocol.sol";
 import {GPUToken} from "./GPUToken.sol";
+import {RentalReports} from "./RentalReports.sol";
 import {RentalStore} from "./RentalStore.sol";
 import {TokenDistributor} from "./TokenDistributor.sol";
 
 /// @title Offers, rentals, escrow and settlement
-/// @dev All money leaves through `claim`. Every open rental reaches an end without the help of any one party.
-contract GPURental is RentalStore, IMessageRecipient {
+/// @dev All money leaves through `claim`. Every open rental reaches an end without the help of any one party (docs/rentals.md).
+///
+///      The code is more than one contract may hold, so its less used half stands in GPURentalTerms, which works on
+///      this contract's storage by delegatecall. Its address is fixed at deployment: this is not a way to
+///      replace code. Both halves have the same bases in the same order, hence the same storage; what this half adds to it
+///      (EIP712) comes after all of that.
+contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
     using SafeERC20 for GPUToken;
 
-    uint256 private constant ATTRIBUTES_LIMIT = 2048;
-    /// @dev With 32-bit durations this keeps price * duration far below 2^128.
-    uint128 private constant PRICE_LIMIT = 1 << 80;
+    bytes32 private constant SESSION_OPENED_TYPEHASH = keccak256("SessionOpened(uint64 rentalId,uint64 time)");
+    /// @dev Bounds what one transaction of a renter does.
+    uint256 private constant RENTALS_PER_CALL = 16;
+
+    error NoCode(address account);
+
+    /// @notice The other half: offers, and what leaves a rental's ordinary course.
+    address public immutable terms;
 
     constructor(
         GPUToken token_,
         IStakingManager stakingManager_,
         TokenDistributor distributor_,
         address owner_,
-        Parameters memory parameters_
-    ) RentalStore(token_, stakingManager_, distributor_, owner_, parameters_) {}
-
-    // ------------------------------------------------------------------------------------------ offers
-
-    /// @inheritdoc IGPURental
-    function createOffer(
-        uint64 deviceId,
-        uint128 pricePerSecond,
-        uint32 minDuration,
-        uint32 maxDuration,
-        bytes32 region,
-        string calldata attributes
-    ) external returns (uint64 offerId) {
-        IStakingManager.Device memory d = stakingManager.device(deviceId);
-        _requireProvider(d.provider);
-        if (d.removedAt != 0) revert DeviceNotRentable(deviceId, d.lastFullPass);
-        _requirePrice(pricePerSecond);
-        if (minDuration == 0 || minDuration > maxDuration) revert InvalidDuration(minDuration, 1, maxDuration);
-        if (bytes(attributes).length > ATTRIBUTES_LIMIT) revert AttributesTooLong(bytes(attributes).length);
-        offerId = ++offerCount;
-        offers[offerId] = Offer(deviceId, d.provider, d.classVersion, pricePerSecond, minDuration, maxDuration, region, false);
-        emit OfferCreated(
-            offerId, deviceId, d.provider, d.classVersion, pricePerSecond, minDuration, maxDuration, region, attributes
-        );
+        Parameters memory parameters_,
+        address terms_
+    ) RentalStore(token_, stakingManager_, distributor_) EIP712("gpumkt", "1") Ownable(owner_) {
+        if (address(token_) == address(0) || address(stakingManager_) == address(0) || address(distributor_) == address(0)) {
+            revert ZeroAddress();
+        }
+        // A call to an account without code would look like success.
+        if (terms_.code.length == 0) revert NoCode(terms_);
+        terms = terms_;
+        ParameterRecord memory p;
+        _pack(p, parameters_);
+        _pack(p, Safeguards(1 days, 0, 30 days, 1 days, 8 hours, 1 days, 30 days, 5000));
+        parameterVersions.push(p);
+        emit ParametersSet(0, parameters_);
     }
 
-    /// @inheritdoc IGPURental
-    function changeOffer(uint64 offerId, uint128 pricePerSecond, bool paused) external {
-        Offer storage o = _offer(offerId);
-        _requireProvider(o.provider);
-        _requirePrice(pricePerSecond);
-        o.pricePerSecond = pricePerSecond;
-        o.paused = paused;
-        emit OfferChanged(offerId, pricePerSecond, paused);
+    /// @dev Calls of IRentalTerms.
+    fallback() external {
+        address target = terms;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, 0, calldatasize())
+            let success := delegatecall(gas(), target, data, calldatasize(), 0, 0)
+            returndatacopy(data, 0, returndatasize())
+            if iszero(success) { revert(data, returndatasize()) }
+            return(data, returndatasize())
+        }
     }
 
-    // ----------------------------------------------------------------------------------------- renting
+    function wire(address inbox_, address outbox_, uint64 classicChainId_, address workVerification_) external wiresOnce {
+        _inbox = _nonZero(inbox_);
+        _outbox = IOutbox(_nonZero(outbox_));
+        _classicChainId = classicChainId_;
+        _workVerification = _nonZero(workVerification_);
+    }
 
-    /// @inheritdoc IGPURental
+    // --------------------------------------------------------------------------------------------- renting
+
+    /// @inheritdoc IRentalCourse
     function rent(uint64 offerId, uint32 duration, address sessionKey, uint256 maxCost) external returns (uint64 rentalId) {
         return _rent(offerId, duration, sessionKey, maxCost);
     }
 
-    /// @inheritdoc IGPURental
+    /// @inheritdoc IRentalCourse
     function rentWithPermit(
         uint64 offerId,
         uint32 duration,
@@ -82,262 +94,306 @@ contract GPURental is RentalStore, IMessageRecipient {
         bytes32 r,
         bytes32 s
     ) external returns (uint64 rentalId) {
-        // A permit that somebody else sent first has done its work: the transfer below decides.
-        try token.permit(msg.sender, address(this), maxCost, deadline, v, r, s) {} catch {}
+        _permit(maxCost, PermitInput(deadline, v, r, s));
         return _rent(offerId, duration, sessionKey, maxCost);
     }
 
-    /// @inheritdoc IGPURental
+    /// @inheritdoc IRentalCourse
+    function rentMany(RentRequest[] calldata requests, uint256 maxCost, PermitInput calldata permit)
+        external
+        returns (uint64[] memory rentalIds)
+    {
+        if (requests.length == 0) revert ZeroAmount();
+        if (requests.length > RENTALS_PER_CALL) revert TooMany(requests.length, RENTALS_PER_CALL);
+        _permit(maxCost, permit);
+        rentalIds = new uint64[](requests.length);
+        uint256 total;
+        for (uint256 i; i < requests.length; ++i) {
+            uint256 cost;
+            (rentalIds[i], cost) = _request(requests[i].offerId, requests[i].duration, requests[i].sessionKey);
+            total += cost;
+        }
+        _collect(total, maxCost);
+    }
+
+    /// @inheritdoc IRentalCourse
     function ready(uint64 rentalId) external {
-        Rental storage r = _rental(rentalId);
-        _requireProvider(r.provider);
+        Record storage r = _rental(rentalId);
+        address provider = offers[r.offerId].provider;
+        _requireProvider(provider);
         if (r.state != State.Requested) revert WrongState(rentalId, r.state);
-        uint64 notAfter = _readyUntil(rentalId, r);
+        uint64 notAfter = _readyUntil(r);
         if (block.timestamp > notAfter) revert TooLate(notAfter);
         r.state = State.Active;
         r.termsVersion = 1;
-        r.start = uint64(block.timestamp);
-        r.end = uint64(block.timestamp) + r.duration;
-        r.coveredUntil = r.start;
-        r.fees = r.readyFee;
-        _release(rentalId, r.provider, r.readyFee);
+        r.start = uint40(block.timestamp);
+        r.end = uint40(block.timestamp + r.duration);
+        _release(rentalId, provider, _terms(r).readyFee);
         emit RentalReady(rentalId, r.start, r.end, _dispatchTerms(rentalId, r));
     }
 
-    /// @inheritdoc IGPURental
+    /// @inheritdoc IRentalCourse
     function sessionOpened(uint64 rentalId, uint64 time, bytes calldata signature) external {
-        Rental storage r = _rental(rentalId);
-        if (r.state != State.Active) revert WrongState(rentalId, r.state);
+        Record storage r = _active(rentalId);
         if (time > r.end) revert TooLate(r.end);
         address recovered = _recover(sessionOpenedDigest(rentalId, time), signature);
         if (recovered != r.sessionKey) revert InvalidSessionSignature(recovered, r.sessionKey);
-        // Both sides may send it: the second one is late, not wrong.
-        if (r.openedAt != 0) return;
-        // The time is the renter's clock; the chain's bounds it.
-        if (time < r.start) time = r.start;
-        r.openedAt = time > block.timestamp ? uint64(block.timestamp) : time;
-        emit SessionWasOpened(rentalId, r.openedAt);
-        // What was verified before the renter's word arrived is due now.
-        _payVerified(rentalId, r);
+        _open(rentalId, r, time);
     }
 
-    /// @inheritdoc IGPURental
+    // ------------------------------------------------------------------------------------------------ ends
+
+    /// @inheritdoc IRentalCourse
     function endRental(uint64 rentalId) external {
-        Rental storage r = _rental(rentalId);
-        if (msg.sender != r.renter) revert NotRenter(msg.sender, r.renter);
-        if (r.state != State.Active) revert WrongState(rentalId, r.state);
-        if (block.timestamp >= r.end) revert TooLate(r.end);
-        Parameters storage p = _terms(rentalId);
-        bool neverOpened = r.openedAt == 0;
-        uint64 end = uint64(block.timestamp);
-        // Time that a report has decided already stays decided.
-        if (end < r.coveredUntil) end = r.coveredUntil;
-        if (!neverOpened && end < r.start + p.minimumBill) end = r.start + p.minimumBill;
-        if (end > r.end) end = r.end;
-        r.end = end;
-        r.termsVersion += 1;
-        uint256 refunded = _refundDue(rentalId, r);
-        emit TermsChanged(rentalId, r.termsVersion, r.start, end, refunded, _dispatchTerms(rentalId, r));
-        // A renter that never got in owes nothing but the ready fee while the start window lasts.
-        if (neverOpened && block.timestamp <= r.start + p.startWindow) _close(rentalId, r, CloseReason.NeverOpened, address(0));
+        Record storage r = _rental(rentalId);
+        _requireRenter(r);
+        _requireRunning(rentalId, r);
+        ParameterRecord storage p = _terms(r);
+        uint256 end = block.timestamp;
+        // A renter that never got in owes nothing for time while the start window lasts.
+        bool leavesFree = r.openedAt == 0 && end <= uint256(r.start) + p.startWindow;
+        uint256 billed = uint256(r.start) + p.minimumBill;
+        if (!leavesFree && r.pauses == 0 && end < billed) end = billed;
+        r.endedByRenter = true;
+        _endAt(rentalId, r, end);
+        if (leavesFree) _close(rentalId, r, CloseReason.NeverOpened, address(0), true);
     }
 
-    /// @inheritdoc IGPURental
+    /// @inheritdoc IRentalCourse
     function cancel(uint64 rentalId) external {
-        Rental storage r = _rental(rentalId);
+        Record storage r = _rental(rentalId);
         if (r.state != State.Requested) revert WrongState(rentalId, r.state);
-        uint64 notAfter = _readyUntil(rentalId, r);
+        uint64 notAfter = _readyUntil(r);
         if (msg.sender != r.renter && block.timestamp <= notAfter) revert TooEarly(notAfter + 1);
-        _close(rentalId, r, CloseReason.NotReady, address(0));
-    }
-
-    /// @inheritdoc IGPURental
-    function closeAfterDeadline(uint64 rentalId) external {
-        Rental storage r = _rental(rentalId);
-        if (r.state != State.Active) revert WrongState(rentalId, r.state);
-        uint64 deadline = r.end + _terms(rentalId).settleTimeout;
-        if (block.timestamp <= deadline) revert TooEarly(deadline + 1);
-        _close(rentalId, r, CloseReason.DeadlinePassed, address(0));
+        _close(rentalId, r, CloseReason.NotReady, address(0), false);
     }
 
     /// @inheritdoc IMessageRecipient
     function handle(uint64 origin, address sender, bytes calldata body, address deliverer) external {
-        if (msg.sender != inbox) revert NotInbox(msg.sender);
-        if (origin != classicChainId || sender != workVerification) revert UntrustedSender(origin, sender);
+        if (msg.sender != _inbox) revert NotInbox(msg.sender);
+        if (origin != _classicChainId || sender != _workVerification) revert UntrustedSender(origin, sender);
         (uint8 kind, bytes calldata fields) = MessageBody.split(body);
         if (kind != KIND_WORK_REPORT) revert UnknownKind(kind);
+        _reporting = true;
         _applyReport(abi.decode(fields, (WorkReport)), deliverer);
+        _reporting = false;
     }
 
-    /// @inheritdoc IGPURental
+    /// @inheritdoc IRentalCourse
+    function unfreeze(uint64 rentalId, bool upheld) external onlyCourt {
+        Record storage r = _rental(rentalId);
+        uint256 from = r.frozenFrom;
+        if (from == 0) return;
+        r.frozenFrom = 0;
+        emit RentalUnfrozen(rentalId, upheld);
+        if (r.state != State.Active) return;
+        if (upheld) {
+            _recordFault(rentalId, r, Fault.Judged);
+            // Who left after complaining left for cause.
+            r.endedByRenter = false;
+            _endAt(rentalId, r, from);
+        }
+        _reporting = true;
+        _applyKept(rentalId);
+        _reporting = false;
+    }
+
+    /// @inheritdoc IRentalCourse
     function claim(address to) external returns (uint256 amount) {
         if (to == address(0)) revert ZeroAddress();
-        amount = credits[msg.sender];
-        if (amount == 0) revert NothingToClaim(msg.sender);
-        credits[msg.sender] = 0;
-        totalCredit -= amount;
+        amount = _takeCredit(msg.sender);
         emit Claimed(msg.sender, to, amount);
-        token.safeTransfer(to, amount);
+        _token.safeTransfer(to, amount);
     }
 
-    // ---------------------------------------------------------------------------------------- internal
+    /// @inheritdoc IRentalCourse
+    function collectFees() external returns (uint256 amount) {
+        amount = _takeCredit(address(_distributor));
+        emit Claimed(address(_distributor), address(_distributor), amount);
+        _token.safeTransfer(address(_distributor), amount);
+        _distributor.onFee(amount);
+    }
+
+    // ----------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IRentalCourse
+    function quote(uint64 offerId, uint32 duration)
+        external
+        view
+        returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total)
+    {
+        ParameterRecord storage p = _newest();
+        rentCost = uint256(_offer(offerId).pricePerSecond) * duration;
+        protocolFee = _protocolFee(p, rentCost);
+        bridgeFee = p.bridgeFee;
+        readyFee = p.readyFee;
+        total = rentCost + protocolFee + bridgeFee + readyFee;
+    }
+
+    function offer(uint64 offerId) external view returns (Offer memory) {
+        OfferRecord storage o = _offer(offerId);
+        return Offer(o.deviceId, o.provider, o.classVersion, o.pricePerSecond, o.minDuration, o.maxDuration, o.region, o.paused);
+    }
+
+    function rental(uint64 rentalId) external view returns (Rental memory v) {
+        Record storage r = _rental(rentalId);
+        OfferRecord storage o = offers[r.offerId];
+        ParameterRecord storage p = _terms(r);
+        v.renter = r.renter;
+        v.sessionKey = r.sessionKey;
+        v.provider = o.provider;
+        v.deviceId = o.deviceId;
+        v.offerId = r.offerId;
+        v.state = r.state;
+        v.closeReason = r.closeReason;
+        v.termsVersion = r.termsVersion;
+        v.duration = r.duration;
+        v.requestedAt = r.requestedAt;
+        v.start = r.start;
+        v.end = r.end;
+        v.openedAt = r.openedAt;
+        v.coveredUntil = r.start + r.coveredSeconds;
+        v.verifiedSeconds = r.verifiedSeconds;
+        v.due = r.due;
+        v.passed = r.passed;
+        v.pricePerSecond = r.pricePerSecond;
+        uint256 rentCost = _valueOf(rentalId, r, 0, r.duration);
+        v.protocolFee = uint128(_protocolFee(p, rentCost));
+        v.bridgeFee = p.bridgeFee;
+        v.readyFee = p.readyFee;
+        v.protocolFeeBps = p.protocolFeeBps;
+        v.escrowed = uint128(rentCost) + v.protocolFee + v.bridgeFee + v.readyFee;
+        v.paid = uint128(_paid(r));
+        v.refunded = r.refunded;
+        v.fees = r.state > State.Active ? v.escrowed - v.paid - v.refunded : r.state == State.Active ? v.readyFee : 0;
+    }
+
+    /// @inheritdoc IRentalCourse
+    function activeRental(uint64 deviceId) external view returns (uint64 rentalId) {
+        rentalId = deviceRecords[deviceId].newestRental;
+        if (rentalId != 0 && !_holdsDevice(rentals[rentalId])) return 0;
+    }
+
+    function credit(address account) external view returns (uint256) {
+        return uint256(accounts[account].free) + accounts[account].reported;
+    }
+
+    function parameters() external view returns (Parameters memory) {
+        return _parametersOf(_newest());
+    }
+
+    function token() external view returns (GPUToken) {
+        return _token;
+    }
+
+    function stakingManager() external view returns (IStakingManager) {
+        return _stakingManager;
+    }
+
+    function distributor() external view returns (TokenDistributor) {
+        return _distributor;
+    }
+
+    function inbox() external view returns (address) {
+        return _inbox;
+    }
+
+    function outbox() external view returns (IOutbox) {
+        return _outbox;
+    }
+
+    function classicChainId() external view returns (uint64) {
+        return _classicChainId;
+    }
+
+    function workVerification() external view returns (address) {
+        return _workVerification;
+    }
+
+    /// @notice RentalCourt; set once. Without it there are no complaints, no receipts, and no refund before the hard deadline.
+    function court() external view returns (address) {
+        return _court;
+    }
+
+    function offerCount() external view returns (uint64) {
+        return _offerCount;
+    }
+
+    function rentalCount() external view returns (uint64) {
+        return _rentalCount;
+    }
+
+    /// @notice Sum of all credits not claimed yet.
+    function totalCredit() external view returns (uint256) {
+        return _totalCredit;
+    }
+
+    /// @notice Escrow of open rentals that is neither paid, refunded nor spent on fees yet.
+    function totalHeld() external view returns (uint256) {
+        return _totalHeld;
+    }
+
+    /// @notice Reserves of all devices, free or behind rentals.
+    function totalReserve() external view returns (uint256) {
+        return _totalReserve;
+    }
+
+    /// @inheritdoc IRentalCourse
+    function sessionOpenedDigest(uint64 rentalId, uint64 time) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(SESSION_OPENED_TYPEHASH, rentalId, time)));
+    }
+
+    // -------------------------------------------------------------------------------------------- internal
 
     function _rent(uint64 offerId, uint32 duration, address sessionKey, uint256 maxCost) private returns (uint64 rentalId) {
-        Offer storage o = _offer(offerId);
+        uint256 cost;
+        (rentalId, cost) = _request(offerId, duration, sessionKey);
+        _collect(cost, maxCost);
+    }
+
+    function _request(uint64 offerId, uint32 duration, address sessionKey) private returns (uint64 rentalId, uint256 total) {
+        OfferRecord storage o = _offer(offerId);
         if (sessionKey == address(0)) revert ZeroAddress();
         if (o.paused) revert OfferIsPaused(offerId);
         if (duration < o.minDuration || duration > o.maxDuration) {
             revert InvalidDuration(duration, o.minDuration, o.maxDuration);
         }
-        _requireRentable(o, o.deviceId);
-        rentalId = _record(o, offerId, duration, sessionKey);
-        uint256 total = _escrow(rentals[rentalId], offerId, duration);
-        if (total > maxCost) revert MaxCostExceeded(total, maxCost);
-        emit RentalRequested(rentalId, offerId, msg.sender, o.provider, o.deviceId, sessionKey, duration, total);
-        token.safeTransferFrom(msg.sender, address(this), total);
-    }
-
-    function _escrow(Rental storage r, uint64 offerId, uint32 duration) private returns (uint256 total) {
-        uint256 protocolFee;
-        uint256 bridgeFee;
-        uint256 readyFee;
-        (, protocolFee, bridgeFee, readyFee, total) = quote(offerId, duration);
-        r.protocolFee = uint128(protocolFee);
-        r.bridgeFee = uint128(bridgeFee);
-        r.readyFee = uint128(readyFee);
-        r.escrowed = uint128(total);
-        totalHeld += total;
-    }
-
-    function _record(Offer storage o, uint64 offerId, uint32 duration, address sessionKey) private returns (uint64 rentalId) {
-        rentalId = ++rentalCount;
         uint256 version = parameterVersions.length - 1;
-        parameterVersionOf[rentalId] = version;
-        newestRental[o.deviceId] = rentalId;
-        Rental storage r = rentals[rentalId];
+        ParameterRecord storage p = parameterVersions[version];
+        _requireRentable(o, p);
+
+        rentalId = ++_rentalCount;
+        deviceRecords[o.deviceId].newestRental = rentalId;
+        Record storage r = rentals[rentalId];
         r.renter = msg.sender;
-        r.sessionKey = sessionKey;
-        r.provider = o.provider;
-        r.deviceId = o.deviceId;
-        r.offerId = offerId;
-        r.state = State.Requested;
-        r.duration = duration;
-        r.requestedAt = uint64(block.timestamp);
         r.pricePerSecond = o.pricePerSecond;
-        r.protocolFeeBps = parameterVersions[version].protocolFeeBps;
+        r.state = State.Requested;
+        r.sessionKey = sessionKey;
+        r.duration = duration;
+        r.offerId = offerId;
+        r.requestedAt = uint40(block.timestamp);
+        r.parameterVersion = uint32(version);
+        _reserve(o.deviceId, r, p);
+        uint256 rentCost = uint256(o.pricePerSecond) * duration;
+        total = rentCost + _protocolFee(p, rentCost) + p.bridgeFee + p.readyFee;
+        _hold(total);
+        emit RentalRequested(rentalId, offerId, msg.sender, o.provider, o.deviceId, sessionKey, duration, total);
     }
 
     /// @dev Free, staked, not slashed, and proven not long ago. A request that its provider let pass is cancelled on the way.
-    function _requireRentable(Offer storage o, uint64 deviceId) private {
-        uint64 holder = activeRental(deviceId);
-        if (holder != 0) revert DeviceBusy(deviceId, holder);
-        uint64 newest = newestRental[deviceId];
-        if (newest != 0 && rentals[newest].state == State.Requested) {
-            _close(newest, rentals[newest], CloseReason.NotReady, address(0));
+    function _requireRentable(OfferRecord storage o, ParameterRecord storage p) private {
+        uint64 deviceId = o.deviceId;
+        DeviceRecord storage record = deviceRecords[deviceId];
+        uint64 newest = record.newestRental;
+        if (newest != 0) {
+            Record storage n = rentals[newest];
+            if (_holdsDevice(n)) revert DeviceBusy(deviceId, newest);
+            if (n.state == State.Requested) _close(newest, n, CloseReason.NotReady, address(0), false);
         }
-        IStakingManager.Device memory d = stakingManager.device(deviceId);
-        uint64 proven = d.lastFullPass > verifiedUntil[deviceId] ? d.lastFullPass : verifiedUntil[deviceId];
-        uint64 freshness = parameterVersions[parameterVersions.length - 1].freshness;
-        bool fresh = proven != 0 && proven + freshness >= block.timestamp;
-        bool staked = d.lockedStake != 0 && stakingManager.hasRole(o.provider, IStakingManager.Role.Provider);
-        if (!fresh || !staked || d.removedAt != 0) revert DeviceNotRentable(deviceId, d.lastFullPass);
-    }
-
-    /// @dev Reports are cumulative and may come late, twice or in another order: seconds only ever grow.
-    function _applyReport(WorkReport memory report, address deliverer) private {
-        Rental storage r = rentals[report.rentalId];
-        // A report for a rental that is closed is acknowledged without effect; reverting would keep it undelivered for ever.
-        if (r.state != State.Active || report.termsVersion > r.termsVersion) return;
-        (uint64 verified, uint64 missed) = _countSeconds(r, report);
-        r.verifiedSeconds = verified;
-        r.coveredUntil = r.start + verified + missed;
-        if (report.due > r.due) r.due = report.due;
-        if (report.passed > r.passed) r.passed = report.passed;
-        bool isFinal = report.isFinal && report.termsVersion == r.termsVersion;
-
-        uint256 paid = _payVerified(report.rentalId, r);
-        uint256 refunded = _refundDue(report.rentalId, r);
-        emit WorkReportApplied(
-            report.rentalId, report.termsVersion, r.coveredUntil, verified, report.due, report.passed, paid, refunded, isFinal
-        );
-        if (!isFinal) return;
-        if (r.due != 0 && r.passed == r.due) verifiedUntil[r.deviceId] = r.end;
-        _close(report.rentalId, r, r.openedAt == 0 ? CloseReason.NeverOpened : CloseReason.Completed, deliverer);
-    }
-
-    /// @dev Verified and missed seconds after the report, both at least as before and together within the rental.
-    function _countSeconds(Rental storage r, WorkReport memory report) private view returns (uint64 verified, uint64 missed) {
-        uint64 length = r.end - r.start;
-        uint64 covered = report.coveredUntil > r.start ? report.coveredUntil - r.start : 0;
-        verified = report.verifiedSeconds < covered ? report.verifiedSeconds : covered;
-        missed = covered - verified;
-        if (covered > length) {
-            // Made for terms with a later end: of both kinds, as many seconds may lie beyond the end as the report goes beyond it.
-            uint64 beyond = covered - length;
-            verified = verified > beyond ? verified - beyond : 0;
-            missed = missed > beyond ? missed - beyond : 0;
-        }
-        uint64 verifiedBefore = r.verifiedSeconds;
-        uint64 missedBefore = r.coveredUntil - r.start - verifiedBefore;
-        if (verified < verifiedBefore) verified = verifiedBefore;
-        if (missed < missedBefore) missed = missedBefore;
-        if (verified > length - missedBefore) verified = length - missedBefore;
-        if (missed > length - verified) missed = length - verified;
-    }
-
-    /// @dev Without the session key's word that a session was opened, nothing is ever paid.
-    function _payVerified(uint64 rentalId, Rental storage r) private returns (uint256 amount) {
-        if (r.openedAt == 0) return 0;
-        uint256 target = uint256(r.verifiedSeconds) * r.pricePerSecond;
-        amount = target - r.paid;
-        r.paid = uint128(target);
-        _release(rentalId, r.provider, amount);
-    }
-
-    /// @dev Refunds missed time, and the time between an early end and the one that was paid for.
-    function _refundDue(uint64 rentalId, Rental storage r) private returns (uint256 amount) {
-        uint256 missed = r.coveredUntil - r.start - r.verifiedSeconds;
-        uint256 cutOff = r.start + r.duration - r.end;
-        uint256 target = (missed + cutOff) * r.pricePerSecond;
-        amount = target - r.refunded;
-        r.refunded = uint128(target);
-        _release(rentalId, r.renter, amount);
-    }
-
-    /// @dev Whatever was not paid and not spent on fees goes back, so escrowed == paid + refunded + fees exactly.
-    /// @param deliverer of the final report, who earns the bridge fee; zero if there was none.
-    function _close(uint64 rentalId, Rental storage r, CloseReason reason, address deliverer) private {
-        r.state = reason == CloseReason.NotReady ? State.Cancelled : State.Completed;
-        r.closeReason = reason;
-        uint256 protocolFee = (uint256(r.paid) * r.protocolFeeBps) / 10_000;
-        uint256 bridgeFee = deliverer == address(0) ? 0 : r.bridgeFee;
-        uint256 fees = r.fees + protocolFee + bridgeFee;
-        uint256 refunded = r.escrowed - r.paid - fees;
-        uint256 refund = refunded - r.refunded;
-        r.fees = uint128(fees);
-        r.refunded = uint128(refunded);
-        _release(rentalId, deliverer, bridgeFee);
-        _release(rentalId, r.renter, refund);
-        totalHeld -= protocolFee;
-        emit RentalClosed(rentalId, reason, r.paid, refunded, fees);
-        if (protocolFee != 0) {
-            token.safeTransfer(address(distributor), protocolFee);
-            distributor.onFee(protocolFee);
-        }
-    }
-
-    /// @dev Moves escrow to an account's credit.
-    function _release(uint64 rentalId, address account, uint256 amount) private {
-        if (amount == 0) return;
-        totalHeld -= amount;
-        totalCredit += amount;
-        credits[account] += amount;
-        emit Credited(account, rentalId, amount);
-    }
-
-    function _dispatchTerms(uint64 rentalId, Rental storage r) private returns (uint32 index) {
-        RentalTerms memory terms = RentalTerms(rentalId, r.deviceId, r.termsVersion, r.start, r.end);
-        return outbox.dispatch(classicChainId, workVerification, MessageBody.encode(KIND_RENTAL_TERMS, abi.encode(terms)));
+        (, uint64 lastFullPass, bool eligible) = _stakingManager.rentability(deviceId);
+        uint64 proven = lastFullPass > record.verifiedUntil ? lastFullPass : record.verifiedUntil;
+        bool fresh = proven != 0 && proven + p.freshness >= block.timestamp;
+        if (!fresh || !eligible) revert DeviceNotRentable(deviceId, lastFullPass);
     }
 
     function _recover(bytes32 digest, bytes calldata signature) private pure returns (address recovered) {
@@ -346,9 +402,5 @@ contract GPURental is RentalStore, IMessageRecipient {
         } else {
             (recovered,,) = ECDSA.tryRecover(digest, signature);
         }
-    }
-
-    function _requirePrice(uint128 pricePerSecond) private pure {
-        if (pricePerSecond == 0 || pricePerSecond > PRICE_LIMIT) revert InvalidPrice();
     }
 }

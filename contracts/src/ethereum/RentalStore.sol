@@ -1,164 +1,340 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity ^0.8.24;
+pragma solidity ^0.8.28;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IOutbox} from "../interfaces/IBridge.sol";
 import {IGPURental} from "../interfaces/IGPURental.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
+import {RentalMath} from "../libraries/RentalMath.sol";
 import {Wired} from "../libraries/Wired.sol";
 import {GPUToken} from "./GPUToken.sol";
 import {TokenDistributor} from "./TokenDistributor.sol";
 
 /// @title State, parameters and views of GPURental
-abstract contract RentalStore is IGPURental, EIP712, Ownable, Wired {
-    bytes32 internal constant SESSION_OPENED_TYPEHASH = keccak256("SessionOpened(uint64 rentalId,uint64 time)");
+/// @dev A rental is three words until `ready`; what follows from its offer and its parameters is not stored but computed.
+abstract contract RentalStore is IGPURental, Ownable, Wired {
+    struct OfferRecord {
+        address provider;
+        uint80 pricePerSecond;
+        bool paused;
+        uint64 deviceId;
+        uint32 classVersion;
+        uint32 minDuration;
+        uint32 maxDuration;
+        bytes32 region;
+    }
+
+    struct Record {
+        address renter;
+        uint80 pricePerSecond;
+        State state;
+        CloseReason closeReason;
+        // ----
+        address sessionKey;
+        /// @dev All that was ever bought.
+        uint32 duration;
+        uint64 offerId;
+        // ----
+        uint40 requestedAt;
+        uint40 start;
+        uint40 end;
+        uint40 openedAt;
+        uint32 termsVersion;
+        uint32 parameterVersion;
+        uint8 segments;
+        uint8 pauses;
+        Fault fault;
+        bool endedByRenter;
+        // ----
+        uint40 coveredSeconds;
+        uint40 verifiedSeconds;
+        uint32 due;
+        uint32 passed;
+        uint40 frozenFrom;
+        uint40 deadlineRequestedAt;
+        // ----
+        /// @dev Due to the provider once a session is known; `paid` from then on.
+        uint128 earned;
+        uint128 refunded;
+        // ----
+        address delegate;
+        uint96 reserved;
+    }
+
+    struct DeviceRecord {
+        /// @dev The newest rental; whether it still holds the device is for `activeRental` to say.
+        uint64 newestRental;
+        /// @dev End of the last rental in which every challenge passed: as good as a full pass for the next one.
+        uint40 verifiedUntil;
+        uint40 lastFaultAt;
+        /// @dev Free part of the reserve.
+        uint96 reserve;
+        // ----
+        uint40 budgetFrom;
+        uint40 budgetUsed;
+    }
+
+    /// @dev Parameters and Safeguards of one version in two words.
+    struct ParameterRecord {
+        uint96 bridgeFee;
+        uint96 readyFee;
+        uint16 protocolFeeBps;
+        uint24 readyWindow;
+        uint24 startWindow;
+        // ----
+        uint24 minimumBill;
+        uint24 freshness;
+        uint24 settleTimeout;
+        uint24 compensationSeconds;
+        uint24 reserveSeconds;
+        uint24 graceWindow;
+        uint24 maintenanceNotice;
+        uint24 maintenanceBudget;
+        uint24 deadlineNotice;
+        uint24 hardDeadline;
+        uint16 outageShareBps;
+    }
+
+    struct Account {
+        uint128 free;
+        /// @dev Created by work reports, so as trustworthy as the bridge: withdrawn within the limit, and not while paused.
+        uint128 reported;
+    }
+
+    /// @dev A token bucket; capacity 0 stands for no limit.
+    struct Limit {
+        uint96 capacity;
+        uint96 level;
+        uint32 window;
+        uint32 updatedAt;
+    }
+
+    struct SegmentRecord {
+        uint40 fromSecond;
+        uint80 pricePerSecond;
+    }
+
+    struct PauseRecord {
+        uint40 fromSecond;
+        uint40 untilSecond;
+    }
+
     uint16 internal constant FEE_LIMIT_BPS = 2000;
     uint64 internal constant WINDOW_LIMIT = 1 days;
     uint64 internal constant SETTLE_LIMIT = 30 days;
 
-    GPUToken public immutable token;
-    IStakingManager public immutable stakingManager;
-    TokenDistributor public immutable distributor;
-    address public inbox;
-    IOutbox public outbox;
-    uint64 public classicChainId;
-    address public workVerification;
+    GPUToken internal immutable _token;
+    IStakingManager internal immutable _stakingManager;
+    TokenDistributor internal immutable _distributor;
+    address internal _inbox;
+    uint64 internal _classicChainId;
+    IOutbox internal _outbox;
+    address internal _workVerification;
+    /// @notice RentalCourt; set once. Without it there are no complaints, receipts or refunds before the hard deadline.
+    address internal _court;
 
-    uint64 public offerCount;
-    uint64 public rentalCount;
+    uint64 internal _offerCount;
+    uint64 internal _rentalCount;
+    /// @notice Reserves of all devices, free or behind rentals.
+    uint128 internal _totalReserve;
     /// @notice Sum of all credits not claimed yet.
-    uint256 public totalCredit;
+    uint128 internal _totalCredit;
     /// @notice Escrow of open rentals that is neither paid, refunded nor spent on fees yet.
-    uint256 public totalHeld;
+    uint128 internal _totalHeld;
 
     /// @dev Only added to: a rental keeps the version it was made under.
-    Parameters[] internal parameterVersions;
-    mapping(uint64 rentalId => uint256 version) internal parameterVersionOf;
-    mapping(uint64 offerId => Offer) internal offers;
-    mapping(uint64 rentalId => Rental) internal rentals;
-    /// @dev The newest rental of a device; whether it still holds the device is for `activeRental` to say.
-    mapping(uint64 deviceId => uint64 rentalId) internal newestRental;
-    /// @dev Ends of rentals in which every challenge passed: as good as a full pass for the next one.
-    mapping(uint64 deviceId => uint64 time) internal verifiedUntil;
-    mapping(address account => uint256) internal credits;
+    ParameterRecord[] internal parameterVersions;
+    mapping(uint64 offerId => OfferRecord) internal offers;
+    mapping(uint64 rentalId => Record) internal rentals;
+    mapping(uint64 rentalId => SegmentRecord[]) internal segmentsOf;
+    mapping(uint64 rentalId => PauseRecord[]) internal pausesOf;
+    mapping(uint64 deviceId => DeviceRecord) internal deviceRecords;
+    mapping(address account => Account) internal accounts;
+    Limit internal _limit;
+    uint64 internal _pausedUntil;
+    /// @dev Set while a work report is applied: credits of that time count as reported.
+    bool internal transient _reporting;
 
     event ParametersSet(uint256 indexed version, Parameters parameters);
+    event SafeguardsSet(uint256 indexed version, Safeguards safeguards);
+    event CourtSet(address indexed court);
 
     error InvalidParameters();
+    error CourtAlreadySet(address court);
 
-    constructor(
-        GPUToken token_,
-        IStakingManager stakingManager_,
-        TokenDistributor distributor_,
-        address owner_,
-        Parameters memory parameters_
-    ) EIP712("gpumkt", "1") Ownable(owner_) {
-        if (address(token_) == address(0) || address(stakingManager_) == address(0) || address(distributor_) == address(0)) {
-            revert ZeroAddress();
-        }
-        token = token_;
-        stakingManager = stakingManager_;
-        distributor = distributor_;
-        _setParameters(parameters_);
+    modifier onlyCourt() {
+        if (msg.sender != _court) revert NotCourt(msg.sender);
+        _;
     }
 
-    function wire(address inbox_, address outbox_, uint64 classicChainId_, address workVerification_) external wiresOnce {
-        inbox = _nonZero(inbox_);
-        outbox = IOutbox(_nonZero(outbox_));
-        classicChainId = classicChainId_;
-        workVerification = _nonZero(workVerification_);
+    constructor(GPUToken token_, IStakingManager stakingManager_, TokenDistributor distributor_) {
+        _token = token_;
+        _stakingManager = stakingManager_;
+        _distributor = distributor_;
     }
 
-    /// @notice Applies to rentals made from now on.
-    function setParameters(Parameters calldata parameters_) external onlyOwner {
-        _setParameters(parameters_);
-    }
+    // ---------------------------------------------------------------------------------------- internal
 
-    /// @inheritdoc IGPURental
-    function quote(uint64 offerId, uint32 duration)
-        public
-        view
-        returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total)
-    {
-        Offer storage o = _offer(offerId);
-        Parameters storage p = parameterVersions[parameterVersions.length - 1];
-        rentCost = uint256(o.pricePerSecond) * duration;
-        protocolFee = (rentCost * p.protocolFeeBps) / 10_000;
-        bridgeFee = p.bridgeFee;
-        readyFee = p.readyFee;
-        total = rentCost + protocolFee + bridgeFee + readyFee;
-    }
-
-    function offer(uint64 offerId) external view returns (Offer memory) {
-        return _offer(offerId);
-    }
-
-    function rental(uint64 rentalId) external view returns (Rental memory) {
-        return _rental(rentalId);
-    }
-
-    /// @inheritdoc IGPURental
-    function activeRental(uint64 deviceId) public view returns (uint64 rentalId) {
-        rentalId = newestRental[deviceId];
-        if (rentalId == 0) return 0;
-        Rental storage r = rentals[rentalId];
-        bool waiting = r.state == State.Requested && block.timestamp <= _readyUntil(rentalId, r);
-        // A rental that is over and waits for its last report does not hold the device any more.
-        bool running = r.state == State.Active && block.timestamp < r.end;
-        if (!waiting && !running) return 0;
-    }
-
-    function credit(address account) external view returns (uint256) {
-        return credits[account];
-    }
-
-    function parameters() external view returns (Parameters memory) {
+    function _newest() internal view returns (ParameterRecord storage) {
         return parameterVersions[parameterVersions.length - 1];
     }
 
-    /// @notice The parameters that a rental was made under.
-    function parametersOf(uint64 rentalId) external view returns (Parameters memory) {
-        _rental(rentalId);
-        return _terms(rentalId);
+    function _terms(Record storage r) internal view returns (ParameterRecord storage) {
+        return parameterVersions[r.parameterVersion];
     }
 
-    /// @inheritdoc IGPURental
-    function sessionOpenedDigest(uint64 rentalId, uint64 time) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(SESSION_OPENED_TYPEHASH, rentalId, time)));
+    function _protocolFee(ParameterRecord storage p, uint256 rentCost) internal view returns (uint256) {
+        return (rentCost * p.protocolFeeBps) / 10_000;
     }
 
-    function _terms(uint64 rentalId) internal view returns (Parameters storage) {
-        return parameterVersions[parameterVersionOf[rentalId]];
+    function _readyUntil(Record storage r) internal view returns (uint64) {
+        return r.requestedAt + _terms(r).readyWindow;
     }
 
-    function _readyUntil(uint64 rentalId, Rental storage r) internal view returns (uint64) {
-        return r.requestedAt + _terms(rentalId).readyWindow;
+    /// @dev A rental that is over and waits for its last report does not hold the device any more.
+    function _holdsDevice(Record storage r) internal view returns (bool) {
+        if (r.state == State.Requested) return block.timestamp <= _readyUntil(r);
+        return r.state == State.Active && block.timestamp < r.end;
     }
 
-    function _offer(uint64 offerId) internal view returns (Offer storage o) {
+    /// @dev Without a session nothing is paid, whatever was earned.
+    function _paid(Record storage r) internal view returns (uint256) {
+        return r.openedAt == 0 ? 0 : r.earned;
+    }
+
+    function _valueOf(uint64 rentalId, Record storage r, uint256 from, uint256 until) internal view returns (uint256 value) {
+        (, value) = _settle(rentalId, r, from, until, 0);
+    }
+
+    /// @dev RentalMath.settle; a rental that was neither extended nor paused takes the short way.
+    function _settle(uint64 rentalId, Record storage r, uint256 from, uint256 until, uint256 verified)
+        internal
+        view
+        returns (uint256 earned, uint256 value)
+    {
+        uint256 extensions = r.segments;
+        uint256 pauses = r.pauses;
+        if (extensions == 0 && pauses == 0) {
+            uint256 price = r.pricePerSecond;
+            return (verified * price, (until - from) * price);
+        }
+        RentalMath.Piece[] memory pieces = new RentalMath.Piece[](extensions + 1);
+        pieces[0] = RentalMath.Piece(0, type(uint40).max, r.pricePerSecond);
+        for (uint256 i; i < extensions; ++i) {
+            SegmentRecord storage s = segmentsOf[rentalId][i];
+            pieces[i].until = s.fromSecond;
+            pieces[i + 1] = RentalMath.Piece(s.fromSecond, type(uint40).max, s.pricePerSecond);
+        }
+        uint256[2][] memory paused = new uint256[2][](pauses);
+        for (uint256 i; i < pauses; ++i) {
+            PauseRecord storage p = pausesOf[rentalId][i];
+            paused[i] = [uint256(p.fromSecond), p.untilSecond];
+        }
+        return RentalMath.settle(pieces, paused, from, until, verified);
+    }
+
+    function _hold(uint256 amount) internal {
+        _totalHeld += uint128(amount);
+    }
+
+    /// @dev Moves escrow to an account's credit.
+    function _release(uint64 rentalId, address account, uint256 amount) internal {
+        if (amount == 0) return;
+        _totalHeld -= uint128(amount);
+        _creditTo(rentalId, account, amount);
+    }
+
+    /// @dev Moves reserve to an account's credit.
+    function _releaseReserve(uint64 rentalId, address account, uint256 amount) internal {
+        _totalReserve -= uint128(amount);
+        _creditTo(rentalId, account, amount);
+    }
+
+    function _addReserve(uint256 amount) internal {
+        _totalReserve += uint128(amount);
+    }
+
+    function _takeCredit(address account) internal returns (uint256 amount) {
+        Account storage a = accounts[account];
+        uint256 reported = _withdrawable(a.reported);
+        amount = a.free + reported;
+        if (amount == 0) revert NothingToClaim(account);
+        a.free = 0;
+        a.reported -= uint128(reported);
+        _totalCredit -= uint128(amount);
+    }
+
+    function _offer(uint64 offerId) internal view returns (OfferRecord storage o) {
         o = offers[offerId];
         if (o.provider == address(0)) revert UnknownOffer(offerId);
     }
 
-    function _rental(uint64 rentalId) internal view returns (Rental storage r) {
+    function _rental(uint64 rentalId) internal view returns (Record storage r) {
         r = rentals[rentalId];
         if (r.state == State.None) revert UnknownRental(rentalId);
     }
 
-    function _requireProvider(address provider) internal view {
-        if (stakingManager.accountOf(msg.sender) != provider) revert NotProvider(msg.sender, provider);
+    /// @dev Open, and its meter was started.
+    function _active(uint64 rentalId) internal view returns (Record storage r) {
+        r = _rental(rentalId);
+        if (r.state != State.Active) revert WrongState(rentalId, r.state);
     }
 
-    function _setParameters(Parameters memory p) private {
+    function _requireProvider(address provider) internal view {
+        if (_stakingManager.accountOf(msg.sender) != provider) revert NotProvider(msg.sender, provider);
+    }
+
+    /// @dev Takes from the bucket what it holds, at most `reported`.
+    function _withdrawable(uint256 reported) private returns (uint256) {
+        if (reported == 0 || block.timestamp <= _pausedUntil) return 0;
+        Limit memory l = _limit;
+        if (l.capacity == 0) return reported;
+        uint256 level = l.level + (uint256(l.capacity) * (block.timestamp - l.updatedAt)) / l.window;
+        if (level > l.capacity) level = l.capacity;
+        if (reported > level) reported = level;
+        _limit.level = uint96(level - reported);
+        _limit.updatedAt = uint32(block.timestamp);
+        return reported;
+    }
+
+    function _creditTo(uint64 rentalId, address account, uint256 amount) private {
+        _totalCredit += uint128(amount);
+        if (_reporting) accounts[account].reported += uint128(amount);
+        else accounts[account].free += uint128(amount);
+        emit Credited(account, rentalId, amount);
+    }
+
+    function _pack(ParameterRecord memory r, Parameters memory p) internal pure {
         bool windows =
             p.readyWindow != 0 && p.readyWindow <= WINDOW_LIMIT && p.startWindow <= WINDOW_LIMIT && p.minimumBill <= WINDOW_LIMIT;
         bool times = p.freshness != 0 && p.freshness <= SETTLE_LIMIT && p.settleTimeout != 0 && p.settleTimeout <= SETTLE_LIMIT;
         // 2^96 wei is far above any fee; it keeps the escrow of a rental within its 128 bits.
         bool fees = p.protocolFeeBps <= FEE_LIMIT_BPS && p.bridgeFee < 1 << 96 && p.readyFee < 1 << 96;
         if (!windows || !times || !fees) revert InvalidParameters();
-        parameterVersions.push(p);
-        emit ParametersSet(parameterVersions.length - 1, p);
+        r.protocolFeeBps = p.protocolFeeBps;
+        r.bridgeFee = uint96(p.bridgeFee);
+        r.readyFee = uint96(p.readyFee);
+        r.readyWindow = uint24(p.readyWindow);
+        r.startWindow = uint24(p.startWindow);
+        r.minimumBill = uint24(p.minimumBill);
+        r.freshness = uint24(p.freshness);
+        r.settleTimeout = uint24(p.settleTimeout);
+    }
+
+    function _pack(ParameterRecord memory r, Safeguards memory s) internal pure {
+        bool reserves = s.compensationSeconds <= 1 days && s.reserveSeconds <= s.compensationSeconds;
+        bool away = s.maintenanceBudget <= 10 days && s.maintenanceNotice <= SETTLE_LIMIT && s.graceWindow <= 90 days;
+        bool deadlines =
+            s.deadlineNotice <= 7 days && s.hardDeadline != 0 && s.hardDeadline <= 90 days && s.outageShareBps <= 10_000;
+        if (!reserves || !away || !deadlines) revert InvalidParameters();
+        r.compensationSeconds = uint24(s.compensationSeconds);
+        r.reserveSeconds = uint24(s.reserveSeconds);
+        r.graceWindow = uint24(s.graceWindow);
+        r.maintenanceNotice = uint24(s.maintenanceNotice);
+        r.maintenanceBudget = uint24(s.maintenanceBudget);
+        r.deadlineNotice = uint24(s.deadlineNotice);
+        r.hardDeadline = uint24(s.hardDeadline);
+        r.outageShareBps = s.outageShareBps;
     }
 }

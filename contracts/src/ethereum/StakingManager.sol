@@ -20,11 +20,12 @@ import {
 } from "../types/Protocol.sol";
 import {GPUToken} from "./GPUToken.sol";
 import {KingRegistry} from "./KingRegistry.sol";
+import {QueenRegistry} from "./QueenRegistry.sol";
 
 /// @title Stakes, their owners' hot keys, and the devices that stand behind class stakes
 /// @dev Trusts WorkVerification's messages (through the Inbox) for reports and faults, and the owner (the timelock) for
 ///      minimum stakes, class stakes and the unbonding period.
-contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Ownable, Wired {
+contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, QueenRegistry, Ownable, Wired {
     using SafeERC20 for GPUToken;
 
     struct Parameters {
@@ -114,7 +115,7 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
         s.unbonding += uint128(amount);
         // One bucket: a second request restarts the clock of the first, so nothing leaves early.
         s.unbondsAt = uint64(block.timestamp) + _parameters.unbondingPeriod;
-        _refreshKing(msg.sender);
+        _refreshRole(msg.sender);
         emit UnstakeRequested(msg.sender, amount, s.unbondsAt);
     }
 
@@ -211,6 +212,14 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
         return _device(deviceId);
     }
 
+    /// @inheritdoc IStakingManager
+    function rentability(uint64 deviceId) external view returns (address provider, uint64 lastFullPass, bool eligible) {
+        Device storage d = _device(deviceId);
+        provider = d.provider;
+        lastFullPass = d.lastFullPass;
+        eligible = d.removedAt == 0 && d.lockedStake != 0 && hasRole(provider, Role.Provider);
+    }
+
     function parameters() external view returns (Parameters memory) {
         return _parameters;
     }
@@ -224,7 +233,7 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
 
     /// @inheritdoc IStakingManager
     /// @dev A slash can leave less stake than devices lock; such an account holds no role until it is made up.
-    function hasRole(address account, Role role) external view returns (bool) {
+    function hasRole(address account, Role role) public view returns (bool) {
         Staker storage s = stakers[account];
         return role != Role.None && s.role == role && s.staked >= minimumStake(role) && s.staked >= s.locked;
     }
@@ -235,6 +244,11 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
         for (uint256 i; i < operators.length; ++i) {
             operators[i] = stakers[operators[i]].operator;
         }
+    }
+
+    /// @inheritdoc IStakingManager
+    function queensBefore(uint64 time) external view returns (address[] memory accounts) {
+        return _queensBefore(time);
     }
 
     // ---------------------------------------------------------------------------------------- internal
@@ -253,7 +267,7 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
         s.role = role;
         s.staked = uint128(total);
         _setOperator(s, operator, peerIdHash);
-        _refreshKing(msg.sender);
+        _refreshRole(msg.sender);
         emit Staked(msg.sender, role, amount, total);
         token.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -275,9 +289,10 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
         emit OperatorSet(msg.sender, operator, peerIdHash);
     }
 
-    function _refreshKing(address account) private {
+    function _refreshRole(address account) private {
         Staker storage s = stakers[account];
         if (s.role == Role.King) _setKing(account, s.staked >= _parameters.minimumKingStake);
+        if (s.role == Role.Queen) _setQueen(account, s.staked >= _parameters.minimumQueenStake);
     }
 
     function _applyReport(DeviceReport memory report) private {
@@ -307,7 +322,7 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Own
         uint256 fromUnbonding = amount < s.unbonding ? amount : s.unbonding;
         s.unbonding -= uint128(fromUnbonding);
         s.staked -= uint128(amount - fromUnbonding);
-        _refreshKing(provider);
+        _refreshRole(provider);
         emit Slashed(provider, fault.deviceId, amount, fault.reason, fault.reporter);
         if (amount != 0) token.burn(amount);
     }

@@ -85,11 +85,17 @@ interface IStakingManager {
     /// @return the account whose operator (or owner) `key` is, zero if none.
     function accountOf(address key) external view returns (address);
     function device(uint64 deviceId) external view returns (Device memory);
+    /// @return provider the device's account.
+    /// @return lastFullPass as in `device`.
+    /// @return eligible registered, backed by its class stake, and its provider holds the role.
+    function rentability(uint64 deviceId) external view returns (address provider, uint64 lastFullPass, bool eligible);
     function deviceCount() external view returns (uint64);
     function requiredStake(uint32 classVersion) external view returns (uint256);
     function minimumStake(Role role) external view returns (uint256);
     /// @notice Whether `account` holds at least the minimum stake of `role`.
     function hasRole(address account, Role role) external view returns (bool);
+    /// @notice Accounts that have held a Queen's minimum stake without a break since before `time`.
+    function queensBefore(uint64 time) external view returns (address[] memory accounts);
     /// @notice Kings by stake, highest first, at most `limit`.
     function kingSet(uint256 limit) external view returns (address[] memory operators, uint256[] memory stakes);
 }

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
 import {IGPURental} from "../../src/interfaces/IGPURental.sol";
-import {DeviceReport, WorkReport} from "../../src/types/Protocol.sol";
-import {IRentalTotals, World} from "../utils/World.sol";
+import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
+import {WorkReport} from "../../src/types/Protocol.sol";
+import {IRentalTotals} from "../utils/World.sol";
+import {RentalWorld} from "../utils/RentalWorld.sol";
 
-/// @dev Renter, provider, thief, time, and a bridge that reports whatever it likes. It is the target contract itself, so that
-///      it has the helpers of the world.
-contract RentalInvariantTest is World {
-    uint64 private offerId;
-    uint64 private deviceId;
+/// @dev Renter, provider, Queens, thief, time, and a bridge that reports whatever it likes. It is the target contract itself, so
+///      that it has the helpers of the world.
+contract RentalInvariantTest is RentalWorld {
     mapping(uint64 rentalId => uint256) private paidBefore;
     bool private paidDecreased;
+    bool private thiefGotIn;
+    address private thief = makeAddr("thief");
 
     function setUp() public override {
         super.setUp();
-        deviceId = registerDevice();
-        onEthereum();
-        _refresh();
-        offerId = makeOffer(deviceId);
-        bytes4[] memory actions = new bytes4[](9);
+        IGPURental.Safeguards memory s = rental.safeguards();
+        s.maintenanceNotice = 30;
+        IRentalTotals(address(rental)).setSafeguards(s);
+        _seatQueens(4);
+        _approveAll(renter);
+        _deposit(UNIT);
+        bytes4[] memory actions = new bytes4[](18);
         actions[0] = this.actRent.selector;
         actions[1] = this.actReady.selector;
         actions[2] = this.actOpen.selector;
@@ -30,19 +33,34 @@ contract RentalInvariantTest is World {
         actions[6] = this.actReport.selector;
         actions[7] = this.actClaim.selector;
         actions[8] = this.actWait.selector;
+        actions[9] = this.actExtend.selector;
+        actions[10] = this.actAbort.selector;
+        actions[11] = this.actMaintain.selector;
+        actions[12] = this.actReserve.selector;
+        actions[13] = this.actComplain.selector;
+        actions[14] = this.actJudge.selector;
+        actions[15] = this.actExpire.selector;
+        actions[16] = this.actThief.selector;
+        // Twice as often: without reports nothing is ever paid.
+        actions[17] = this.actReport.selector;
         targetSelector(FuzzSelector(address(this), actions));
         targetContract(address(this));
     }
 
-    function actRent(uint32 duration) external {
-        _refresh();
+    function actRent(uint32 duration, bool wholeWay) external {
+        _fresh();
         if (rental.activeRental(deviceId) != 0) return;
-        rentAs(renter, offerId, uint32(bound(duration, 60, 3600)));
+        uint64 id = rentAs(renter, offerId, uint32(bound(duration, 60, 3600)));
+        _approveAll(renter);
+        if (!wholeWay) return;
+        readyAs(id);
+        openSession(id);
     }
 
     function actReady(uint256 seed) external {
+        uint64 id = _pick(seed);
         vm.prank(operator);
-        try rental.ready(_pick(seed)) {} catch {}
+        try rental.ready(id) {} catch {}
     }
 
     function actOpen(uint256 seed) external {
@@ -59,22 +77,30 @@ contract RentalInvariantTest is World {
         _watch(id);
     }
 
-    function actCancel(uint256 seed, bool thief) external {
-        vm.prank(thief ? relay : renter);
-        try rental.cancel(_pick(seed)) {} catch {}
+    function actCancel(uint256 seed, bool byOther) external {
+        uint64 id = _pick(seed);
+        vm.prank(byOther ? relay : renter);
+        try rental.cancel(id) {} catch {}
     }
 
-    function actClose(uint256 seed) external {
+    function actClose(uint256 seed, bool request) external {
         uint64 id = _pick(seed);
+        if (id == 0) return;
+        if (request && rental.rental(id).state == IGPURental.State.Active && block.timestamp > rental.deadlineOf(id)) {
+            _requestDeadline(id);
+        }
         try rental.closeAfterDeadline(id) {} catch {}
         _watch(id);
     }
 
-    function actReport(uint256 seed, uint32 version, uint64 covered, uint64 verified, bool isFinal) external {
+    function actReport(uint256 seed, uint32 version, uint64 covered, uint64 verified, uint32 due, uint32 passed, bool isFinal)
+        external
+    {
         uint64 id = _pick(seed);
         if (id == 0) return;
         uint64 start = rental.rental(id).start;
-        WorkReport memory report = WorkReport(id, version % 4, start + covered % 4000, verified % 4000, 1, 1, 1000, isFinal);
+        WorkReport memory report =
+            WorkReport(id, version % 6, start + covered % 4000, verified % 4000, due % 9, passed % 9, 1000, isFinal);
         _deliver(address(rental), 16, abi.encode(report));
         _watch(id);
     }
@@ -85,33 +111,179 @@ contract RentalInvariantTest is World {
     }
 
     function actWait(uint32 time) external {
-        vm.warp(block.timestamp + bound(time, 1, 6 hours));
+        vm.warp(block.timestamp + bound(time, 1, time % 8 == 0 ? 20 days : 20 minutes));
+    }
+
+    function actExtend(uint256 seed, uint32 added, uint128 price) external {
+        vm.prank(provider);
+        rental.changeOffer(offerId, uint128(bound(price, 1, 5 * uint256(PRICE))), false);
+        uint64 id = _pick(seed);
+        uint32 time = uint32(bound(added, 1, 600));
+        vm.prank(renter);
+        try rental.extend(id, time, type(uint256).max) {} catch {}
+    }
+
+    function actAbort(uint256 seed) external {
+        // Rarely: it ends what the other actors could still do.
+        if (seed % 5 != 0) return;
+        uint64 id = _pick(seed);
+        vm.prank(operator);
+        try rental.abortRental(id) {} catch {}
+        _watch(id);
+    }
+
+    function actMaintain(uint256 seed, uint16 ahead, uint16 length) external {
+        uint64 from = uint64(block.timestamp) + 30 + ahead % 600;
+        uint64 id = _pick(seed);
+        vm.prank(operator);
+        try rental.declareMaintenance(id, from, from + 1 + length % 600) {} catch {}
+    }
+
+    function actReserve(uint256 amount, bool takeOut) external {
+        amount = bound(amount, 1, UNIT);
+        vm.prank(provider);
+        if (!takeOut) rental.depositReserve(deviceId, uint128(amount));
+        else try rental.withdrawReserve(deviceId, uint128(amount)) {} catch {}
+    }
+
+    function actComplain(uint256 seed) external {
+        uint64 id = _pick(seed);
+        vm.prank(renter);
+        try court.complain(id, 0) {} catch {}
+    }
+
+    function actJudge(uint256 seed, bool upheld) external {
+        uint256 count = court.caseCount();
+        if (count == 0) return;
+        uint256 caseId = 1 + seed % count;
+        IRentalCourt.Case memory c = court.caseOf(caseId);
+        if (c.status != IRentalCourt.Status.Open || block.timestamp > c.verdictUntil) return;
+        if (c.committee.length == 0) c.committee = _draw(caseId);
+        for (uint256 i; i < c.committee.length; ++i) {
+            vm.prank(c.committee[i]);
+            try court.vote(caseId, upheld) {} catch {}
+        }
+        _watch(c.rentalId);
+    }
+
+    function actExpire(uint256 seed) external {
+        uint256 count = court.caseCount();
+        if (count == 0) return;
+        try court.expire(1 + seed % count) {} catch {}
+    }
+
+    /// @dev Whoever holds no part in a rental can do nothing to it.
+    function actThief(uint256 seed) external {
+        uint64 id = _pick(seed);
+        vm.startPrank(thief);
+        try rental.claim(thief) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.endRental(id) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.abortRental(id) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.extend(id, 1, type(uint256).max) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.setDelegate(id, thief) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.withdrawReserve(deviceId, 1) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.freeze(id) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.unfreeze(id, true) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.pauseWithdrawals(1) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.noteDeadline(id) {
+            thiefGotIn = true;
+        } catch {}
+        try rental.witnessSession(id, uint64(block.timestamp)) {
+            thiefGotIn = true;
+        } catch {}
+        try court.complain(id, 0) {
+            thiefGotIn = true;
+        } catch {}
+        try court.claim(thief) {
+            thiefGotIn = true;
+        } catch {}
+        vm.stopPrank();
     }
 
     /// @dev Everything the contract holds is owed to somebody, and it can pay all of it.
     function invariant_solvency() public view {
         IRentalTotals totals = IRentalTotals(address(rental));
-        assertEq(token.balanceOf(address(rental)), totals.totalHeld() + totals.totalCredit());
+        uint256 owed = totals.totalHeld() + totals.totalCredit() + totals.totalReserve();
+        assertEq(token.balanceOf(address(rental)), owed);
+        uint256 credits = rental.credit(renter) + rental.credit(provider) + rental.credit(relay);
+        assertEq(totals.totalCredit(), credits + rental.credit(address(distributor)));
     }
 
     function invariant_conservation() public view {
         uint256 held;
+        uint256 reserved = rental.reserveOf(deviceId);
         for (uint64 id = 1; id <= rental.rentalCount(); ++id) {
             IGPURental.Rental memory r = rental.rental(id);
+            IGPURental.Details memory d = rental.details(id);
             uint256 out = uint256(r.paid) + r.refunded + r.fees;
             assertLe(out, r.escrowed);
             bool open = r.state == IGPURental.State.Requested || r.state == IGPURental.State.Active;
             if (open) held += r.escrowed - out;
             else assertEq(out, r.escrowed);
-            assertLe(r.paid, uint256(r.verifiedSeconds) * r.pricePerSecond);
-            assertLe(r.start + r.verifiedSeconds, r.coveredUntil);
+            reserved += d.reserved;
             assertLe(r.coveredUntil, r.end);
+            assertLe(r.start + r.verifiedSeconds, r.coveredUntil);
+            // Without reports for 30 days the unreported part is split; everything else that is paid was verified.
+            if (r.closeReason == IGPURental.CloseReason.BridgeDown) continue;
+            uint256 highest = r.pricePerSecond;
+            for (uint256 i; i < d.segments.length; ++i) {
+                if (d.segments[i].pricePerSecond > highest) highest = d.segments[i].pricePerSecond;
+            }
+            assertLe(r.paid, uint256(r.verifiedSeconds) * highest);
         }
         assertEq(held, IRentalTotals(address(rental)).totalHeld());
+        assertEq(reserved, IRentalTotals(address(rental)).totalReserve());
     }
 
     function invariant_paidNeverDecreases() public view {
         assertFalse(paidDecreased);
+    }
+
+    function invariant_outsidersGetNothing() public view {
+        assertFalse(thiefGotIn);
+        assertEq(token.balanceOf(thief), 0);
+    }
+
+    /// @dev No state without an exit: with time alone, and by anybody, every rental closes and every bond returns. Afterwards only
+    ///      the reserve is left.
+    function afterInvariant() external {
+        vm.warp(block.timestamp + 100 days);
+        for (uint256 caseId = 1; caseId <= court.caseCount(); ++caseId) {
+            if (court.caseOf(caseId).status == IRentalCourt.Status.Open) court.expire(caseId);
+        }
+        for (uint64 id = 1; id <= rental.rentalCount(); ++id) {
+            IGPURental.State state = rental.rental(id).state;
+            if (state == IGPURental.State.Requested) rental.cancel(id);
+            if (state == IGPURental.State.Active) rental.closeAfterDeadline(id);
+            IGPURental.Rental memory r = rental.rental(id);
+            assertTrue(r.state == IGPURental.State.Completed || r.state == IGPURental.State.Cancelled, "closed");
+            assertEq(r.escrowed, uint256(r.paid) + r.refunded + r.fees);
+        }
+        if (rental.credit(address(distributor)) != 0) rental.collectFees();
+        address[3] memory payees = [renter, provider, relay];
+        for (uint256 i; i < 3; ++i) {
+            vm.prank(payees[i]);
+            try rental.claim(payees[i]) {} catch {}
+        }
+        assertEq(token.balanceOf(address(rental)), rental.reserveOf(deviceId), "only the reserve is left");
     }
 
     function _watch(uint64 id) private {
@@ -123,16 +295,8 @@ contract RentalInvariantTest is World {
 
     function _pick(uint256 seed) private view returns (uint64) {
         uint64 count = rental.rentalCount();
-        return count == 0 ? 0 : uint64(1 + seed % count);
-    }
-
-    function _refresh() private {
-        DeviceReport memory report = DeviceReport(deviceId, uint64(block.timestamp), 700_000, 1000, 0, uint64(block.timestamp));
-        _deliver(address(staking), 17, abi.encode(report));
-    }
-
-    function _deliver(address to, uint8 kind, bytes memory fields) private {
-        vm.prank(address(ethInbox));
-        IMessageRecipient(to).handle(CLASSIC, address(work), abi.encodePacked(kind, fields), relay);
+        // Mostly the newest: the others are mostly closed.
+        if (count == 0) return 0;
+        return seed % 3 != 0 ? count : uint64(1 + (seed / 3) % count);
     }
 }

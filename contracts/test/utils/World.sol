@@ -4,7 +4,8 @@ pragma solidity ^0.8.24;
 import {Test, Vm} from "forge-std/Test.sol";
 
 import {IInbox, IKingSet, IOutbox} from "../../src/interfaces/IBridge.sol";
-import {IGPURental} from "../../src/interfaces/IGPURental.sol";
+import {IGPURental, IRental} from "../../src/interfaces/IGPURental.sol";
+import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
 import {IReputationSystem} from "../../src/interfaces/IReputationSystem.sol";
 import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
@@ -67,9 +68,12 @@ interface IWiring {
 }
 
 interface IRentalTotals {
+    function setCourt(address court) external;
     function setParameters(IGPURental.Parameters calldata parameters) external;
+    function setSafeguards(IGPURental.Safeguards calldata safeguards) external;
     function totalCredit() external view returns (uint256);
     function totalHeld() external view returns (uint256);
+    function totalReserve() external view returns (uint256);
 }
 
 interface IStakingAdmin {
@@ -107,7 +111,8 @@ abstract contract World is Test {
     IToken internal token;
     IDistributor internal distributor;
     IStakingManager internal staking;
-    IGPURental internal rental;
+    IRental internal rental;
+    IRentalCourt internal court;
     IOutbox internal ethOutbox;
     IInbox internal ethInbox;
     IOutbox internal etcOutbox;
@@ -187,10 +192,14 @@ abstract contract World is Test {
         IStakingAdmin.ClassStake[] memory classes = new IStakingAdmin.ClassStake[](1);
         classes[0] = IStakingAdmin.ClassStake(CLASS, uint128(500 * UNIT));
         staking = IStakingManager(deployCode("StakingManager.sol:StakingManager", abi.encode(token, address(this), p, classes)));
-        rental = IGPURental(
-            deployCode("GPURental.sol:GPURental", abi.encode(token, staking, distributor, address(this), _rentalParameters()))
-        );
+        address terms = deployCode("GPURentalTerms.sol:GPURentalTerms", abi.encode(token, staking, distributor));
+        bytes memory arguments = abi.encode(token, staking, distributor, address(this), _rentalParameters(), terms);
+        rental = IRental(deployCode("GPURental.sol:GPURental", arguments));
         distributor.wire(address(rental));
+        court = IRentalCourt(
+            deployCode("RentalCourt.sol:RentalCourt", abi.encode(token, staking, rental, address(this), _courtParameters()))
+        );
+        IRentalTotals(address(rental)).setCourt(address(court));
     }
 
     function _deployClassic() private {
@@ -225,6 +234,10 @@ abstract contract World is Test {
 
     function _rentalParameters() internal pure virtual returns (IGPURental.Parameters memory) {
         return IGPURental.Parameters(500, 1e15, 2e15, 60, 120, 60, 1 days, 2 days);
+    }
+
+    function _courtParameters() internal pure virtual returns (IRentalCourt.Parameters memory) {
+        return IRentalCourt.Parameters(uint128(100 * UNIT), uint128(10 * UNIT), 3, 2, 2 days, 1 hours);
     }
 
     /// @dev Beacon period 1: every block is a challenge block, so a test chooses which ones to open.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::DeployError;
 use crate::types::{
     Amount,
-    abi::{governance, gpu_rental, staking_manager, token_distributor, work_verification},
+    abi::{governance, gpu_rental, rental_court, staking_manager, token_distributor, work_verification},
     work::Profile,
 };
 
@@ -20,6 +20,7 @@ pub struct DeployConfig {
     pub reputation: ReputationSettings,
     pub staking: StakingSettings,
     pub rental: RentalSettings,
+    pub court: CourtSettings,
     pub governance: GovernanceSettings,
     pub classes: Vec<ClassSettings>,
 }
@@ -122,6 +123,20 @@ pub struct RentalSettings {
     pub minimum_bill_seconds: u64,
     pub freshness_seconds: u64,
     pub settle_timeout_seconds: u64,
+}
+
+/// Complaints and what else Queens judge for renters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CourtSettings {
+    #[serde(deserialize_with = "tokens")]
+    pub bond: Amount,
+    #[serde(deserialize_with = "tokens")]
+    pub judge_fee: Amount,
+    pub committee_size: u8,
+    pub draw_delay_blocks: u8,
+    pub verdict_window_seconds: u32,
+    pub finality_seconds: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -258,6 +273,18 @@ impl DeployConfig {
             minimumBill: rental.minimum_bill_seconds,
             freshness: rental.freshness_seconds,
             settleTimeout: rental.settle_timeout_seconds,
+        }
+    }
+
+    pub(super) fn court_parameters(&self) -> rental_court::IRentalCourt::Parameters {
+        let court = &self.court;
+        rental_court::IRentalCourt::Parameters {
+            bond: wei(court.bond),
+            judgeFee: wei(court.judge_fee),
+            committeeSize: court.committee_size,
+            drawDelay: court.draw_delay_blocks,
+            verdictWindow: court.verdict_window_seconds,
+            finalitySeconds: court.finality_seconds,
         }
     }
 

@@ -11,8 +11,8 @@ use crate::{
     types::{
         AddressBook,
         abi::{
-            GPURental, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, ReputationSystem, StakingManager, TimelockController,
-            TokenDistributor, WorkVerification,
+            GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
+            StakingManager, TimelockController, TokenDistributor, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -57,7 +57,9 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             timelock: ethereum.created(5),
             governance: ethereum.created(6),
             staking_manager: ethereum.created(7),
-            gpu_rental: ethereum.created(8),
+            gpu_rental_terms: ethereum.created(8),
+            gpu_rental: ethereum.created(9),
+            rental_court: ethereum.created(10),
         },
         classic: ClassicAddresses {
             chain_id: config.chains.classic,
@@ -106,6 +108,26 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
                 classes: config.class_stakes(),
             },
         ),
+    ]);
+    steps.extend(rental_steps(config, book, deployer));
+    steps.extend(ethereum_wiring(config, book));
+    steps.extend(hand_over(book));
+    steps
+}
+
+/// The code of GPURental is deployed in two halves, the second first: together they exceed what one contract may hold (EIP-170).
+fn rental_steps(config: &DeployConfig, book: &AddressBook, deployer: Address) -> Vec<Step> {
+    let eth = &book.ethereum;
+    vec![
+        create(
+            "GPURentalTerms",
+            &GPURentalTerms::BYTECODE,
+            GPURentalTerms::constructorCall {
+                token_: eth.gpu_token,
+                stakingManager_: eth.staking_manager,
+                distributor_: eth.token_distributor,
+            },
+        ),
         create(
             "GPURental",
             &GPURental::BYTECODE,
@@ -115,12 +137,21 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
                 distributor_: eth.token_distributor,
                 owner_: deployer,
                 parameters_: config.rental_parameters(),
+                terms_: eth.gpu_rental_terms,
             },
         ),
-    ]);
-    steps.extend(ethereum_wiring(config, book));
-    steps.extend(hand_over(book));
-    steps
+        create(
+            "RentalCourt",
+            &RentalCourt::BYTECODE,
+            RentalCourt::constructorCall {
+                token_: eth.gpu_token,
+                stakingManager_: eth.staking_manager,
+                rental_: eth.gpu_rental,
+                owner_: deployer,
+                parameters_: config.court_parameters(),
+            },
+        ),
+    ]
 }
 
 fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
@@ -144,6 +175,7 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             eth.gpu_rental,
             GPURental::wireCall { inbox_: inbox, outbox_: outbox, classicChainId_: etc.chain_id, workVerification_: etc.work_verification },
         ),
+        call("GPURental.setCourt", eth.gpu_rental, GPURental::setCourtCall { court_: eth.rental_court }),
         call("TokenDistributor.genesis", eth.token_distributor, TokenDistributor::genesisCall { allocations: config.allocations() }),
     ]
 }
@@ -155,6 +187,7 @@ fn hand_over(book: &AddressBook) -> Vec<Step> {
     vec![
         call("StakingManager.transferOwnership", eth.staking_manager, StakingManager::transferOwnershipCall { newOwner: new_owner }),
         call("GPURental.transferOwnership", eth.gpu_rental, GPURental::transferOwnershipCall { newOwner: new_owner }),
+        call("RentalCourt.transferOwnership", eth.rental_court, RentalCourt::transferOwnershipCall { newOwner: new_owner }),
         call("TokenDistributor.transferOwnership", eth.token_distributor, TokenDistributor::transferOwnershipCall { newOwner: new_owner }),
     ]
 }

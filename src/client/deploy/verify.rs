@@ -10,8 +10,8 @@ use crate::{
     types::{
         AddressBook,
         abi::{
-            GPURental, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, ReputationSystem, StakingManager, TimelockController,
-            TokenDistributor, WorkVerification,
+            GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
+            StakingManager, TimelockController, TokenDistributor, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -34,6 +34,8 @@ async fn verify_ethereum(book: &AddressBook, chain: &Chain) -> Result<(), Deploy
     view.code("Governance", eth.governance, &Governance::DEPLOYED_BYTECODE).await?;
     view.code("StakingManager", eth.staking_manager, &StakingManager::DEPLOYED_BYTECODE).await?;
     view.code("GPURental", eth.gpu_rental, &GPURental::DEPLOYED_BYTECODE).await?;
+    view.code("GPURentalTerms", eth.gpu_rental_terms, &GPURentalTerms::DEPLOYED_BYTECODE).await?;
+    view.code("RentalCourt", eth.rental_court, &RentalCourt::DEPLOYED_BYTECODE).await?;
     view.bridge(&eth.bridge, book.classic.chain_id, book.classic.bridge.outbox).await?;
     view.equal("GPUToken.minter", eth.gpu_token, GPUToken::minterCall {}, eth.token_distributor).await?;
     let (distributor, rental, staking) = (eth.token_distributor, eth.gpu_rental, eth.staking_manager);
@@ -52,6 +54,9 @@ async fn verify_ethereum(book: &AddressBook, chain: &Chain) -> Result<(), Deploy
     view.equal("GPURental.inbox", rental, GPURental::inboxCall {}, eth.bridge.inbox).await?;
     view.equal("GPURental.outbox", rental, GPURental::outboxCall {}, eth.bridge.outbox).await?;
     view.equal("GPURental.workVerification", rental, GPURental::workVerificationCall {}, work_verification).await?;
+    view.equal("GPURental.terms", rental, GPURental::termsCall {}, eth.gpu_rental_terms).await?;
+    view.equal("GPURental.court", rental, GPURental::courtCall {}, eth.rental_court).await?;
+    view.equal("RentalCourt.rental", eth.rental_court, RentalCourt::rentalCall {}, rental).await?;
     view.owners(book).await
 }
 
@@ -108,6 +113,7 @@ impl View<'_> {
         let eth = &book.ethereum;
         self.equal("StakingManager.owner", eth.staking_manager, StakingManager::ownerCall {}, eth.timelock).await?;
         self.equal("GPURental.owner", eth.gpu_rental, GPURental::ownerCall {}, eth.timelock).await?;
+        self.equal("RentalCourt.owner", eth.rental_court, RentalCourt::ownerCall {}, eth.timelock).await?;
         self.equal("TokenDistributor.owner", eth.token_distributor, TokenDistributor::ownerCall {}, eth.timelock).await?;
         self.equal("Governance.timelock", eth.governance, Governance::timelockCall {}, eth.timelock).await?;
         let holds = |role: B256, account| TimelockController::hasRoleCall { role, account };

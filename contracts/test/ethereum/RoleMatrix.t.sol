@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.24;
+
+import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
+import {IGPURental, IRentalCourse, IRentalTerms} from "../../src/interfaces/IGPURental.sol";
+import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
+import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {Checkpoint, Quorum} from "../../src/types/Protocol.sol";
+import {IRentalTotals, IStakingAdmin} from "../utils/World.sol";
+import {RentalWorld} from "../utils/RentalWorld.sol";
+
+interface IOwned {
+    function transferOwnership(address owner) external;
+    function renounceOwnership() external;
+}
+
+interface ICourtOwner {
+    function setParameters(IRentalCourt.Parameters calldata parameters) external;
+}
+
+/// @dev Every function that changes anything, called by every kind of caller. A function that the matrix does not know fails the
+///      test, so that none is added without saying who may call it.
+contract RoleMatrixTest is RentalWorld {
+    struct Row {
+        string name;
+        bytes data;
+        /// @dev Callers that get past the gate, one bit each.
+        uint256 allowed;
+        /// @dev What the others are told.
+        bytes4 refusal;
+    }
+
+    uint256 private constant OWNER = 1;
+    uint256 private constant PROVIDER = 2;
+    uint256 private constant OPERATOR = 4;
+    uint256 private constant RENTER = 8;
+    uint256 private constant DELEGATE = 16;
+    uint256 private constant QUEEN = 32;
+    uint256 private constant KING = 64;
+    uint256 private constant WORKER = 128;
+    uint256 private constant INBOX = 256;
+    uint256 private constant COURT = 512;
+    uint256 private constant STRANGER = 1024;
+    uint256 private constant ANYBODY = 2047;
+    bytes4 private constant NOT_OWNER = bytes4(keccak256("OwnableUnauthorizedAccount(address)"));
+    bytes4 private constant NOT_WIRER = bytes4(keccak256("NotWirer(address,address)"));
+
+    address[11] private callers;
+    Row[] private rows;
+    uint64 private id;
+    uint256 private caseId;
+
+    function setUp() public override {
+        super.setUp();
+        _seatQueens(1);
+        id = _active(600);
+        vm.prank(renter);
+        rental.setDelegate(id, delegate);
+        address queen = vm.addr(judgeKeys[0]);
+        address king = makeAddr("king");
+        callers =
+            [address(this), provider, operator, renter, delegate, queen, king, worker, address(ethInbox), address(court), relay];
+        vm.prank(renter);
+        token.transfer(king, 10_000 * UNIT);
+        stakeAs(king, IStakingManager.Role.King, 10_000 * UNIT, king);
+    }
+
+    function _row(string memory name, bytes memory data, uint256 allowed, bytes4 refusal) private {
+        rows.push(Row(name, data, allowed, refusal));
+    }
+
+    function _walk(address target, string memory artifact) private {
+        for (uint256 i; i < rows.length; ++i) {
+            for (uint256 j; j < callers.length; ++j) {
+                uint256 clean = vm.snapshotState();
+                vm.prank(callers[j]);
+                (bool success, bytes memory answer) = target.call(rows[i].data);
+                bool refused = !success && bytes4(answer) == rows[i].refusal;
+                bool allowed = (rows[i].allowed >> j) & 1 == 1;
+                assertEq(refused, !allowed, string.concat(rows[i].name, " by ", vm.toString(j)));
+                vm.revertToState(clean);
+            }
+        }
+        _assertComplete(artifact);
+    }
+
+    function _assertComplete(string memory artifact) private view {
+        string memory json = vm.readFile(string.concat("abi/", artifact, ".json"));
+        for (uint256 i; vm.keyExistsJson(json, _key(i, "type")); ++i) {
+            if (keccak256(bytes(vm.parseJsonString(json, _key(i, "type")))) != keccak256("function")) continue;
+            bytes32 mutability = keccak256(bytes(vm.parseJsonString(json, _key(i, "stateMutability"))));
+            if (mutability == keccak256("view") || mutability == keccak256("pure")) continue;
+            string memory name = vm.parseJsonString(json, _key(i, "name"));
+            bool known;
+            for (uint256 j; j < rows.length && !known; ++j) {
+                known = keccak256(bytes(rows[j].name)) == keccak256(bytes(name));
+            }
+            assertTrue(known, string.concat(artifact, ".", name, " is not in the matrix"));
+        }
+    }
+
+    function _key(uint256 i, string memory field) private pure returns (string memory) {
+        return string.concat(".abi[", vm.toString(i), "].", field);
+    }
+
+    function _ownership() private {
+        _row("transferOwnership", abi.encodeCall(IOwned.transferOwnership, (relay)), OWNER, NOT_OWNER);
+        _row("renounceOwnership", abi.encodeCall(IOwned.renounceOwnership, ()), OWNER, NOT_OWNER);
+    }
+
+    function _wiring() private {
+        bytes4 four = bytes4(keccak256("wire(address,address,uint64,address)"));
+        _row("wire", abi.encodeWithSelector(four, relay, relay, 1, relay), 0, NOT_WIRER);
+    }
+
+    function test_rental() public {
+        bytes4 notProvider = IGPURental.NotProvider.selector;
+        bytes4 notRenter = IGPURental.NotRenter.selector;
+        bytes4 notCourt = IGPURental.NotCourt.selector;
+        IGPURental.PermitInput memory none;
+        uint64 from = uint64(block.timestamp) + 2 days;
+        _ownership();
+        _wiring();
+        _row("setCourt", abi.encodeCall(IRentalTotals.setCourt, (relay)), OWNER, NOT_OWNER);
+        _row("setParameters", abi.encodeCall(IRentalTotals.setParameters, (_rentalParameters())), OWNER, NOT_OWNER);
+        _row("setSafeguards", abi.encodeCall(IRentalTotals.setSafeguards, (rental.safeguards())), OWNER, NOT_OWNER);
+        bytes memory data = abi.encodeCall(IRentalTerms.createOffer, (deviceId, PRICE, 1, 2, "", ""));
+        _row("createOffer", data, PROVIDER | OPERATOR, notProvider);
+        _row("changeOffer", abi.encodeCall(IRentalTerms.changeOffer, (offerId, PRICE, true)), PROVIDER | OPERATOR, notProvider);
+        _row("depositReserve", abi.encodeCall(IRentalTerms.depositReserve, (deviceId, 1)), ANYBODY, notProvider);
+        _row("withdrawReserve", abi.encodeCall(IRentalTerms.withdrawReserve, (deviceId, 1)), PROVIDER, notProvider);
+        _row("rent", abi.encodeCall(IRentalCourse.rent, (offerId, 600, relay, 0)), ANYBODY, notRenter);
+        data = abi.encodeCall(IRentalCourse.rentWithPermit, (offerId, 600, relay, 0, 0, 0, 0, 0));
+        _row("rentWithPermit", data, ANYBODY, notRenter);
+        data = abi.encodeCall(IRentalCourse.rentMany, (new IGPURental.RentRequest[](1), 0, none));
+        _row("rentMany", data, ANYBODY, notRenter);
+        _row("extend", abi.encodeCall(IRentalTerms.extend, (id, 1, 0)), RENTER | DELEGATE, notRenter);
+        _row("extendWithPermit", abi.encodeCall(IRentalTerms.extendWithPermit, (id, 1, 0, none)), RENTER | DELEGATE, notRenter);
+        _row("setDelegate", abi.encodeCall(IRentalTerms.setDelegate, (id, relay)), RENTER, notRenter);
+        _row("ready", abi.encodeCall(IRentalCourse.ready, (id)), PROVIDER | OPERATOR, notProvider);
+        _row("sessionOpened", abi.encodeCall(IRentalCourse.sessionOpened, (id, 1, "")), ANYBODY, notRenter);
+        _row("endRental", abi.encodeCall(IRentalCourse.endRental, (id)), RENTER, notRenter);
+        _row("abortRental", abi.encodeCall(IRentalTerms.abortRental, (id)), PROVIDER | OPERATOR, notProvider);
+        data = abi.encodeCall(IRentalTerms.declareMaintenance, (id, from, from + 1));
+        _row("declareMaintenance", data, PROVIDER | OPERATOR, notProvider);
+        _row("closeAfterDeadline", abi.encodeCall(IRentalTerms.closeAfterDeadline, (id)), ANYBODY, notRenter);
+        data = abi.encodeCall(IMessageRecipient.handle, (CLASSIC, address(work), hex"10", relay));
+        _row("handle", data, INBOX, IMessageRecipient.NotInbox.selector);
+        _row("claim", abi.encodeCall(IRentalCourse.claim, (relay)), ANYBODY, notRenter);
+        _row("setWithdrawalLimit", abi.encodeCall(IRentalTerms.setWithdrawalLimit, (1, 1)), OWNER, NOT_OWNER);
+        _row("pauseWithdrawals", abi.encodeCall(IRentalTerms.pauseWithdrawals, (T0)), OWNER | COURT, notCourt);
+        _row("collectFees", abi.encodeCall(IRentalCourse.collectFees, ()), ANYBODY, notRenter);
+        _row("freeze", abi.encodeCall(IRentalTerms.freeze, (id)), COURT, notCourt);
+        _row("unfreeze", abi.encodeCall(IRentalCourse.unfreeze, (id, true)), COURT, notCourt);
+        _row("witnessSession", abi.encodeCall(IRentalTerms.witnessSession, (id, T0)), COURT, notCourt);
+        _row("noteDeadline", abi.encodeCall(IRentalTerms.noteDeadline, (id)), COURT, notCourt);
+        // Of a running rental; who may cancel a request is below.
+        _row("cancel", abi.encodeCall(IRentalCourse.cancel, (id)), ANYBODY, notRenter);
+        _walk(address(rental), "GPURental");
+    }
+
+    function test_cancelOfARequestInTime() public {
+        _report(id, 600, 600, 3, 3, true);
+        vm.warp(T0 + 601);
+        id = rentAs(renter, offerId, 600);
+        _row("cancel", abi.encodeCall(IRentalCourse.cancel, (id)), RENTER, IGPURental.TooEarly.selector);
+        for (uint256 j; j < callers.length; ++j) {
+            vm.prank(callers[j]);
+            (bool success,) = address(rental).call(rows[0].data);
+            assertEq(success, callers[j] == renter);
+        }
+    }
+
+    /// @dev Nothing is owned by the half without storage, and nothing happens there.
+    function test_otherHalfCalledDirectlyRefuses() public {
+        address terms = deployCode("GPURentalTerms.sol:GPURentalTerms", abi.encode(token, staking, distributor));
+        vm.prank(renter);
+        vm.expectRevert(abi.encodeWithSelector(IGPURental.UnknownRental.selector, id));
+        IRentalTerms(terms).extend(id, 1, type(uint256).max);
+        vm.prank(address(court));
+        vm.expectRevert(abi.encodeWithSelector(IGPURental.NotCourt.selector, address(court)));
+        IRentalTerms(terms).freeze(id);
+        // The offer would be recorded where nobody rents; money is not taken.
+        vm.prank(provider);
+        token.approve(terms, type(uint256).max);
+        vm.prank(provider);
+        vm.expectRevert(IGPURental.CalledDirectly.selector);
+        IRentalTerms(terms).depositReserve(deviceId, 1);
+    }
+
+    function test_court() public {
+        caseId = _complain(id);
+        _draw(caseId);
+        Checkpoint memory c;
+        Quorum memory q;
+        c.originChainId = CLASSIC;
+        bytes4 notParty = IRentalCourt.NotParty.selector;
+        _ownership();
+        bytes memory data = abi.encodeCall(ICourtOwner.setParameters, (_courtParameters()));
+        _row("setParameters", data, OWNER, NOT_OWNER);
+        _row("complain", abi.encodeCall(IRentalCourt.complain, (id, 0)), RENTER | DELEGATE, notParty);
+        _row("requestWitness", abi.encodeCall(IRentalCourt.requestWitness, (id)), PROVIDER | OPERATOR, notParty);
+        _row("draw", abi.encodeCall(IRentalCourt.draw, (caseId)), ANYBODY, notParty);
+        _row("vote", abi.encodeCall(IRentalCourt.vote, (caseId, true)), QUEEN, IRentalCourt.NotInCommittee.selector);
+        data = abi.encodeCall(IRentalCourt.submitReceipts, (caseId, T0, new IRentalCourt.Receipt[](0)));
+        _row("submitReceipts", data, ANYBODY, notParty);
+        _row("expire", abi.encodeCall(IRentalCourt.expire, (caseId)), ANYBODY, notParty);
+        _row("requestDeadline", abi.encodeCall(IRentalCourt.requestDeadline, (id, c, q)), ANYBODY, notParty);
+        _row("pauseWithdrawals", abi.encodeCall(IRentalCourt.pauseWithdrawals, (T0, q)), ANYBODY, notParty);
+        _row("claim", abi.encodeCall(IRentalCourt.claim, (relay)), ANYBODY, notParty);
+        _walk(address(court), "RentalCourt");
+    }
+
+    function test_staking() public {
+        IStakingManager.Role queenRole = IStakingManager.Role.Queen;
+        bytes4 mismatch = IStakingManager.RoleMismatch.selector;
+        IStakingAdmin.Parameters memory p = IStakingAdmin.Parameters(1, 1, 1, 1);
+        _ownership();
+        _wiring();
+        _row("setParameters", abi.encodeCall(IStakingAdmin.setParameters, (p)), OWNER, NOT_OWNER);
+        _row("setClass", abi.encodeWithSignature("setClass(uint32,uint128)", 2, 1), OWNER, NOT_OWNER);
+        uint256 others = ANYBODY & ~(PROVIDER | KING);
+        _row("stake", abi.encodeCall(IStakingManager.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
+        bytes memory data = abi.encodeCall(IStakingManager.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
+        _row("stakeWithPermit", data, others, mismatch);
+        // On one's own account only: there is no way to name another.
+        bytes4 insufficient = IStakingManager.InsufficientStake.selector;
+        data = abi.encodeCall(IStakingManager.requestUnstake, (1000 * UNIT));
+        _row("requestUnstake", data, PROVIDER | QUEEN | KING, insufficient);
+        _row("withdraw", abi.encodeCall(IStakingManager.withdraw, ()), 0, IStakingManager.ZeroAmount.selector);
+        data = abi.encodeCall(IStakingManager.registerDevice, (CLASS, relay));
+        _row("registerDevice", data, PROVIDER | OPERATOR, mismatch);
+        data = abi.encodeCall(IStakingManager.removeDevice, (deviceId));
+        _row("removeDevice", data, PROVIDER | OPERATOR, IStakingManager.NotDeviceOwner.selector);
+        data = abi.encodeCall(IMessageRecipient.handle, (CLASSIC, address(work), hex"10", relay));
+        _row("handle", data, INBOX, IMessageRecipient.NotInbox.selector);
+        _walk(address(staking), "StakingManager");
+    }
+}
