@@ -191,11 +191,12 @@ impl Drop for Podman {
         }
         // Podman cleans up after each container in a process of its own, which may still be writing.
         for _ in 0..50 {
-            if fs::remove_dir_all(self.folder.path()).is_ok() || !self.folder.path().exists() {
-                break;
+            if fs::remove_dir_all(self.folder.path()).is_ok() {
+                return;
             }
             let _ = Command::new("sleep").arg("0.1").status();
         }
+        let _ = writeln!(std::io::stderr(), "{} could not be removed", self.folder.path().display());
     }
 }
 
