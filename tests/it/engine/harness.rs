@@ -129,7 +129,7 @@ impl Podman {
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|path| Path::new(path).exists()).unwrap();
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        let applets = "sh sleep cat ls id mount umount mknod wget nc head tail dd touch echo httpd env ps kill stat df ip chmod chown grep ulimit true su hostname mkdir wc test";
+        let applets = "sh sleep cat cp rm ls id mount umount mknod wget nc head tail dd touch echo httpd env ps kill stat df ip chmod chown grep ulimit true su hostname mkdir wc test";
         for applet in applets.split(' ') {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
