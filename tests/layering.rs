@@ -56,6 +56,7 @@ const FOREIGN: &[Foreign] = &[
     Foreign { library: "bollard", segments: &[], only_in: &["sandbox"] },
     // The devnet's fault proxy is a server that no node runs.
     Foreign { library: "axum", segments: &[], only_in: &["http", "devnet/proxy"] },
+    Foreign { library: "russh", segments: &[], only_in: &["sandbox"] },
     Foreign { library: "libp2p", segments: &[], only_in: &["net"] },
     Foreign { library: "libp2p_stream", segments: &[], only_in: &["net"] },
     // `types` derives the bindings, whose call builders name the network side.

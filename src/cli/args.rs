@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use alloy::primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
 
-use crate::types::Amount;
+use super::shell::ShellCommand;
+use crate::{client::launch::ImageChoice, types::Amount};
 
 /// A marketplace for real GPUs: rented on Ethereum, proven by work on Ethereum Classic.
 #[derive(Debug, Parser)]
@@ -33,8 +34,14 @@ pub enum Command {
     Market(MarketArgs),
     /// Rent a GPU: pay into escrow and wait until it is ready
     Rent(RentArgs),
-    /// Run an OpenCL kernel of your own on a rented GPU
+    /// Launch a rental again, with another image or command, after its first launch failed
+    Launch(LaunchRentalArgs),
+    /// Show a rental as its provider sees it: container, limits, usage, trouble
+    Status(RentalArgs),
+    /// Run a command, or an OpenCL kernel of your own, on a rented GPU
     Run(RunArgs),
+    #[command(flatten)]
+    Shell(ShellCommand),
     /// Show rentals: state, time, money, verdicts
     Rentals(RentalsArgs),
     /// End a rental now; the time that is left is refunded
@@ -44,6 +51,10 @@ pub enum Command {
     Stake(StakeArgs),
     /// Register a device and offer it
     Offer(OfferArgs),
+    /// Show what a provider has earned, rental by rental
+    Earnings(EarningsArgs),
+    /// Suggest a price for a class from what others ask and get
+    Price(PriceArgs),
     /// Claim what rentals have credited to you
     Claim(ClaimArgs),
 
@@ -139,6 +150,41 @@ pub struct RentArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
+    #[command(flatten)]
+    pub launch: LaunchArgs,
+}
+
+/// What shall be found running on the rented device.
+#[derive(Debug, Args)]
+pub struct LaunchArgs {
+    /// Image: a registry reference, local:NAME for one that the provider keeps, or `default`
+    #[arg(long, value_name = "IMAGE", default_value = "default")]
+    pub image: ImageChoice,
+    /// Variable of the container's environment; without a value, the one of your own environment
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// File with variables, a NAME=VALUE per line: secrets stay out of the command line and of every log
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// User name of the registry; the password is read from --registry-password-file
+    #[arg(long, value_name = "NAME", requires = "registry_password_file")]
+    pub registry_user: Option<String>,
+    /// File with the password of the registry
+    #[arg(long, value_name = "FILE", requires = "registry_user")]
+    pub registry_password_file: Option<PathBuf>,
+    /// Command to start beside your logins; its output is in `gpumkt logs`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LaunchRentalArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[arg(value_name = "RENTAL")]
+    pub rental: u64,
+    #[command(flatten)]
+    pub launch: LaunchArgs,
 }
 
 #[derive(Debug, Args)]
@@ -149,17 +195,23 @@ pub struct RunArgs {
     #[arg(value_name = "RENTAL")]
     pub rental: u64,
     /// OpenCL C source file
-    #[arg(value_name = "KERNEL.cl")]
-    pub source: PathBuf,
+    #[arg(value_name = "KERNEL.cl", required_unless_present = "command", conflicts_with = "command")]
+    pub source: Option<PathBuf>,
     /// Kernel function in the source
     #[arg(long, value_name = "NAME", default_value = "main_kernel")]
     pub kernel: String,
     /// Work-items per dimension, such as 1024 or 640x480
-    #[arg(long, value_name = "N[xN[xN]]", value_parser = parse_size)]
-    pub global: [usize; 3],
+    #[arg(long, value_name = "N[xN[xN]]", value_parser = parse_size, required_unless_present = "command")]
+    pub global: Option<[usize; 3]>,
     /// Kernel arguments in order: in=FILE, out=FILE:BYTES, i32=N, u32=N, i64=N, u64=N, f32=X
-    #[arg(value_name = "ARG", trailing_var_arg = true)]
+    #[arg(value_name = "ARG")]
     pub arguments: Vec<String>,
+    /// Public key to log in with instead of the rental's own, for a command
+    #[arg(long, value_name = "FILE.pub")]
+    pub ssh_key: Option<PathBuf>,
+    /// Command to run in the container, word by word, without a terminal; its output and exit code are passed on
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -217,6 +269,30 @@ pub struct OfferArgs {
     /// Region, at most 31 characters
     #[arg(long, default_value = "")]
     pub region: String,
+}
+
+#[derive(Debug, Args)]
+pub struct EarningsArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Earnings of this provider; your own where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<Address>,
+    /// Only rentals that ended at or after this time, Unix seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub since: u64,
+    /// Print CSV: a line per rental, amounts in wei
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PriceArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Class version
+    #[arg(long, value_name = "VERSION")]
+    pub class: u32,
 }
 
 #[derive(Debug, Args)]

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::{
     args::{
-        ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentArgs, RentalArgs,
-        RentalsArgs, RoleName, RunArgs, StakeArgs,
+        ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
+        RoleName, RunArgs, StakeArgs,
     },
-    bench,
+    bench, earnings, launch,
     render::{OperatorError, line, output, table},
 };
 use crate::{
@@ -53,12 +53,16 @@ pub async fn run(cli: Cli) -> Outcome {
 async fn run_client(command: Command, json: bool) -> Outcome {
     match command {
         Command::Market(args) => show_market(&args, json).await,
-        Command::Rent(args) => rent_offer(&args, json).await,
+        Command::Rent(args) => launch::rent(&args, json).await,
+        Command::Launch(args) => launch::again(&args, json).await,
+        Command::Status(args) => launch::status(&args, json).await,
         Command::Run(args) => run_kernel(&args, json).await,
         Command::Rentals(args) => show_rentals(&args, json).await,
         Command::End(args) => end_rental(&args, json).await,
         Command::Stake(args) => stake_tokens(&args, json).await,
         Command::Offer(args) => offer_device(&args, json).await,
+        Command::Earnings(args) => earnings::show(&args, json).await,
+        Command::Price(args) => earnings::price(&args, json).await,
         Command::Claim(args) => claim(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
         Command::Deploy(args) => deploy_contracts(&args, json).await,
@@ -70,7 +74,9 @@ async fn run_client(command: Command, json: bool) -> Outcome {
             output(true, &vectors, |_| String::new());
             Ok(())
         }
-        Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec => Ok(()),
+        Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::Shell(_) | Command::SandboxExec => {
+            Ok(())
+        }
     }
 }
 
@@ -78,7 +84,7 @@ fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
     Ok(NodeConfig::load(&args.config, &args.overrides())?)
 }
 
-async fn connect(args: &NodeArgs) -> Result<(NodeConfig, Clients), OperatorError> {
+pub(super) async fn connect(args: &NodeArgs) -> Result<(NodeConfig, Clients), OperatorError> {
     let config = load(args)?;
     let clients = Clients::connect(&config).await?;
     Ok((config, clients))
@@ -113,30 +119,8 @@ async fn show_market(args: &MarketArgs, json: bool) -> Outcome {
     Ok(())
 }
 
-async fn rent_offer(args: &RentArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
-    let quote = rent::quote(&clients, args.offer, args.duration).await?;
-    if let Some(limit) = args.max_cost.filter(|limit| quote.total_wei > *limit) {
-        return Err(ClientError::TooExpensive { cost: quote.total_wei, limit }.into());
-    }
-    if !args.yes && (json || !agrees(&quote)?) {
-        return Err(ClientError::Cancelled.into());
-    }
-    let sessions = client::session_keys(&config, Strength::Standard)?;
-    let (id, receipt) = rent::rent(&clients, &quote, &sessions).await?;
-    if !json {
-        line(format!("rental {id}: paid in {} (block {})", receipt.tx_hash, receipt.block_number));
-    }
-    let window = std::time::Duration::from_secs(rent::ready_window_seconds(&clients).await?);
-    let view = rent::wait_for(&clients, id, rent::RentalState::Active, "active", window).await?;
-    output(json, &view, |view| {
-        format!("rental {id} is ready until {} (Unix time). Run a kernel: gpumkt run {id} KERNEL.cl --global N ARG...", view.end)
-    });
-    Ok(())
-}
-
 /// Shows the full cost and asks.
-fn agrees(quote: &rent::Quote) -> Result<bool, OperatorError> {
+pub(super) fn agrees(quote: &rent::Quote) -> Result<bool, OperatorError> {
     line(format!(
         "{} s of offer {}: rent {}, protocol fee {}, bridge fee {}, ready fee {}: at most {} GPUTOKEN; what is not used is refunded.",
         quote.duration_seconds,
@@ -165,7 +149,9 @@ fn confirm(question: &str) -> Result<bool, OperatorError> {
 }
 
 async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
-    let (job, files) = session::job_from_arguments(&args.source, &args.kernel, args.global, &args.arguments)?;
+    let missing = |argument: &str| ClientError::Argument { argument: argument.into(), reason: "a kernel needs it".into() };
+    let (source, global) = (args.source.as_ref().ok_or_else(|| missing("KERNEL.cl"))?, args.global.ok_or_else(|| missing("--global"))?);
+    let (job, files) = session::job_from_arguments(source, &args.kernel, global, &args.arguments)?;
     let (config, clients) = connect(&args.node).await?;
     let view = rent::rental(&clients, args.rental).await?;
     let key = client::session_keys(&config, Strength::Standard)?.open(&view)?;
@@ -187,7 +173,7 @@ async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
     });
     output(json, &shown, |_| {
         let written: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-        format!("{}finished in {} ms; wrote {}", result.printed, result.elapsed_ms, written.join(", "))
+        format!("{}finished in {} ms; wrote {}", client::shell::clean(&result.printed), result.elapsed_ms, written.join(", "))
     });
     Ok(())
 }

@@ -3,7 +3,10 @@
 mod args;
 mod bench;
 mod commands;
+mod earnings;
+mod launch;
 mod render;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -12,7 +15,8 @@ use clap::Parser;
 use self::args::{Cli, Command};
 pub use self::render::OperatorError;
 
-/// Runs the program and returns its exit code: 0 success, 1 failure with a coded error, 2 wrong usage.
+/// Runs the program and returns its exit code: 0 success, 1 failure with a coded error, 2 wrong usage; that of the command which it ran
+/// for a renter.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::SandboxExec = cli.command {
@@ -26,11 +30,17 @@ pub fn main() -> ExitCode {
         }
     };
     let json = cli.json;
-    match runtime.block_on(commands::run(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            render::error(&error, json);
-            ExitCode::FAILURE
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Shell(command) => shell::run(command).await,
+            Command::Run(args) if !args.command.is_empty() => shell::run_command(&args),
+            _ => commands::run(cli).await.map(|()| ExitCode::SUCCESS),
         }
-    }
+    });
+    // A read from a terminal or a pipe cannot be called off: nobody waits for it.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|error| {
+        render::error(&error, json);
+        ExitCode::FAILURE
+    })
 }

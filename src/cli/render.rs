@@ -39,13 +39,18 @@ pub fn error(error: &OperatorError, json: bool) {
     }
 }
 
+/// What others say must not steer the reader's terminal: control characters are replaced.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
 /// The cause's first line beside the code; what follows it, such as a compiler's messages, indented below.
 fn text_of(code: &str, cause: &str, next_step: &str) -> String {
     let mut lines = cause.lines().map(str::trim_end).filter(|line| !line.is_empty());
-    let mut text = format!("error[{code}]: {}", lines.next().unwrap_or_default());
+    let mut text = format!("error[{code}]: {}", printable(lines.next().unwrap_or_default()));
     for line in lines {
         text.push_str("\n    ");
-        text.push_str(line);
+        text.push_str(&printable(line));
     }
     let next_step = next_step.split_whitespace().collect::<Vec<_>>().join(" ");
     text.push_str("\n  next: ");

@@ -9,7 +9,8 @@ use crate::{
     config::ConfigError,
     keys::KeyError,
     net::NetError,
-    service::session::SessionError,
+    sandbox::SandboxError,
+    service::session::{SessionError, UNKNOWN_RENTAL_CODE},
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
 
@@ -49,10 +50,36 @@ pub enum ClientError {
     Argument { argument: String, reason: String },
     #[error("{} cannot be read or written: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error("the launch of rental {rental} failed: {source}")]
+    Launch { rental: RentalId, source: Box<ClientError> },
     #[error("cancelled")]
     Cancelled,
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("there is no `{program}` on this machine")]
+    NoOpenSsh { program: &'static str },
+    #[error("rental {rental} is {state}")]
+    NotActive { rental: RentalId, state: String },
+    #[error("the provider of rental {rental} offers no SSH for it")]
+    NoShell { rental: RentalId },
+    #[error("port {port} of this machine cannot be used: {source}")]
+    LocalPort { port: u16, source: std::io::Error },
+    #[error("{program} cannot be started: {source}")]
+    Start { program: &'static str, source: std::io::Error },
     #[error("the signature cannot be made: {0}")]
     Signing(#[from] alloy::signers::Error),
+}
+
+impl ClientError {
+    /// The other side may not have seen yet what stands on chain, or may be starting: asking again can help.
+    pub(super) fn is_premature(&self) -> bool {
+        match self {
+            ClientError::Session(SessionError::Refused { refusal, .. }) => refusal == UNKNOWN_RENTAL_CODE,
+            ClientError::Session(SessionError::Stream(_) | SessionError::TimedOut) | ClientError::Net(_) => true,
+            ClientError::ProviderUnknown { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl Coded for ClientError {
@@ -76,6 +103,12 @@ impl Coded for ClientError {
             ClientError::File { .. } => "E-CLIENT-011",
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
+            ClientError::Launch { .. } => "E-CLIENT-014",
+            ClientError::Sandbox(error) => error.code(),
+            ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
+            ClientError::NotActive { .. } => "E-CLIENT-051",
+            ClientError::NoShell { .. } => "E-CLIENT-052",
+            ClientError::LocalPort { .. } => "E-CLIENT-053",
         }
     }
 
@@ -102,6 +135,16 @@ impl Coded for ClientError {
             ClientError::File { .. } => "check the path and its permissions".into(),
             ClientError::Cancelled => "nothing was sent; answer y on a terminal, or pass --yes".into(),
             ClientError::Signing(_) => "check the keystore".into(),
+            ClientError::Launch { rental, .. } => {
+                format!("`gpumkt launch {rental}` tries again, also with another image; `gpumkt end {rental}` refunds what was paid")
+            }
+            ClientError::Sandbox(error) => error.next_step(),
+            ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {
+                "install OpenSSH's client (Debian, Ubuntu: `apt install openssh-client`) and make sure it is on the PATH".into()
+            }
+            ClientError::NotActive { .. } => "see `gpumkt rentals`; a rental can be used once it is active and until it ends".into(),
+            ClientError::NoShell { .. } => "run kernels with `gpumkt run RENTAL KERNEL.cl`, or rent an offer that runs containers".into(),
+            ClientError::LocalPort { .. } => "choose another local port: LOCAL:REMOTE, such as 9000:8888".into(),
         }
     }
 }

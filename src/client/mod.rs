@@ -2,10 +2,13 @@
 
 pub mod bench;
 pub mod deploy;
+pub mod earnings;
 mod error;
+pub mod launch;
 pub mod market;
 pub mod rent;
 pub mod session;
+pub mod shell;
 pub mod stake;
 pub mod vectors;
 mod wallet;
@@ -38,11 +41,21 @@ pub struct Clients {
 impl Clients {
     /// Connects as a node's configuration says.
     pub async fn connect(config: &NodeConfig) -> Result<Self, ClientError> {
-        let book = config.address_book()?;
         let password = read_password(config.keys.password_file.as_deref(), &config.keys.operator)?;
-        let signer = open_keystore(&config.keys.operator, &password)?;
-        let ethereum = Chain::connect(ChainConfig::of_node(config, ChainKind::Ethereum)).await?;
-        let classic = Chain::connect(ChainConfig::of_node(config, ChainKind::Classic)).await?;
+        Self::connect_as(config, open_keystore(&config.keys.operator, &password)?).await
+    }
+
+    /// For what only reads the chains: no keystore is opened, and the account that acts is nobody's.
+    pub async fn reader(config: &NodeConfig) -> Result<Self, ClientError> {
+        Self::connect_as(config, PrivateKeySigner::random()).await
+    }
+
+    async fn connect_as(config: &NodeConfig, signer: PrivateKeySigner) -> Result<Self, ClientError> {
+        let book = config.address_book()?;
+        let (ethereum, classic) = tokio::try_join!(
+            Chain::connect(ChainConfig::of_node(config, ChainKind::Ethereum)),
+            Chain::connect(ChainConfig::of_node(config, ChainKind::Classic)),
+        )?;
         Ok(Self { ethereum, classic, book, signer })
     }
 

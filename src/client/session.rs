@@ -16,11 +16,16 @@ use super::{ClientError, Clients, rent::RentalView};
 use crate::{
     config::NodeConfig,
     net::{Multiaddr, NetConfig, NetHandle, NetStream, Network, PeerId, parse_addresses},
-    service::session::{Login, LoginAnswer, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, write_frame},
+    service::session::{
+        Login, LoginAnswer, NamedKey, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, read_login_frame,
+        write_frame,
+    },
+    service::tenants::{LaunchProgress, TenantStatus},
     task::{Service, Shutdown},
     telemetry::Metrics,
     types::{
         RentalId,
+        launch::LaunchSpec,
         record::SignedNodeRecord,
         signing::{SessionKey, SessionOpened, compact, contract_domain},
         wire::{Request, Response},
@@ -33,9 +38,15 @@ pub use crate::sandbox::{KernelArg, KernelJob, KernelResult};
 const KEY_SECONDS: u64 = 3_600;
 /// Time to find and reach the provider.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
-/// Pause between two rounds of asking for the provider's record.
-const ASK_EVERY: Duration = Duration::from_millis(200);
+/// Pause between two rounds of asking for the provider's record. It is what a connection waits for the first peer.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+/// Pause between two attempts to open a session on a rental that was just paid.
+const RETRY_EVERY: Duration = Duration::from_millis(300);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Time a provider has to answer a login; it may have to find the container first.
+const LOGIN_WITHIN: Duration = Duration::from_secs(30);
+/// Largest file that remembers a provider.
+const MAX_REMEMBERED_BYTES: u64 = 16 * 1024;
 
 /// A renter's node: calls others, listens nowhere, lives as long as the command.
 pub struct RenterNode {
@@ -66,7 +77,7 @@ impl RenterNode {
     }
 
     /// Asks the nodes it joined by where the provider is.
-    async fn find(&self, clients: &Clients, provider: Address) -> Result<(PeerId, Vec<Multiaddr>), ClientError> {
+    async fn find(&self, clients: &Clients, provider: Address) -> Result<Found, ClientError> {
         let deadline = tokio::time::Instant::now() + CONNECT_WITHIN;
         let mut tick = tokio::time::interval(ASK_EVERY);
         while tokio::time::Instant::now() < deadline {
@@ -74,7 +85,8 @@ impl RenterNode {
             for peer in self.net.connected_peers().await? {
                 let asked = self.net.request(peer.peer, &self.bootstrap, Request::Record { account: Some(provider) });
                 if let Ok(Ok(Response::Record(Some(signed)))) = tokio::time::timeout(ANSWER_WITHIN, asked).await
-                    && let Some(found) = trusted(clients, provider, &signed).await
+                    && is_trusted(clients, provider, &signed).await
+                    && let Some(found) = Found::new(signed)
                 {
                     return Ok(found);
                 }
@@ -85,15 +97,80 @@ impl RenterNode {
 
     /// Opens a session on `rental`.
     pub async fn open(&self, clients: &Clients, rental: &RentalView, key: &PrivateKeySigner) -> Result<Session, ClientError> {
-        let (peer, addresses) = self.find(clients, rental.provider).await?;
-        let stream = self.net.open_stream(peer, &addresses, SESSION_PROTOCOL).await?;
-        let (mut reader, mut writer) = split(stream);
-        let login = sign_login(clients, rental.rental, key, self.net.local_peer_id().to_bytes())?;
-        write_frame(&mut writer, &login).await?;
-        let answer = tokio::time::timeout(ANSWER_WITHIN, read_frame(&mut reader)).await;
-        match answer.map_err(|_| SessionError::TimedOut)?? {
-            LoginAnswer::Welcome => Ok(Session { reader, writer }),
-            LoginAnswer::Refused { code, reason } => Err(SessionError::Refused { refusal: code, reason }.into()),
+        let (stream, _) = self.login(clients, rental, key, SESSION_PROTOCOL, &[], None).await?;
+        let (reader, writer) = split(stream);
+        Ok(Session { reader, writer })
+    }
+
+    /// Opens a stream of `protocol` and logs in, naming `ssh_keys` (SSH wire format); answers the provider's SSH host key as well. The
+    /// file `remembered` tells where the provider was last, so that a session can be opened while nobody else is there to ask.
+    pub(super) async fn login(
+        &self,
+        clients: &Clients,
+        rental: &RentalView,
+        key: &PrivateKeySigner,
+        protocol: &'static str,
+        ssh_keys: &[Vec<u8>],
+        remembered: Option<&Path>,
+    ) -> Result<(NetStream, Vec<u8>), ClientError> {
+        let mut stream = self.dial(clients, rental.provider, protocol, remembered).await?;
+        let login = sign_login(clients, rental.rental, key, self.net.local_peer_id().to_bytes(), ssh_keys)?;
+        let exchange = async {
+            write_frame(&mut stream, &login).await?;
+            read_login_frame(&mut stream).await
+        };
+        match tokio::time::timeout(LOGIN_WITHIN, exchange).await.map_err(|_| SessionError::TimedOut)?? {
+            LoginAnswer::Welcome { ssh_host_key } => Ok((stream, ssh_host_key)),
+            LoginAnswer::Refused { code, reason } => Err(SessionError::refused(&code, &reason).into()),
+        }
+    }
+
+    /// Calls where the provider was last and asks where it is now, whichever is sooner.
+    async fn dial(
+        &self,
+        clients: &Clients,
+        provider: Address,
+        protocol: &'static str,
+        remembered: Option<&Path>,
+    ) -> Result<NetStream, ClientError> {
+        let again = async {
+            let found = remembered.and_then(|path| recall(clients, provider, path));
+            let found = found.ok_or(ClientError::ProviderUnknown { provider })?;
+            Ok(self.net.open_stream(found.peer, &found.addresses, protocol).await?)
+        };
+        let anew = async {
+            let found = self.find(clients, provider).await?;
+            if let Some(path) = remembered {
+                found.remember(path)?;
+            }
+            Ok(self.net.open_stream(found.peer, &found.addresses, protocol).await?)
+        };
+        // An error of the first is no news, one of the second is.
+        match futures::future::select(std::pin::pin!(again), std::pin::pin!(anew)).await {
+            futures::future::Either::Left((Err(_), anew)) => anew.await,
+            futures::future::Either::Right((Err(error), again)) => again.await.map_err(|_: ClientError| error),
+            futures::future::Either::Left((opened, _)) | futures::future::Either::Right((opened, _)) => opened,
+        }
+    }
+
+    /// Opens a session on a rental that the provider may not have seen yet.
+    pub async fn open_within(
+        &self,
+        clients: &Clients,
+        rental: &RentalView,
+        key: &PrivateKeySigner,
+        within: Duration,
+    ) -> Result<Session, ClientError> {
+        let deadline = tokio::time::Instant::now() + within;
+        let mut tick = tokio::time::interval(RETRY_EVERY);
+        loop {
+            tick.tick().await;
+            match self.open(clients, rental, key).await {
+                Err(error) if error.is_premature() && tokio::time::Instant::now() < deadline => {
+                    tracing::debug!(%error, "the provider is not there yet");
+                }
+                outcome => return outcome,
+            }
         }
     }
 
@@ -106,34 +183,75 @@ impl RenterNode {
     }
 }
 
-/// The record must be signed by the key that StakingManager names as the provider's operator.
-async fn trusted(clients: &Clients, provider: Address, signed: &SignedNodeRecord) -> Option<(PeerId, Vec<Multiaddr>)> {
-    use crate::{chain::BlockId, types::abi::StakingManager};
-    let staking = clients.book.ethereum.staking_manager;
-    let operator = signed.operator(&contract_domain(clients.book.ethereum.chain_id, staking)).ok()?;
-    let call = StakingManager::accountOfCall { key: operator };
-    let account = clients.ethereum.call(staking, call, BlockId::latest()).await.ok()?;
-    if account != provider || signed.record.account != provider {
-        return None;
-    }
-    let peer = PeerId::from_bytes(&signed.record.peer_id).ok()?;
-    Some((peer, signed.record.addresses.iter().filter_map(|address| address.parse().ok()).collect()))
+/// Where a provider is, and its word for it.
+struct Found {
+    signed: SignedNodeRecord,
+    peer: PeerId,
+    addresses: Vec<Multiaddr>,
 }
 
-fn sign_login(clients: &Clients, rental: RentalId, key: &PrivateKeySigner, public_key: Vec<u8>) -> Result<Login, ClientError> {
+impl Found {
+    fn new(signed: SignedNodeRecord) -> Option<Self> {
+        let peer = PeerId::from_bytes(&signed.record.peer_id).ok()?;
+        let addresses = signed.record.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+        Some(Self { signed, peer, addresses })
+    }
+
+    fn remember(&self, path: &Path) -> Result<(), ClientError> {
+        let bytes = serde_json::to_vec(&self.signed).map_err(|error| ClientError::File { path: path.into(), source: error.into() })?;
+        super::shell::replace(path, &bytes)
+    }
+}
+
+/// What was remembered, if it is of this provider and has not expired. The chain vouched for it when it was written.
+fn recall(clients: &Clients, provider: Address, path: &Path) -> Option<Found> {
+    let length = std::fs::metadata(path).ok()?.len();
+    let bytes = (length <= MAX_REMEMBERED_BYTES).then(|| std::fs::read(path).ok())??;
+    let signed: SignedNodeRecord = serde_json::from_slice(&bytes).ok()?;
+    signed.operator(&contract_domain(clients.book.ethereum.chain_id, clients.book.ethereum.staking_manager)).ok()?;
+    let is_current = signed.record.account == provider && signed.record.check_time(unix_seconds()).is_ok();
+    Found::new(signed).filter(|_| is_current)
+}
+
+/// The record must be signed by the key that StakingManager names as the provider's operator.
+async fn is_trusted(clients: &Clients, provider: Address, signed: &SignedNodeRecord) -> bool {
+    use crate::{chain::BlockId, types::abi::StakingManager};
+    let staking = clients.book.ethereum.staking_manager;
+    let Ok(operator) = signed.operator(&contract_domain(clients.book.ethereum.chain_id, staking)) else { return false };
+    let call = StakingManager::accountOfCall { key: operator };
+    let account = clients.ethereum.call(staking, call, BlockId::latest()).await;
+    account.is_ok_and(|account| account == provider) && signed.record.account == provider
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+fn sign_login(
+    clients: &Clients,
+    rental: RentalId,
+    key: &PrivateKeySigner,
+    public_key: Vec<u8>,
+    ssh_keys: &[Vec<u8>],
+) -> Result<Login, ClientError> {
     let domain = contract_domain(clients.book.ethereum.chain_id, clients.book.ethereum.gpu_rental);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let now = unix_seconds();
     let expiry = now + KEY_SECONDS;
     let sign = |digest: B256| key.sign_hash_sync(&digest).map(|signature| compact(&signature).to_vec());
-    let named = SessionKey { rentalId: rental, publicKey: public_key.clone().into(), expiry };
+    let name = |public_key: Vec<u8>| SessionKey { rentalId: rental, publicKey: public_key.into(), expiry }.eip712_signing_hash(&domain);
     let opened = SessionOpened { rentalId: rental, time: now };
+    let ssh_keys = ssh_keys
+        .iter()
+        .map(|public_key| Ok(NamedKey { public_key: public_key.clone(), expiry, signature: sign(name(public_key.clone()))? }))
+        .collect::<Result<_, ClientError>>()?;
     Ok(Login {
         rental,
+        key_signature: sign(name(public_key.clone()))?,
         public_key,
         expiry,
-        key_signature: sign(named.eip712_signing_hash(&domain))?,
         opened_at: now,
         opened_signature: sign(opened.eip712_signing_hash(&domain))?,
+        ssh_keys,
     })
 }
 
@@ -144,13 +262,46 @@ pub struct Session {
 }
 
 impl Session {
+    /// Says what to start and follows it until the renter could log in. Asking again for the same is harmless.
+    pub async fn launch(&mut self, launch: LaunchSpec, on_progress: &(dyn Fn(&LaunchProgress) + Sync)) -> Result<(), ClientError> {
+        launch.check().map_err(|error| ClientError::Argument { argument: error.what.into(), reason: error.reason })?;
+        write_frame(&mut self.writer, &SessionRequest::Launch(Box::new(launch))).await?;
+        loop {
+            match read_frame(&mut self.reader).await? {
+                SessionReply::Progress(LaunchProgress::Prepared) => return Ok(()),
+                SessionReply::Progress(LaunchProgress::Failed { code, reason }) => {
+                    return Err(SessionError::refused(&code, &reason).into());
+                }
+                SessionReply::Progress(progress) => on_progress(&progress),
+                reply => return Err(unexpected(reply).into()),
+            }
+        }
+    }
+
+    /// The rental as its provider sees it.
+    pub async fn status(&mut self) -> Result<TenantStatus, ClientError> {
+        write_frame(&mut self.writer, &SessionRequest::Status).await?;
+        match tokio::time::timeout(ANSWER_WITHIN, read_frame(&mut self.reader)).await.map_err(|_| SessionError::TimedOut)?? {
+            SessionReply::Status(status) => Ok(*status),
+            reply => Err(unexpected(reply).into()),
+        }
+    }
+
     /// Runs one kernel on the rented device.
     pub async fn run_kernel(&mut self, job: KernelJob) -> Result<KernelResult, ClientError> {
         write_frame(&mut self.writer, &SessionRequest::RunKernel(Box::new(job))).await?;
         match read_frame(&mut self.reader).await? {
             SessionReply::Finished(result) => Ok(*result),
-            SessionReply::Refused { code, reason } => Err(SessionError::Refused { refusal: code, reason }.into()),
+            reply => Err(unexpected(reply).into()),
         }
+    }
+}
+
+/// A refusal, or a provider that does not keep to the protocol.
+fn unexpected(reply: SessionReply) -> SessionError {
+    match reply {
+        SessionReply::Refused { code, reason } => SessionError::refused(&code, &reason),
+        _ => SessionError::Unexpected,
     }
 }
 

@@ -28,6 +28,8 @@ pub struct NodeConfig {
     #[serde(default)]
     pub http: HttpSection,
     #[serde(default)]
+    pub alerts: AlertsSection,
+    #[serde(default)]
     pub king: KingSection,
     #[serde(default)]
     pub queen: QueenSection,
@@ -118,6 +120,25 @@ impl Default for HttpSection {
     }
 }
 
+/// What needs a person, and where to send it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertsSection {
+    /// Gets every alert as JSON by POST. May hold a secret token: never logged.
+    pub webhook: Option<String>,
+    /// Balances of the node's keys, in gwei (10^9 wei), below which somebody should send gas.
+    pub low_gas_ethereum_gwei: u64,
+    pub low_gas_classic_gwei: u64,
+    /// A chain without a new block for this long is out of reach.
+    pub silent_chain_seconds: u64,
+}
+
+impl Default for AlertsSection {
+    fn default() -> Self {
+        Self { webhook: None, low_gas_ethereum_gwei: 20_000_000, low_gas_classic_gwei: 500_000_000, silent_chain_seconds: 300 }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KingSection {
@@ -158,11 +179,109 @@ pub struct ProviderSection {
     pub job_memory_mib: u64,
     /// Longest run of a renter's kernel, seconds.
     pub job_seconds: u64,
+    pub containers: ContainersSection,
 }
 
 impl Default for ProviderSection {
     fn default() -> Self {
-        Self { device: 0, job_memory_mib: 2048, job_seconds: 600 }
+        Self { device: 0, job_memory_mib: 2048, job_seconds: 600, containers: ContainersSection::default() }
+    }
+}
+
+/// What runs renters' containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerRuntime {
+    /// Podman or Docker where one answers, bubblewrap otherwise.
+    #[default]
+    Auto,
+    /// Podman or Docker; the node does not start without one.
+    Engine,
+    /// The provider's own system, read-only, in a sandbox.
+    Bubblewrap,
+    /// No containers: renters run bare kernels only.
+    None,
+}
+
+/// What a container may reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerNetwork {
+    /// Its own loopback only.
+    #[default]
+    None,
+    /// The public internet; neither this machine nor private addresses.
+    Egress,
+    /// Whatever this machine reaches.
+    Open,
+}
+
+/// Whether a container's root is an ordinary user of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerUsers {
+    /// Where the engine can.
+    #[default]
+    Preferred,
+    /// Nothing runs without.
+    Required,
+    /// For devices that only their group may open.
+    Off,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContainersSection {
+    pub runtime: ContainerRuntime,
+    /// Socket of the engine; searched for where left out.
+    pub socket: Option<PathBuf>,
+    /// Image of renters who choose none: a registry reference, or the path of an archive.
+    pub default_image: Option<String>,
+    /// Digests or prefixes of references that renters may choose; empty allows all.
+    pub allowed_images: Vec<String>,
+    /// Folder with archives (NAME.tar) that renters may choose as local:NAME.
+    pub images_dir: Option<PathBuf>,
+    /// Largest image, GiB.
+    pub max_image_gib: u64,
+    pub network: ContainerNetwork,
+    pub user_namespace: ContainerUsers,
+    /// The GPU by its CDI name, such as nvidia.com/gpu=0; `device_nodes` where there is no CDI specification; neither for a CPU device.
+    pub cdi_device: Option<String>,
+    pub device_nodes: Vec<PathBuf>,
+    pub memory_mib: u64,
+    /// Thousandths of a core.
+    pub cpu_millis: u32,
+    pub processes: u32,
+    pub disk_gib: u64,
+    /// /dev/shm and /tmp, each.
+    pub shm_mib: u64,
+    /// Time a renter has to say what to start before the default is started.
+    pub launch_wait_seconds: u64,
+    /// Hours that files stay after the end of a rental.
+    pub keep_files_hours: u64,
+}
+
+impl Default for ContainersSection {
+    fn default() -> Self {
+        Self {
+            runtime: ContainerRuntime::Auto,
+            socket: None,
+            default_image: None,
+            allowed_images: Vec::new(),
+            images_dir: None,
+            max_image_gib: 40,
+            network: ContainerNetwork::None,
+            user_namespace: ContainerUsers::Preferred,
+            cdi_device: None,
+            device_nodes: Vec::new(),
+            memory_mib: 4096,
+            cpu_millis: 2000,
+            processes: 1024,
+            disk_gib: 20,
+            shm_mib: 256,
+            launch_wait_seconds: 20,
+            keep_files_hours: 24,
+        }
     }
 }
 
@@ -199,6 +318,15 @@ impl NodeConfig {
         }
         if self.ethereum.chain_id == self.classic.chain_id {
             return invalid("ethereum.chain_id and classic.chain_id are equal".into());
+        }
+        let containers = &self.provider.containers;
+        if containers.cdi_device.is_some() && !containers.device_nodes.is_empty() {
+            return invalid("provider.containers names both cdi_device and device_nodes".into());
+        }
+        if containers.memory_mib < 64 || containers.cpu_millis < 100 || containers.processes < 16 || containers.shm_mib == 0 {
+            return invalid(
+                "provider.containers leaves a container too little: 64 MiB, 100 cpu_millis, 16 processes and 1 shm_mib at least".into(),
+            );
         }
         if self.king.ethereum_stride == 0 || self.king.classic_stride == 0 {
             return invalid("king strides must be at least 1".into());

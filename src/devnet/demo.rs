@@ -23,6 +23,7 @@ use crate::{
     chain::BlockId,
     client::{
         ClientError, Clients,
+        launch::{LaunchSpec, Launcher},
         market::{self, Availability, Filter, OfferView},
         rent::{self, RentalState, RentalView, SessionKeys},
         session::{KernelResult, RenterNode},
@@ -182,9 +183,11 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
         SessionKeys { folder: network.folder.join("renter/sessions"), password: network.accounts.password(), strength: Strength::Devnet };
     let offer = wait_rentable(&renter).await?.offer;
 
-    let rented = console.stage("rented: escrow paid, provider ready", rent_gpu(&renter, offer, &sessions)).await?;
-    let result =
-        console.stage("session opened, picture computed on the rented device", use_gpu(network, &renter, &rented, &sessions)).await?;
+    let node = renter_node(network)?;
+    let launcher = Launcher { clients: &renter, node: &node, sessions: &sessions };
+    let rented = console.stage("rented: escrow paid, container up, provider ready", rent_gpu(&launcher, offer)).await?;
+    let result = console.stage("session opened, picture computed on the rented device", use_gpu(network, &launcher, &rented)).await?;
+    node.stop().await;
     let output = folder.join("mandelbrot.png");
     let picture = result.outputs.first().cloned().unwrap_or_default();
     program::write_png(&output, &picture)?;
@@ -224,25 +227,27 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
     })
 }
 
-async fn rent_gpu(renter: &Clients, offer: u64, sessions: &SessionKeys) -> Result<RentalView, DevnetError> {
-    let quote = rent::quote(renter, offer, RENTAL_SECONDS).await?;
-    let (rental, _) = rent::rent(renter, &quote, sessions).await?;
-    Ok(rent::wait_for(renter, rental, RentalState::Active, "active", READY_WITHIN).await?)
-}
-
-async fn use_gpu(network: &DevNetwork, renter: &Clients, rental: &RentalView, sessions: &SessionKeys) -> Result<KernelResult, DevnetError> {
+fn renter_node(network: &DevNetwork) -> Result<RenterNode, DevnetError> {
     let config = NodeConfig::load(&network.write_config("renter", &network.bootstrap())?, &[]).map_err(ClientError::from)?;
     let identity = load_or_create_identity(&config.data_dir.join("node.key"))
         .map_err(|error| DevnetError::Setup { what: "renter's identity".into(), reason: error.to_string() })?;
-    let node = RenterNode::start(&config, *identity)?;
-    let mut session = node.open(renter, rental, &sessions.open(rental)?).await?;
+    Ok(RenterNode::start(&config, *identity)?)
+}
+
+async fn rent_gpu(launcher: &Launcher<'_>, offer: u64) -> Result<RentalView, DevnetError> {
+    let quote = rent::quote(launcher.clients, offer, RENTAL_SECONDS).await?;
+    let (rental, _) = rent::rent(launcher.clients, &quote, launcher.sessions).await?;
+    let rental = rent::rental(launcher.clients, rental).await?;
+    Ok(launcher.launch(&rental, LaunchSpec::default(), &|_| ()).await?)
+}
+
+async fn use_gpu(network: &DevNetwork, launcher: &Launcher<'_>, rental: &RentalView) -> Result<KernelResult, DevnetError> {
+    let key = launcher.sessions.open(rental).map_err(DevnetError::from)?;
+    let mut session = launcher.node.open(launcher.clients, rental, &key).await?;
     let input = network.folder.join("renter/view.bin");
     std::fs::write(&input, program::input()).map_err(|error| DevnetError::file(&input, &error))?;
     let bytes = std::fs::read(&input).map_err(|error| DevnetError::file(&input, &error))?;
-    let result = session.run_kernel(program::job(bytes)).await?;
-    drop(session);
-    node.stop().await;
-    Ok(result)
+    Ok(session.run_kernel(program::job(bytes)).await?)
 }
 
 /// The provider is paid only once the chain knows that it let the renter in: a fair renter waits for that.

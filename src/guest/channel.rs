@@ -26,8 +26,8 @@ impl Services {
                 None => Ok(()),
             },
             Open::Sftp => {
-                answer(&mut node, Ok(()))?;
-                Ok(sftp::serve(&mut node)?)
+                let started = sftp::command(&node).and_then(|mut command| self.children.spawn(&mut command));
+                answer(&mut node, started).map(drop)
             }
             Open::Logs { follow } => {
                 answer(&mut node, Ok(()))?;

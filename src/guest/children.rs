@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -26,6 +27,7 @@ struct Shared {
 }
 
 struct Watch {
+    is_terminal: bool,
     exit: Arc<Mutex<Option<Exit>>>,
     /// Closed when the child has ended, which wakes whoever polls the other end.
     _ended: PipeWriter,
@@ -64,8 +66,25 @@ impl Children {
         Ok(children)
     }
 
-    /// Starts a command that leads a process group of its own.
+    /// Starts a command that leads a process group of its own, on pipes or files.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        self.spawn_on(command.process_group(0), false)
+    }
+
+    /// Starts a command that leads a session of its own at a terminal.
+    pub fn spawn_at_terminal(&self, command: &mut Command) -> io::Result<Child> {
+        self.spawn_on(command, true)
+    }
+
+    /// Tells what leads a session at a terminal that the terminal goes: shells there ignore politer signals.
+    pub fn hang_up(&self) {
+        for (pid, _) in lock(&self.shared.running).iter().filter(|(_, watch)| watch.is_terminal) {
+            // Not reaped while the lock is held; one that has ended takes no notice.
+            let _ = sys::kill(*pid, sys::SIGHUP);
+        }
+    }
+
+    fn spawn_on(&self, command: &mut Command, is_terminal: bool) -> io::Result<Child> {
         let exit = Arc::new(Mutex::new(None));
         let (ended, writer) = io::pipe()?;
         // Held until the child is known, so that it cannot be reaped as a stranger; std itself reaps one that cannot be executed.
@@ -75,7 +94,7 @@ impl Children {
         let process = process?;
         let pid = process.id() as i32;
         prefer_as_victim(pid);
-        running.insert(pid, Watch { exit: exit.clone(), _ended: writer });
+        running.insert(pid, Watch { is_terminal, exit: exit.clone(), _ended: writer });
         Ok(Child { pid, exit, ended, process })
     }
 

@@ -33,12 +33,12 @@ pub fn start(children: &Children, exec: &Exec) -> io::Result<Running> {
     let mut command = prepare(exec)?;
     if let Some(terminal) = &exec.terminal {
         let master = pty::attach(&mut command, terminal)?;
-        let child = children.spawn(&mut command)?;
+        let child = children.spawn_at_terminal(&mut command)?;
         sys::set_nonblocking(&master)?;
         let input = Some(master.try_clone()?);
         return Ok(Running { child, input, outputs: [Some(master), None], is_terminal: true });
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = children.spawn(&mut command)?;
     let input = child.process.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe)));
     let output = child.process.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe)));

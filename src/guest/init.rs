@@ -32,6 +32,7 @@ pub fn run() -> ExitCode {
     sys::close_inherited();
     sys::hide_from_others();
     sys::adopt_orphans();
+    sys::set_usual_umask();
     match start() {
         Ok((pool, signals)) => pool.keep(&signals),
         Err(error) => {
@@ -87,10 +88,10 @@ impl Pool {
 
     /// Ends all processes politely. Whoever wants it to happen in time kills this one.
     fn end(&self) -> ExitCode {
-        for signal in [sys::SIGTERM, sys::SIGHUP, sys::SIGCONT] {
-            // All processes of the container but this one. It fails if there are none.
-            let _ = sys::kill(-1, signal);
-        }
+        // All processes of the container but this one. It fails if there are none.
+        let _ = sys::kill(-1, sys::SIGTERM);
+        self.services.children.hang_up();
+        let _ = sys::kill(-1, sys::SIGCONT);
         while sys::kill(-1, 0).is_ok() {
             sys::pause(REDIAL_MS.0);
         }

@@ -6,7 +6,6 @@ use std::io::{self, PipeReader, Read, Seek, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -77,7 +76,7 @@ impl StartCommand {
         }
         let mut command = command::prepare(exec)?;
         let (output, writer) = io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let child = children.spawn(&mut command)?;
         // The command holds the writing ends: as long as it is there, output would not end.
         drop(command);

@@ -11,18 +11,29 @@ use super::agent::{Exit, WindowSize};
 
 pub const EPERM: i32 = 1;
 pub const ENOENT: i32 = 2;
-pub const EIO: i32 = 5;
-pub const EAGAIN: i32 = 11;
+pub const EBADF: i32 = 9;
+const ECHILD: i32 = 10;
 pub const EACCES: i32 = 13;
-pub const EEXIST: i32 = 17;
+pub const ENOTDIR: i32 = 20;
 pub const EINVAL: i32 = 22;
-pub const EROFS: i32 = 30;
+pub const EMFILE: i32 = 24;
+pub const ENAMETOOLONG: i32 = 36;
+pub const ENOSYS: i32 = 38;
+pub const ELOOP: i32 = 40;
 pub const EALREADY: i32 = 114;
 
 pub const SIGHUP: i32 = 1;
-pub const SIGKILL: i32 = 9;
 pub const SIGTERM: i32 = 15;
 pub const SIGCONT: i32 = 18;
+
+pub const O_CREAT: i32 = 0o100;
+pub const O_EXCL: i32 = 0o200;
+pub const O_NOCTTY: i32 = 0o400;
+pub const O_TRUNC: i32 = 0o1000;
+pub const O_APPEND: i32 = 0o2000;
+pub const O_NONBLOCK: i32 = 0o4000;
+const O_RDWR: i32 = 0o2;
+const O_CLOEXEC: i32 = 0o2_000_000;
 
 pub const POLLIN: i16 = 1;
 pub const POLLOUT: i16 = 4;
@@ -35,10 +46,9 @@ const TIOCSCTTY: c_ulong = 0x540e;
 const TIOCSWINSZ: c_ulong = 0x5414;
 const TIOCSPTLCK: c_ulong = 0x4004_5431;
 const TIOCGPTPEER: c_ulong = 0x5441;
-const O_RDWR_NOCTTY_CLOEXEC: c_int = 0o2 | 0o400 | 0o2_000_000;
 const F_GETFL: c_int = 3;
 const F_SETFL: c_int = 4;
-const O_NONBLOCK: c_int = 0o4000;
+const RENAME_NOREPLACE: c_uint = 1;
 const AT_FDCWD: c_int = -100;
 const AT_SYMLINK_NOFOLLOW: c_int = 0x100;
 const P_ALL: c_uint = 0;
@@ -107,6 +117,8 @@ unsafe extern "C" {
     fn c_signal(number: c_int, handler: usize) -> usize;
     fn utimensat(folder: c_int, path: *const c_char, times: *const TimeSpec, flags: c_int) -> c_int;
     fn futimens(fd: c_int, times: *const TimeSpec) -> c_int;
+    fn renameat2(from_folder: c_int, from: *const c_char, to_folder: c_int, to: *const c_char, flags: c_uint) -> c_int;
+    fn umask(mask: c_uint) -> c_uint;
     #[link_name = "statvfs"]
     fn c_statvfs(path: *const c_char, found: *mut FileSystem) -> c_int;
 }
@@ -159,7 +171,7 @@ pub fn open_terminal() -> io::Result<(File, File)> {
     // SAFETY: the request reads one int, which lives until after the call.
     checked(unsafe { ioctl(master.as_raw_fd(), TIOCSPTLCK, (&raw mut unlocked).cast()) })?;
     // SAFETY: this request takes open flags where others take a pointer.
-    let slave = checked(unsafe { ioctl(master.as_raw_fd(), TIOCGPTPEER, O_RDWR_NOCTTY_CLOEXEC as usize as *mut c_void) })?;
+    let slave = checked(unsafe { ioctl(master.as_raw_fd(), TIOCGPTPEER, (O_RDWR | O_NOCTTY | O_CLOEXEC) as usize as *mut c_void) })?;
     // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
     Ok((master, unsafe { File::from_raw_fd(slave) }))
 }
@@ -184,7 +196,7 @@ pub fn wait_for_any() -> io::Result<Option<i32>> {
     // SAFETY: the kernel writes at most 128 bytes, which is the size of the array.
     match checked(unsafe { waitid(P_ALL, 0, info.as_mut_ptr().cast(), WEXITED | WNOWAIT) }) {
         Ok(_) => Ok(Some(info[4])),
-        Err(error) if error.raw_os_error() == Some(10) => Ok(None),
+        Err(error) if error.raw_os_error() == Some(ECHILD) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -194,10 +206,11 @@ pub fn reap(pid: i32) -> Option<Exit> {
     let mut status: c_int = 0;
     // SAFETY: the kernel writes one int, which lives until after the call.
     let reaped = unsafe { waitpid(pid, &raw mut status, WNOHANG) };
-    (reaped == pid).then(|| match status & 0x7f {
+    let exit = match status & 0x7f {
         0 => Exit::Code((status >> 8 & 0xff) as u8),
         number => Exit::Signal { number: number as u8, core_dumped: status & 0x80 != 0 },
-    })
+    };
+    (reaped == pid).then_some(exit)
 }
 
 /// Keeps other processes of the same user from reading this one's memory and descriptors.
@@ -224,12 +237,13 @@ pub fn on_signal(number: i32, handler: extern "C" fn(c_int)) {
     unsafe { c_signal(number, handler as usize) };
 }
 
-/// Sets a file's times, in seconds since 1970. `path` is not followed if it is a link.
-pub fn set_times(path: &Path, accessed: u32, modified: u32) -> io::Result<()> {
+/// Sets a file's times, in seconds since 1970.
+pub fn set_times(path: &Path, accessed: u32, modified: u32, follows: bool) -> io::Result<()> {
+    let flags = if follows { 0 } else { AT_SYMLINK_NOFOLLOW };
     let path = c_path(path)?;
     let times = [accessed, modified].map(|seconds| TimeSpec { seconds: seconds.into(), nanoseconds: 0 });
     // SAFETY: a terminated string and an array of two times, both alive until after the call.
-    checked(unsafe { utimensat(AT_FDCWD, path.as_ptr(), times.as_ptr(), AT_SYMLINK_NOFOLLOW) }).map(drop)
+    checked(unsafe { utimensat(AT_FDCWD, path.as_ptr(), times.as_ptr(), flags) }).map(drop)
 }
 
 pub fn set_file_times(file: &File, accessed: u32, modified: u32) -> io::Result<()> {
@@ -244,6 +258,19 @@ pub fn file_system(path: &Path) -> io::Result<FileSystem> {
     // SAFETY: a terminated string, and a structure with the layout of `struct statvfs`.
     checked(unsafe { c_statvfs(path.as_ptr(), &raw mut found) })?;
     Ok(found)
+}
+
+/// Renames; fails if the new name is taken.
+pub fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (c_path(from)?, c_path(to)?);
+    // SAFETY: two terminated strings, alive until after the call.
+    checked(unsafe { renameat2(AT_FDCWD, from.as_ptr(), AT_FDCWD, to.as_ptr(), RENAME_NOREPLACE) }).map(drop)
+}
+
+/// Others may read what is made, and not change it, whatever the node's own setting is.
+pub fn set_usual_umask() {
+    // SAFETY: takes a plain number and cannot fail.
+    unsafe { umask(0o022) };
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

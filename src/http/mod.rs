@@ -1,9 +1,12 @@
-//! The only module that names axum: liveness, readiness, metrics.
+//! The only module that names axum: liveness, readiness, metrics; and the webhook that alerts go to.
+
+mod webhook;
 
 use std::net::SocketAddr;
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
+pub use webhook::Webhook;
 
 use crate::{
     task::{Fault, Service, Shutdown},
@@ -15,6 +18,8 @@ use crate::{
 pub enum HttpError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("alerts.webhook is not an http or https URL")]
+    WebhookUrl,
     #[error("the HTTP server stopped: {0}")]
     Serve(#[source] std::io::Error),
 }
@@ -24,6 +29,7 @@ impl Coded for HttpError {
         match self {
             HttpError::Listen { .. } => "E-HTTP-001",
             HttpError::Serve(_) => "E-HTTP-002",
+            HttpError::WebhookUrl => "E-HTTP-003",
         }
     }
 
@@ -33,6 +39,7 @@ impl Coded for HttpError {
                 format!("choose another http.listen, or stop the program that uses port {} (`ss -ltnp` names it)", address.port())
             }
             HttpError::Serve(_) => "restart the node".into(),
+            HttpError::WebhookUrl => "correct alerts.webhook in the configuration, or leave it out".into(),
         }
     }
 }

@@ -8,4 +8,4 @@ mod password;
 pub use error::KeyError;
 pub use identity::load_or_create_identity;
 pub use keystore::{Strength, create_keystore, list_keystores, open_keystore, write_keystore};
-pub use password::read_password;
+pub use password::{HANDED_PASSWORD_VARIABLE, read_password};

@@ -12,6 +12,8 @@ use super::KeyError;
 
 /// Read before any prompt, after the file.
 const PASSWORD_VARIABLE: &str = "GPUMKT_PASSWORD";
+/// The same from one gpumkt to another, through programs that may send `GPUMKT_*` to the machines they log in to.
+pub const HANDED_PASSWORD_VARIABLE: &str = "_GPUMKT_PASSWORD";
 
 /// The password for `keystore`. A trailing line break in the file is not part of it.
 pub fn read_password(file: Option<&Path>, keystore: &Path) -> Result<SecretString, KeyError> {
@@ -19,7 +21,7 @@ pub fn read_password(file: Option<&Path>, keystore: &Path) -> Result<SecretStrin
         let text = std::fs::read_to_string(file).map_err(|source| KeyError::PasswordFile { path: file.into(), source })?;
         return Ok(SecretString::from(text.trim_end_matches(['\r', '\n']).to_string()));
     }
-    if let Ok(text) = std::env::var(PASSWORD_VARIABLE) {
+    if let Some(text) = [PASSWORD_VARIABLE, HANDED_PASSWORD_VARIABLE].iter().find_map(|name| std::env::var(name).ok()) {
         return Ok(SecretString::from(text));
     }
     if !std::io::stdin().is_terminal() {

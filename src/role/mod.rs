@@ -1,5 +1,6 @@
 //! What each tier runs: lists of services and the channels between them. No decisions here.
 
+mod containers;
 mod error;
 mod king;
 mod node;
@@ -7,6 +8,7 @@ mod provider;
 mod queen;
 mod relay;
 mod startup;
+mod watch;
 
 pub use error::RoleError;
 pub use king::run_king;

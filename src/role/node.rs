@@ -7,6 +7,7 @@ use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use super::{
     error::boxed,
     startup::{account_of, check_kings, follow, net_config, tell_where},
+    watch::{watch, webhook},
 };
 use crate::{
     chain::{Chain, ChainConfig},
@@ -27,7 +28,7 @@ use crate::{
     },
     store::Store,
     task::{Shutdown, Supervisor},
-    telemetry::{Health, Metrics, init_logs},
+    telemetry::{Alerts, Health, Metrics, init_logs},
     types::{AddressBook, ChainKind, Coded, Role, signing::contract_domain},
 };
 
@@ -49,8 +50,11 @@ pub struct Node {
     pub metrics: Metrics,
     pub health: Health,
     pub supervisor: Supervisor,
+    pub alerts: Alerts,
     pub(super) http_address: SocketAddr,
     events: NetEvents,
+    /// Keys that pay gas.
+    pub(super) watched: Vec<(ChainKind, Address)>,
 }
 
 impl Node {
@@ -62,6 +66,8 @@ impl Node {
         let net_config = net_config(&config, role).map_err(boxed)?;
         let http = HttpServer::bind(config.http.listen, health.clone(), metrics.clone()).await.map_err(boxed)?;
         check_listen(&net_config).map_err(boxed)?;
+        let (alerts, raised) = Alerts::new();
+        let webhook = webhook(&config, raised, &metrics)?;
         let book = config.address_book().map_err(boxed)?;
         let password = read_password(config.keys.password_file.as_deref(), &config.keys.operator).map_err(boxed)?;
         let operator = open_keystore(&config.keys.operator, &password).map_err(boxed)?;
@@ -86,6 +92,7 @@ impl Node {
         let peers = Peers { net, records, stakes };
         let http_address = http.local_address();
         supervisor.add(http);
+        webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
         let checkpoints = CheckpointBook::new(kings, book.clone());
         Ok(Self {
             config,
@@ -103,8 +110,10 @@ impl Node {
             metrics,
             health,
             supervisor,
+            alerts,
             http_address,
             events,
+            watched: Vec::new(),
         })
     }
 
@@ -121,6 +130,7 @@ impl Node {
             ChainKind::Ethereum => self.config.ethereum.confirmations,
             ChainKind::Classic => self.config.classic.confirmations,
         };
+        self.watched.push((kind, signer.address()));
         let config = SenderConfig { confirmations: confirmations + 1, ..SenderConfig::default() };
         let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
         self.supervisor.add(service);
@@ -130,6 +140,8 @@ impl Node {
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
         self.supervisor.take_signals().map_err(boxed)?;
+        let watch = watch(&self);
+        self.supervisor.add(watch);
         tell_where(&self).await?;
         let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
         self.supervisor.add(router);

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use alloy::signers::local::PrivateKeySigner;
 
-use super::{Node, error::boxed};
+use super::{Node, containers, error::boxed};
 use crate::{
     chain::ChainError,
     config::NodeConfig,
     keys::{open_keystore, read_password},
-    sandbox::{Limits, Sandbox},
+    sandbox::{Limits, Sandbox, SshServer},
     service::{
         challenges::Challenges,
         hosting::{Host, HostingService},
         prover::{Prover, ProverParts, ProverService},
         reporter::{Reporter, Scope},
         router::Handlers,
-        session::SESSION_PROTOCOL,
+        sender::Sender,
+        session::{SESSION_PROTOCOL, SHELL_PROTOCOL},
         stake::registered_classes,
+        tenants::{DiskService, Tenants},
         worker::GpuWorker,
     },
     types::{
@@ -38,6 +40,7 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let worker = worker.unwrap_or_else(|| node.operator.clone());
     let on_classic = node.add_sender(ChainKind::Classic, worker.clone());
     let on_ethereum = node.add_sender(ChainKind::Ethereum, node.operator.clone());
+    let tenants = containers::tenants(&node).await?;
     let prover = Prover::new(ProverParts {
         chain: node.classic.clone(),
         classic: node.classic_index.clone(),
@@ -48,6 +51,8 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         peers: node.peers.clone(),
         sender: on_classic.clone(),
         metrics: node.metrics.clone(),
+        alerts: node.alerts.clone(),
+        tenants: tenants.clone(),
         challenges,
     });
     node.supervisor.add(ProverService { prover: Arc::clone(&prover) });
@@ -62,12 +67,15 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         metrics: node.metrics.clone(),
         tried: Default::default(),
     });
-    let limits = Limits {
-        memory_bytes: node.config.provider.job_memory_mib << 20,
-        wall_ms: node.config.provider.job_seconds * 1_000,
-        ..Limits::default()
-    };
-    let sandbox = Sandbox::of_this_program(device, limits).map_err(boxed)?;
+    add_hosting(&mut node, tenants, on_ethereum).await?;
+    node.run(Handlers { prover: Some(prover), ..Handlers::default() }).await
+}
+
+/// Renters' containers, shells and bare kernels.
+async fn add_hosting(node: &mut Node, tenants: Tenants, sender: Sender) -> Result<(), Box<dyn Coded>> {
+    let provider = &node.config.provider;
+    let limits = Limits { memory_bytes: provider.job_memory_mib << 20, wall_ms: provider.job_seconds * 1_000, ..Limits::default() };
+    let sandbox = Sandbox::of_this_program(provider.device, limits).map_err(boxed)?;
     // Asked now, so that the first renter does not wait for the answer.
     let isolation = sandbox.isolation().await.map_err(boxed)?;
     tracing::info!(?isolation, "renters' kernels run isolated");
@@ -76,15 +84,20 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         chain_id: node.ethereum.chain_id(),
         contract: node.book.ethereum.gpu_rental,
         account: node.account,
-        sender: on_ethereum,
+        sender,
         sandbox,
+        tenants: tenants.clone(),
+        ssh: SshServer::load_or_create(&node.config.data_dir.join("ssh_host_ed25519_key")).map_err(boxed)?,
         scratch_dir: node.config.data_dir.join("jobs"),
         metrics: node.metrics.clone(),
         running: Default::default(),
+        wake: Default::default(),
     });
-    let streams = node.peers.net.accept_streams(SESSION_PROTOCOL).await.map_err(boxed)?;
-    node.supervisor.add(HostingService { host, streams });
-    node.run(Handlers { prover: Some(prover), ..Handlers::default() }).await
+    let control = node.peers.net.accept_streams(SESSION_PROTOCOL).await.map_err(boxed)?;
+    let shells = node.peers.net.accept_streams(SHELL_PROTOCOL).await.map_err(boxed)?;
+    node.supervisor.add(HostingService { host, control, shells });
+    node.supervisor.add(DiskService { tenants });
+    Ok(())
 }
 
 /// Key that commits and proves, where it is not the operator's.

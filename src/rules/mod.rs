@@ -4,4 +4,5 @@ pub mod beacon;
 pub mod committee;
 pub mod kernel;
 pub mod quorum;
+pub mod tenancy;
 pub mod tree;

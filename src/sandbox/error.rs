@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::types::{Coded, RentalId};
 
 /// Why a kernel job has no result, or a container does not do what it should.
+/// Why a kernel job has no result, or a container cannot be had.
 #[derive(Debug, Error)]
 pub enum SandboxError {
     #[error("the job is not acceptable: {reason}")]
@@ -29,6 +30,14 @@ pub enum SandboxError {
     NoIsolation { reason: String },
     #[error("cannot start {path}: {source}", path = path.display())]
     Spawn { path: PathBuf, source: std::io::Error },
+    #[error("the container's first process ended with code {code}{}", if *is_out_of_memory { ": its memory limit was reached" } else { "" })]
+    Died { code: i32, is_out_of_memory: bool },
+    #[error("this provider has no image named {name:?}")]
+    UnknownImage { name: String },
+    #[error("the rented device is not usable inside the container: {reason}")]
+    DeviceMissing { reason: String },
+    #[error("the container holds {used} bytes on disk, its limit is {limit}")]
+    DiskFull { used: u64, limit: u64 },
     #[error("cannot use the scratch directory {path}: {source}", path = path.display())]
     Scratch { path: PathBuf, source: std::io::Error },
     #[error("cannot listen for the container's agent in {path}: {source}", path = path.display())]
@@ -44,6 +53,12 @@ pub enum SandboxError {
     AgentRefused { errno: i32, reason: String },
     #[error("cannot write the agent's program to {path}: {source}", path = path.display())]
     AgentProgram { path: PathBuf, source: std::io::Error },
+    #[error("cannot use the SSH key {path}: {reason}", path = path.display())]
+    SshKey { path: PathBuf, reason: String },
+    #[error("nobody logged in over SSH: {reason}")]
+    SshLogin { reason: String },
+    #[error("the SSH connection broke: {reason}")]
+    SshConnection { reason: String },
     #[error("{runtime} cannot do this: {reason}")]
     Unsupported { runtime: &'static str, reason: String },
     #[error("{runtime} does not work here: {reason}")]
@@ -127,6 +142,9 @@ impl Coded for SandboxError {
             Self::AgentProtocol { .. } => "E-SANDBOX-015",
             Self::AgentRefused { .. } => "E-SANDBOX-016",
             Self::AgentProgram { .. } => "E-SANDBOX-017",
+            Self::SshKey { .. } => "E-SANDBOX-050",
+            Self::SshLogin { .. } => "E-SANDBOX-051",
+            Self::SshConnection { .. } => "E-SANDBOX-052",
             Self::Unsupported { .. } => "E-SANDBOX-018",
             Self::RuntimeUnusable { .. } => "E-SANDBOX-019",
             Self::Container { .. } => "E-SANDBOX-020",
@@ -154,6 +172,10 @@ impl Coded for SandboxError {
             Self::Folder { .. } => "E-SANDBOX-051",
             Self::ImageNotFound { .. } => "E-SANDBOX-052",
             Self::NoUserNamespace { .. } => "E-SANDBOX-053",
+            Self::Died { .. } => "E-SANDBOX-070",
+            Self::UnknownImage { .. } => "E-SANDBOX-071",
+            Self::DeviceMissing { .. } => "E-SANDBOX-072",
+            Self::DiskFull { .. } => "E-SANDBOX-073",
         }
     }
 
@@ -169,6 +191,11 @@ impl Coded for SandboxError {
             Self::Protocol { .. } => "the kernel wrote over its process's memory: look for writes outside of buffers",
             Self::NoIsolation { .. } => "install bubblewrap and allow user namespaces (Debian: `apt install bubblewrap`)",
             Self::Spawn { .. } => "check that the gpumkt binary is readable and executable for this user",
+            Self::Died { is_out_of_memory: true, .. } => "use less memory, or rent a device whose provider allows more",
+            Self::Died { .. } => "it is started again; read `gpumkt logs` for what the start command said",
+            Self::UnknownImage { .. } => "ask the provider which images it keeps, or name one of a registry",
+            Self::DeviceMissing { .. } => "as the provider: check the CDI specification or the device nodes in the configuration",
+            Self::DiskFull { .. } => "delete files in the home folder, then start the processes again",
             Self::Scratch { .. } => "check that the directory exists, is writable and has free space",
             Self::AgentSocket { .. } => "check that the rental's folder is writable for this user and has free space",
             Self::AgentSilent { .. } => "look at the container's state and log: it may be paused, out of memory, or gone",
@@ -176,6 +203,9 @@ impl Coded for SandboxError {
             Self::AgentProtocol { .. } => "end the rental if it goes on: something in the container poses as its agent",
             Self::AgentRefused { .. } => "check the command, path or port; too many processes in the container have this effect, too",
             Self::AgentProgram { .. } => "check that the data directory is writable, has free space and is not mounted noexec",
+            Self::SshKey { .. } => "check the file; it must be an ed25519 or ECDSA key as `ssh-keygen` writes them, without a passphrase",
+            Self::SshLogin { .. } => "log in with the key that was named for this session",
+            Self::SshConnection { .. } => "connect again; the container is unharmed",
             Self::Unsupported { .. } => "install Podman or Docker, or offer without it",
             Self::RuntimeUnusable { .. } => {
                 "install it and allow what it needs (bubblewrap: `apt install bubblewrap`, and user namespaces)"

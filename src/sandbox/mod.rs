@@ -1,7 +1,11 @@
-//! A renter's bare kernel, run in a process of its own (the hidden subcommand `sandbox-exec` of the same binary).
+//! Everything that a renter runs: containers, the way into them, and bare kernels.
 //!
-//! `job` says what a job is and checks it, `process` starts and bounds the process, `child` is what runs in it, `frame` is what the
-//! two say to each other. The node never compiles or launches a stranger's code itself.
+//! Containers: `runtime` what the node asks of whatever runs them, `engine` Podman and Docker, `bubblewrap` where there is no engine,
+//! `agent` the node's channels to the agent inside, `ssh` the server that renters log in to.
+//!
+//! Bare kernels run in a process of their own (the hidden subcommand `sandbox-exec` of the same binary): `job` says what a job is and
+//! checks it, `process` starts and bounds the process, `child` is what runs in it, `frame` is what the two say to each other. The node
+//! never compiles or launches a stranger's code itself.
 
 mod agent;
 mod bubblewrap;
@@ -12,6 +16,7 @@ mod frame;
 mod job;
 mod process;
 mod runtime;
+mod ssh;
 
 pub use agent::{Agent, GuestInput, GuestOutput, GuestProcess, GuestStream, install_agent};
 pub use bubblewrap::BubblewrapRuntime;
@@ -24,3 +29,4 @@ pub use runtime::{
     ContainerLimits, ContainerSpec, ContainerState, Credentials, DeviceAccess, ImageProgress, ImageSource, NetworkPolicy, PreparedImage,
     RentalFolders, Runtime, RuntimeFacts, Usage,
 };
+pub use ssh::{SshAccess, SshKeyPair, SshServer, SshSummary, known_hosts_line, read_public_key};

@@ -42,6 +42,14 @@ pub trait Runtime: Send + Sync {
     async fn logs(&self, rental: RentalId, bytes: usize) -> Result<Vec<u8>, SandboxError>;
 
     async fn usage(&self, rental: RentalId) -> Result<Usage, SandboxError>;
+
+    /// Paths that must be open device nodes inside a container that was given `devices`.
+    fn device_paths(&self, devices: &DeviceAccess) -> Result<Vec<PathBuf>, SandboxError> {
+        Ok(match devices {
+            DeviceAccess::Nodes { paths } => paths.clone(),
+            DeviceAccess::Cpu | DeviceAccess::Cdi { .. } => Vec::new(),
+        })
+    }
 }
 
 /// What a runtime is.
@@ -155,7 +163,7 @@ pub enum DeviceAccess {
     /// A CPU device: nothing beside the cores.
     #[default]
     Cpu,
-    /// A GPU by its CDI name, such as `nvidia.com/gpu=0`, with the specification that defines it.
+    /// A GPU by its CDI name, such as `nvidia.com/gpu=0`; the runtime finds its specification.
     Cdi { name: String },
     /// Device nodes, where there is no CDI specification.
     Nodes { paths: Vec<PathBuf> },

@@ -16,6 +16,8 @@ pub mod sender;
 pub mod session;
 pub mod signer;
 pub mod stake;
+pub mod tenants;
+pub mod watch;
 pub mod worker;
 
 /// Columns of a node's database, whatever its role.
@@ -30,4 +32,10 @@ pub const COLUMNS: &[&str] = &[
     sender::COLUMNS[1],
     records::TABLES[0],
     records::TABLES[1],
+    tenants::TENANTS.name(),
 ];
+
+/// The wall clock, as chains and renters mean it.
+fn unix_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

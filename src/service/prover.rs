@@ -16,6 +16,7 @@ use super::{
     index::{ChainIndex, ChallengeInfo, CommitInfo, DeviceInfo},
     peers::Peers,
     sender::{Intent, SendError, Sender},
+    tenants::Tenants,
     worker::{GpuWorker, WorkerError},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
         kernel::{NoSuchSample, WorkOutput, is_drawn, sample_seed},
     },
     task::{Fault, Service, Shutdown},
-    telemetry::Metrics,
+    telemetry::{Alerts, Metrics, Severity},
     types::{
         Coded, DeviceId,
         abi::WorkVerification,
@@ -109,6 +110,8 @@ pub struct Prover {
     pub peers: Peers,
     pub sender: Sender,
     pub metrics: Metrics,
+    pub alerts: Alerts,
+    pub tenants: Tenants,
     work: Mutex<BTreeMap<(u64, DeviceId), Slot>>,
     announced: Notify,
     challenges: Challenges,
@@ -124,14 +127,32 @@ pub struct ProverParts {
     pub peers: Peers,
     pub sender: Sender,
     pub metrics: Metrics,
+    pub alerts: Alerts,
+    /// Containers that stand still while a rented device is challenged.
+    pub tenants: Tenants,
     pub challenges: Challenges,
 }
 
 impl Prover {
     pub fn new(parts: ProverParts) -> Arc<Self> {
-        let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, challenges } = parts;
+        let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, alerts, tenants, challenges } = parts;
         let (work, announced) = (Mutex::default(), Notify::new());
-        Arc::new(Self { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, work, announced, challenges })
+        Arc::new(Self {
+            chain,
+            classic,
+            ethereum,
+            account,
+            worker_key,
+            gpu,
+            peers,
+            sender,
+            metrics,
+            alerts,
+            tenants,
+            work,
+            announced,
+            challenges,
+        })
     }
 
     /// Devices of this account whose worker key this node holds.
@@ -213,7 +234,8 @@ impl Prover {
         for (id, device, slot) in self.announce(&challenge).await {
             if let Err(error) = self.answer_one(&challenge, id, &device, slot).await {
                 self.metrics.event("challenge", "failed");
-                tracing::error!(block = challenge.block_number, device = id, code = error.code(), %error, "challenge was not answered");
+                let message = format!("challenge {} was not answered: {} {error}", challenge.block_number, error.code());
+                self.alerts.raise("challenge_missed", Severity::Critical, format!("device {id}"), message);
             }
         }
     }
@@ -226,7 +248,12 @@ impl Prover {
         slot: watch::Sender<Option<Finished>>,
     ) -> Result<(), ProverError> {
         let (mode, rental) = self.mode_at(id, challenge.timestamp);
-        let finished = self.compute(challenge.block_hash, id, device, mode).await?;
+        let compute = self.compute(challenge.block_hash, id, device, mode);
+        let finished = match mode {
+            // The renter's work stands still for these seconds, so that the device answers at its full speed.
+            Mode::Light => self.tenants.paused(rental, compute).await?,
+            Mode::Full => compute.await?,
+        };
         let root = finished.root;
         slot.send_replace(Some(finished));
         let committee = self.challenges.committee(challenge.block_hash, id, device.provider);

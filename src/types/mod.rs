@@ -6,6 +6,7 @@ pub mod agent;
 pub mod amount;
 pub mod bridge;
 pub mod fault;
+pub mod launch;
 pub mod record;
 pub mod signing;
 pub mod wire;

@@ -32,6 +32,10 @@ const QUOTED_BYTES: usize = 2_048;
 
 #[async_trait::async_trait]
 impl Runtime for EngineRuntime {
+    fn device_paths(&self, devices: &DeviceAccess) -> Result<Vec<PathBuf>, SandboxError> {
+        Ok(self.devices(devices)?.nodes.into_iter().map(|node| node.inside).collect())
+    }
+
     async fn check(&self) -> Result<RuntimeFacts, SandboxError> {
         let engine = self.connector.fresh().await?;
         self.namespace(&engine)?;
@@ -193,7 +197,7 @@ impl EngineRuntime {
             }
             Err(error) => return Err(self.connector.fault("look at an image", error)),
         };
-        let edits = self.devices(&spec.devices).await?;
+        let edits = self.devices(&spec.devices)?;
         create::check_nodes(&edits, is_namespaced)?;
         let name = self.names.container(spec.rental);
         let (network_mode, dns) = match spec.network {
@@ -223,7 +227,7 @@ impl EngineRuntime {
         self.settle(engine, spec, &found).await
     }
 
-    async fn devices(&self, access: &DeviceAccess) -> Result<Edits, SandboxError> {
+    fn devices(&self, access: &DeviceAccess) -> Result<Edits, SandboxError> {
         match access {
             DeviceAccess::Cpu => Ok(Edits::default()),
             DeviceAccess::Nodes { paths } => cdi::from_nodes(paths),

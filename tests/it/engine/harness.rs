@@ -76,7 +76,11 @@ impl Podman {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("podman");
         // Its monitor writes into the folder that it was started in.
-        command.args(words).current_dir(self.folder.path()).env("CONTAINERS_CONF", self.at("containers.conf")).env("CONTAINERS_STORAGE_CONF", self.at("storage.conf"));
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .env("CONTAINERS_CONF", self.at("containers.conf"))
+            .env("CONTAINERS_STORAGE_CONF", self.at("storage.conf"));
         command.env("CONTAINERS_REGISTRIES_CONF", self.at("registries.conf"));
         command
     }

@@ -1,0 +1,111 @@
+//! Looks at what a node needs to go on earning: gas, stake, chains that move. Raises an alert where a person has to act.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, U256, utils::format_units};
+
+use super::{index::ChainIndex, unix_seconds};
+use crate::{
+    chain::{BlockId, Chain, ChainError},
+    config::AlertsSection,
+    task::{Fault, Service, Shutdown},
+    telemetry::{Alerts, Metrics, Severity},
+    types::{ChainKind, Coded, abi::StakingManager},
+};
+
+/// Pause between two looks. Gas runs out over hours, not seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const GWEI: u64 = 1_000_000_000;
+
+/// One chain, with the keys that pay gas there.
+pub struct WatchedChain {
+    pub chain: Chain,
+    pub index: ChainIndex,
+    pub keys: Vec<Address>,
+    pub low_gas_gwei: u64,
+}
+
+pub struct WatchService {
+    pub chains: Vec<WatchedChain>,
+    pub staking: Address,
+    /// `None` for nodes without a stake.
+    pub account: Option<Address>,
+    pub config: AlertsSection,
+    pub alerts: Alerts,
+    pub metrics: Metrics,
+    /// Stake at the last look.
+    pub stake_wei: Option<U256>,
+}
+
+impl WatchService {
+    async fn look(&mut self) {
+        for watched in &self.chains {
+            self.look_at_head(watched);
+            for key in &watched.keys {
+                if let Err(error) = self.look_at_gas(watched, *key).await {
+                    tracing::debug!(code = error.code(), %error, "a balance could not be read");
+                }
+            }
+        }
+        if let Err(error) = self.look_at_stake().await {
+            tracing::debug!(code = error.code(), %error, "the stake could not be read");
+        }
+    }
+
+    fn look_at_head(&self, watched: &WatchedChain) {
+        let head = watched.index.newest();
+        let silent_seconds = unix_seconds().saturating_sub(head.timestamp);
+        if head.timestamp != 0 && silent_seconds > self.config.silent_chain_seconds {
+            let name = watched.index.chain.name();
+            let message = format!("no new block of {name} for {silent_seconds} s: check its endpoints; running rentals go on");
+            self.alerts.raise("silent_chain", Severity::Critical, name, message);
+        }
+    }
+
+    async fn look_at_gas(&self, watched: &WatchedChain, key: Address) -> Result<(), ChainError> {
+        let balance = watched.chain.balance(key).await?;
+        let coins = format_units(balance, 18).unwrap_or_default();
+        let name = watched.index.chain.name();
+        self.metrics.balance(name, coins.parse().unwrap_or_default());
+        if balance < U256::from(watched.low_gas_gwei) * U256::from(GWEI) {
+            let coin = if watched.index.chain == ChainKind::Ethereum { "ETH" } else { "ETC" };
+            let message = format!("{key} holds {coins} {coin}: send gas, or its transactions stop");
+            self.alerts.raise("low_gas", Severity::Warning, format!("{name} {key}"), message);
+        }
+        Ok(())
+    }
+
+    async fn look_at_stake(&mut self) -> Result<(), ChainError> {
+        let (Some(account), Some(watched)) = (self.account, self.chains.iter().find(|watched| watched.index.chain == ChainKind::Ethereum))
+        else {
+            return Ok(());
+        };
+        let call = StakingManager::stakerCall { account };
+        let staker = watched.chain.call(self.staking, call, BlockId::latest()).await?;
+        let stake_wei = U256::from(staker.staked) + U256::from(staker.unbonding);
+        if let Some(before) = self.stake_wei.filter(|before| stake_wei < *before) {
+            let lost = format_units(before - stake_wei, 18).unwrap_or_default();
+            // Withdrawals are the operator's own, but cost nothing to tell.
+            let message = format!("the stake of {account} fell by {lost} GPUTOKEN: slashed or withdrawn");
+            self.alerts.raise("stake_fell", Severity::Critical, format!("{account} {stake_wei}"), message);
+        }
+        self.stake_wei = Some(stake_wei);
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl Service for WatchService {
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
+        loop {
+            self.look().await;
+            if !shutdown.pause(LOOK_EVERY).await {
+                return Ok(());
+            }
+        }
+    }
+}
