@@ -2,7 +2,8 @@
 # Installs what is missing and nothing else. Usage: scripts/setup.sh [build|demo|full]
 #   build  system packages and the place of RocksDB      (make build)
 #   demo   and the two chains' node, anvil               (make demo)
-#   full   and the Solidity compiler, forge, libraries   (make test, lint, check)
+#   full   and the Solidity compiler, forge, libraries,  (make test, lint, check)
+#          and a container engine for the tests
 # Needs no network and well under a second when everything is there.
 # shellcheck disable=SC2015 # `a && b || fail`: whichever of the two fails, the answer is the same
 set -euo pipefail
@@ -20,8 +21,15 @@ PACKAGES=(
   build-essential bubblewrap ca-certificates clang libclang-dev librocksdb-dev
   ocl-icd-libopencl1 ocl-icd-opencl-dev openssh-client pkg-config pocl-opencl-icd
 )
+# For tests only. podman, runc (its usual runtime crun refuses machines with both versions of control groups), netavark
+# with iptables: containers and their networks. nftables: the rules of the egress policy. iproute2: namespaces that stand
+# for other machines. busybox-static: the image. docker-registry, apache2-utils (htpasswd): a registry on loopback.
 # rsync: the tests of a renter's access run what renters run.
-[[ $LEVEL != full ]] || PACKAGES+=(rsync)
+readonly TEST_PACKAGES=(
+  apache2-utils busybox-static docker-registry iproute2 iptables netavark nftables podman rsync runc
+)
+readonly TEST_PROGRAMS=(busybox docker-registry htpasswd ip iptables nft podman rsync runc)
+[[ $LEVEL != full ]] || PACKAGES+=("${TEST_PACKAGES[@]}")
 readonly PACKAGES
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -76,6 +84,12 @@ missing_files() {
   command -v pkg-config >/dev/null || echo 'pkg-config'
   local libraries
   libraries=$(ldconfig -p 2>/dev/null || true)
+  local program
+  if [[ $LEVEL == full ]]; then
+    for program in "${TEST_PROGRAMS[@]}"; do
+      PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || echo "$program"
+    done
+  fi
   [[ $libraries == *libclang* ]] || echo 'libclang'
   [[ $libraries == *libOpenCL.so* ]] || echo 'an OpenCL loader with its development files (ocl-icd)'
   compgen -G '/etc/OpenCL/vendors/*.icd' >/dev/null || echo 'an OpenCL driver (PoCL serves any CPU)'
@@ -106,6 +120,23 @@ install_packages() {
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" ||
     fail "some of these packages could not be installed: ${missing[*]}" \
       "see the message of apt-get above; Debian 12 has all of them"
+  # Debian starts it on port 5000; the tests start one of their own.
+  if [[ " ${missing[*]} " == *' docker-registry '* && -d /run/systemd/system ]]; then
+    "${root[@]}" systemctl disable --now docker-registry ||
+      say 'docker-registry is running now; nothing here needs it to: systemctl disable --now docker-registry'
+  fi
+}
+
+# Where Podman, as root, takes a range for each container from, so that a container's root is nobody on the machine.
+reserve_ids() {
+  local file range='containers:2147483647:2147483648' root=()
+  [[ -z $SUDO ]] || root=(sudo)
+  for file in /etc/subuid /etc/subgid; do
+    grep -qs '^containers:' "$file" && continue
+    say "adding $range to $file"
+    "${root[@]}" tee -a "$file" <<<"$range" >/dev/null ||
+      fail "cannot write $file; add this line to it as root, then run the command again:" "$range"
+  done
 }
 
 # Tells cargo where the system's RocksDB is, in a file that plain `cargo` commands and editors read too: with another
@@ -164,6 +195,7 @@ main() {
   check_rust
   [[ $LEVEL == build ]] || check_node
   install_packages
+  [[ $LEVEL != full ]] || reserve_ids
   locate_rocksdb
   [[ $LEVEL == build ]] || install_npm "$LEVEL"
 }

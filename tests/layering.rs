@@ -53,6 +53,7 @@ const FOREIGN: &[Foreign] = &[
     // The child process of the sandbox runs the renter's kernel, so it needs OpenCL too; it shares no state with the node.
     Foreign { library: "ocl", segments: &[], only_in: &["gpu", "sandbox"] },
     Foreign { library: "ocl_core", segments: &[], only_in: &["gpu", "sandbox"] },
+    Foreign { library: "bollard", segments: &[], only_in: &["sandbox"] },
     // The devnet's fault proxy is a server that no node runs.
     Foreign { library: "axum", segments: &[], only_in: &["http", "devnet/proxy"] },
     Foreign { library: "russh", segments: &[], only_in: &["sandbox"] },

@@ -73,7 +73,11 @@ pub enum Command {
 
     /// Runs a renter's kernel inside the sandbox (started by the provider)
     #[command(hide = true)]
-    SandboxExec,
+    SandboxExec {
+        /// Read by the child itself
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Options of every command that reads a node's configuration.

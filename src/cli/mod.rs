@@ -19,7 +19,7 @@ pub use self::render::OperatorError;
 /// for a renter.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::SandboxExec = cli.command {
+    if let Command::SandboxExec { .. } = cli.command {
         return ExitCode::from(u8::try_from(crate::sandbox::child_main()).unwrap_or(1));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

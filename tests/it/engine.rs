@@ -47,8 +47,9 @@ async fn a_renter_has_the_run_of_the_container_and_of_nothing_else() {
     rental.ok("echo mine > /root/file && mkdir /root/d && chown 1000:1000 /root/d && chmod 700 /root/file").await;
     assert_eq!(fs::read_to_string(rental.spec.scratch_dir.join("file")).unwrap(), "mine\n");
     rental.ok("touch /tmp/x /run/x /var/tmp/x /dev/shm/x").await;
+    rental.ok("cp /bin/busybox /tmp/sleep && /tmp/sleep 0").await;
     rental.refused("head -c 64m /dev/zero > /tmp/big").await;
-    rental.ok("rm -f /tmp/big || true").await;
+    rental.ok("rm -f /tmp/big /tmp/sleep || true").await;
     rental.ok("su nobody -c 'id -u' | grep -q 65534").await;
 
     for line in [

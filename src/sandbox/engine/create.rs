@@ -264,7 +264,8 @@ fn mounts(plan: &Plan<'_>) -> Vec<Mount> {
 /// Writable places in memory. Volumes that the image declares become such places too: the engine would make folders on the disk for
 /// them, which nobody limits.
 fn tmpfs(plan: &Plan<'_>) -> Result<HashMap<String, String>, SandboxError> {
-    let place = |bytes: u64, mode: &str| format!("rw,nosuid,nodev,size={bytes},mode={mode}");
+    // Docker would add noexec, and builds run programs there.
+    let place = |bytes: u64, mode: &str| format!("rw,exec,nosuid,nodev,size={bytes},mode={mode}");
     let shared = plan.spec.limits.shm_bytes;
     let mut places = HashMap::from([
         ("/tmp".to_owned(), place(shared, "1777")),

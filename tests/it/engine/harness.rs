@@ -75,7 +75,12 @@ impl Podman {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("podman");
-        command.args(words).env("CONTAINERS_CONF", self.at("containers.conf")).env("CONTAINERS_STORAGE_CONF", self.at("storage.conf"));
+        // Its monitor writes into the folder that it was started in.
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .env("CONTAINERS_CONF", self.at("containers.conf"))
+            .env("CONTAINERS_STORAGE_CONF", self.at("storage.conf"));
         command.env("CONTAINERS_REGISTRIES_CONF", self.at("registries.conf"));
         command
     }
@@ -129,7 +134,7 @@ impl Podman {
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|path| Path::new(path).exists()).unwrap();
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        let applets = "sh sleep cat ls id mount umount mknod wget nc head tail dd touch echo httpd env ps kill stat df ip chmod chown grep ulimit true su hostname mkdir wc test";
+        let applets = "sh sleep cat cp rm ls id mount umount mknod wget nc head tail dd touch echo httpd env ps kill stat df ip chmod chown grep ulimit true su hostname mkdir wc test";
         for applet in applets.split(' ') {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
@@ -191,11 +196,12 @@ impl Drop for Podman {
         }
         // Podman cleans up after each container in a process of its own, which may still be writing.
         for _ in 0..50 {
-            if fs::remove_dir_all(self.folder.path()).is_ok() || !self.folder.path().exists() {
-                break;
+            if fs::remove_dir_all(self.folder.path()).is_ok() {
+                return;
             }
             let _ = Command::new("sleep").arg("0.1").status();
         }
+        let _ = writeln!(std::io::stderr(), "{} could not be removed", self.folder.path().display());
     }
 }
 
