@@ -3,7 +3,17 @@ pragma solidity ^0.8.24;
 
 import {IMessageRecipient} from "../src/interfaces/IBridge.sol";
 import {IStakingManager} from "../src/interfaces/IStakingManager.sol";
-import {Checkpoint, CommitInput, Profile, Quorum, ReceiptSignature, WorkProof, WorkReport} from "../src/types/Protocol.sol";
+import {
+    Checkpoint,
+    CommitInput,
+    Message,
+    Profile,
+    Quorum,
+    ReceiptSignature,
+    WorkProof,
+    WorkReport
+} from "../src/types/Protocol.sol";
+import {BridgeBench} from "./utils/BridgeBench.sol";
 import {CHEATS} from "./utils/Cheats.sol";
 import {World} from "./utils/World.sol";
 import {TreeReference} from "./utils/TreeReference.sol";
@@ -21,7 +31,7 @@ interface IGovernorVote {
 
 /// @dev Gas of whole transactions, run with --isolate. Writes snapshots/measured.json; scripts/gas.mjs compares it with what is
 ///      checked in.
-contract GasTest is World {
+contract GasTest is World, BridgeBench {
     string private constant OUT = "snapshots/measured.json";
     string private constant OBJECT = "gas";
 
@@ -29,6 +39,7 @@ contract GasTest is World {
         (uint64 deviceId, uint64 offerId) = _measureDevice();
         _measureRental(deviceId, offerId);
         _measureVerifiers();
+        _measureSteadyBridge();
         vm.writeJson(_measureVote(), OUT);
     }
 
@@ -73,6 +84,40 @@ contract GasTest is World {
         etcInbox.deliver(sent[address(ethOutbox)][0], c.root, path);
         _record("deliver");
         relayed[address(ethOutbox)] = 2;
+    }
+
+    /// @dev The bridge once its counters and bitmaps exist, with handlers that do nothing: `deliver`, `dispatch` and
+    ///      `checkpoint_3_of_4` above are the first of their kind, and `deliver` includes what its handler does.
+    function _measureSteadyBridge() private {
+        deployBridge(13);
+        _warmUp(9);
+        submitCheckpoint(9);
+        _record("checkpoint_9_of_13");
+        deployBridge(21);
+        _warmUp(15);
+        submitCheckpoint(15);
+        _record("checkpoint_15_of_21");
+        deliverFrom(queued() - 1, 1);
+        _record("deliver_beyond_handler");
+        dispatchOne();
+        _record("dispatch_steady");
+        for (uint256 i; i < 19; ++i) {
+            dispatchOne();
+        }
+        submitCheckpoint(15);
+        uint256 checkpoint = vm.lastCallGas().gasTotalUsed;
+        deliverFrom(queued() - 20, 20);
+        vm.serializeUint(OBJECT, "deliver_batch20_each", (checkpoint + vm.lastCallGas().gasTotalUsed) / 20);
+    }
+
+    /// @dev 40 messages, the first of them delivered under a checkpoint, then one more that waits for the next.
+    function _warmUp(uint256 signers) private {
+        for (uint256 i; i < 40; ++i) {
+            dispatchOne();
+        }
+        submitCheckpoint(signers);
+        deliverFrom(0, 1);
+        dispatchOne();
     }
 
     function _measureOpen() private returns (uint64 blockNumber, bytes32 hash) {

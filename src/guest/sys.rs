@@ -206,10 +206,11 @@ pub fn reap(pid: i32) -> Option<Exit> {
     let mut status: c_int = 0;
     // SAFETY: the kernel writes one int, which lives until after the call.
     let reaped = unsafe { waitpid(pid, &raw mut status, WNOHANG) };
-    (reaped == pid).then(|| match status & 0x7f {
+    let exit = match status & 0x7f {
         0 => Exit::Code((status >> 8 & 0xff) as u8),
         number => Exit::Signal { number: number as u8, core_dumped: status & 0x80 != 0 },
-    })
+    };
+    (reaped == pid).then_some(exit)
 }
 
 /// Keeps other processes of the same user from reading this one's memory and descriptors.

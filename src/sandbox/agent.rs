@@ -31,9 +31,10 @@ const MAX_GREETING: usize = 16;
 /// How long a hello may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a channel may take to open. A paused container answers when it goes on, so this is longer than a challenge takes.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often an agent that has not answered yet is asked.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+const PING_PAUSE: Duration = Duration::from_millis(20);
 /// Errno of a start command that was started before.
 const EALREADY: i32 = 114;
 
@@ -68,12 +69,14 @@ impl Agent {
         let deadline = Instant::now() + within;
         loop {
             let next = deadline.min(Instant::now() + PING_TIMEOUT);
-            match timeout_at(next, self.open_channel(&Open::Ping)).await {
-                Ok(Ok(_)) => return Ok(()),
-                _ if Instant::now() >= deadline => return Err(SandboxError::AgentSilent { waited_ms: millis(within) }),
-                // A channel that breaks at once is no reason to ask again at once.
-                _ => tokio::time::sleep_until(next).await,
+            if let Ok(Ok(_)) = timeout_at(next, self.open_channel(&Open::Ping)).await {
+                return Ok(());
             }
+            if Instant::now() >= deadline {
+                return Err(SandboxError::AgentSilent { waited_ms: millis(within) });
+            }
+            // A channel that breaks at once is no reason to ask again at once.
+            tokio::time::sleep(PING_PAUSE).await;
         }
     }
 

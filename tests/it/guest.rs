@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,8 @@ use gpumkt::sandbox::{
     NetworkPolicy, RentalFolders, Runtime, SandboxError, install_agent,
 };
 use gpumkt::types::Coded;
-use gpumkt::types::agent::{Exec, Exit, Frame, HELLO, Terminal, WindowSize};
+use gpumkt::types::agent::{Exec, Exit, Frame, Terminal, WindowSize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 const RENTAL: u64 = 7;
 /// For anything that is done in a moment on a machine that has nothing else to do.
@@ -41,7 +40,7 @@ impl Container {
             image: "host".into(),
             hostname: "rental-7".into(),
             env: BTreeMap::from([("GPUMKT_RENTAL".into(), "7".into())]),
-            limits: ContainerLimits { memory_bytes: 256 << 20, processes: 128, shm_bytes: 32 << 20, ..ContainerLimits::default() },
+            limits: ContainerLimits { memory_bytes: 256 << 20, shm_bytes: 32 << 20, ..ContainerLimits::default() },
             network: NetworkPolicy::None,
             devices: DeviceAccess::Cpu,
             agent_dir: folders.agent(),
@@ -197,6 +196,42 @@ async fn root_inside_is_nobody_outside() {
     assert!(seen.contains("\n1\nrental-7\n"), "{seen}");
     let foreign = container.shell("tr '\\0' '\\n' < /proc/self/environ").await.text();
     assert!(!foreign.contains("CARGO") && foreign.contains("GPUMKT_RENTAL=7"), "{foreign}");
+}
+
+/// A device that belongs to a group which root inside is not in by itself, as GPUs do. Only root can make one.
+struct GroupDevice(PathBuf);
+
+impl GroupDevice {
+    fn create() -> Option<Self> {
+        use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+        let device = Self(format!("/dev/gpumkt-test-{}", std::process::id()).into());
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP;
+        mknod(&device.0, SFlag::S_IFCHR, mode, makedev(1, 5)).ok()?;
+        std::fs::set_permissions(&device.0, std::fs::Permissions::from_mode(0o660)).unwrap();
+        std::os::unix::fs::chown(&device.0, None, Some(54_321)).unwrap();
+        Some(device)
+    }
+}
+
+impl Drop for GroupDevice {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn only_the_given_devices_are_there_and_they_can_be_used() {
+    let device = GroupDevice::create();
+    let paths: Vec<PathBuf> = device.iter().map(|device| device.0.clone()).collect();
+    let container = Container::start_with(|spec| spec.devices = DeviceAccess::Nodes { paths: paths.clone() }).await;
+    for path in &paths {
+        assert_eq!(container.shell(&format!("head -c 3 {} | wc -c", path.display())).await.text(), "3");
+    }
+    let nodes = container.shell("find /dev -maxdepth 1 -name '[!f]*' -type c").await.text();
+    let usual = ["/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"].map(PathBuf::from);
+    for node in nodes.lines().map(PathBuf::from) {
+        assert!(usual.contains(&node) || paths.contains(&node), "{}", node.display());
+    }
 }
 
 #[tokio::test]
@@ -433,6 +468,11 @@ fn first_process(container: &Container) -> i32 {
 async fn a_memory_bomb_hits_only_itself() {
     let container = Container::start().await;
     let bomb = container.exec(&["python3", "-c", "b = bytearray(2 << 30); print(len(b))"], b"").await;
+    if container.runtime.check().await.unwrap().unenforced.iter().any(|limit| limit.starts_with("memory")) {
+        // Without a control group each process is bounded on its own, and is told.
+        assert!(String::from_utf8_lossy(&bomb.errors).contains("MemoryError"), "{bomb:?}");
+        return;
+    }
     assert_eq!(bomb.exit, Exit::Signal { number: 9, core_dumped: false });
     let usage = container.runtime.usage(RENTAL).await.unwrap();
     assert!(usage.out_of_memory_kills >= 1 && usage.memory_bytes <= 256 << 20 && usage.processes >= 1, "{usage:?}");
@@ -461,7 +501,7 @@ fn leftovers(container: &Container, marker: &str) -> usize {
 
 #[tokio::test]
 async fn a_fork_bomb_is_bounded_and_nothing_survives_the_end() {
-    let container = Container::start().await;
+    let container = Container::start_with(|spec| spec.limits.processes = 128).await;
     container.shell("nohup bash -c 'bomb() { sleep 98765 & bomb | bomb & }; bomb' >/dev/null 2>&1 &").await;
     until("it is full", || async { container.runtime.usage(RENTAL).await.unwrap().processes > 100 }).await;
     assert!(container.runtime.usage(RENTAL).await.unwrap().processes <= 128 + 16);
@@ -507,58 +547,4 @@ async fn what_bubblewrap_cannot_do_is_refused() {
     let folder = ContainerSpec { devices: DeviceAccess::Nodes { paths: vec!["/etc".into()] }, rental: 8, ..container.spec.clone() };
     assert_eq!(container.runtime.start(&folder).await.unwrap_err().code(), "E-SANDBOX-020");
     assert_eq!(container.runtime.list().await.unwrap(), [RENTAL], "nothing is left of the others");
-}
-
-#[tokio::test]
-async fn a_hostile_guest_costs_only_its_own_connection() {
-    let folder = tempfile::tempdir().unwrap();
-    let agent = Agent::listen(folder.path()).unwrap();
-    let socket = folder.path().join("node.sock");
-    assert_eq!(agent.wait_ready(Duration::from_millis(50)).await.unwrap_err().code(), "E-SANDBOX-013");
-    let dial = || UnixStream::connect(&socket);
-    let mut silent = Vec::new();
-    for _ in 0..15 {
-        silent.push(dial().await.unwrap());
-    }
-    let mut noise = dial().await.unwrap();
-    noise.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    assert_eq!(noise.read(&mut [0; 9]).await.map_or(0, |count| count), 0);
-    for (answer, code) in [
-        (&[16, 0xff, 0xff, 0xff, 0xff][..], "E-SANDBOX-015"),
-        (&[99, 0, 0, 0, 0], "E-SANDBOX-015"),
-        (&[16], "E-SANDBOX-014"),
-        (&[17, 0, 0, 0, 5, 0, 0, 0, 13, b'\x1b'], "E-SANDBOX-016"),
-    ] {
-        let mut guest = dial().await.unwrap();
-        guest.write_all(&HELLO).await.unwrap();
-        let serve = async {
-            let mut header = [0; 5];
-            guest.read_exact(&mut header).await.unwrap();
-            guest.write_all(answer).await.unwrap();
-            drop(guest);
-        };
-        let (opened, ()) = tokio::join!(agent.connect(1), serve);
-        assert_eq!(opened.unwrap_err().code(), code, "{answer:?}");
-    }
-    // A flood of parked connections is cut off; those that speak before they are asked are passed over.
-    let mut flood = Vec::new();
-    for _ in 0..200 {
-        let mut guest = dial().await.unwrap();
-        // The node may have closed it already.
-        let _ = guest.write_all(&HELLO).await;
-        let _ = guest.write_all(b"more").await;
-        flood.push(guest);
-    }
-    drop(flood);
-    let mut guest = dial().await.unwrap();
-    guest.write_all(&HELLO).await.unwrap();
-    let serve = async {
-        let mut open = [0; 20];
-        let _ = guest.read(&mut open).await.unwrap();
-        // An answer, and then a frame that only nodes send.
-        guest.write_all(&[16, 0, 0, 0, 0, 32, 0, 0, 0, 0]).await.unwrap();
-    };
-    let (process, ()) = tokio::join!(agent.exec(Exec::default()), serve);
-    assert_eq!(process.unwrap().split().1.next().await.unwrap_err().code(), "E-SANDBOX-015");
-    assert!(silent.len() == 15);
 }

@@ -5,7 +5,9 @@
 
 mod bad_inputs;
 mod chain;
+mod engine;
 mod guest;
+mod guest_hostile;
 mod kernels;
 mod net;
 mod sandbox;

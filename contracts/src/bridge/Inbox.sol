@@ -52,11 +52,16 @@ contract Inbox is IInbox {
         Message[] calldata messages,
         bytes32[32][] calldata proofs
     ) external {
-        if (messages.length != proofs.length) revert LengthMismatch(messages.length, proofs.length);
         _accept(checkpoint, quorum);
+        deliverBatch(messages, checkpoint.root, proofs);
+    }
+
+    /// @inheritdoc IInbox
+    function deliverBatch(Message[] calldata messages, bytes32 root, bytes32[32][] calldata proofs) public {
+        if (messages.length != proofs.length) revert LengthMismatch(messages.length, proofs.length);
         for (uint256 i; i < messages.length; ++i) {
             // Another relay was faster: not an error, and no reason to hold back the rest.
-            if (!delivered(messages[i].index)) _deliver(messages[i], checkpoint.root, proofs[i]);
+            if (!delivered(messages[i].index)) _deliver(messages[i], root, proofs[i]);
         }
     }
 

@@ -90,23 +90,37 @@ contract KingSet is IKingSet {
     /// @dev Members ascend (checked when the set was installed), hence so do the signers: nobody counts twice.
     function _countWeight(Quorum calldata quorum, bytes32 digest) private pure returns (uint256 signed, uint256 total) {
         bytes calldata signatures = quorum.signatures;
-        uint256 members = quorum.members.length;
+        bytes32[] calldata set = quorum.members;
+        uint256 members = set.length;
         uint256 bitmap = quorum.signerBitmap;
-        uint256 signers;
-        for (uint256 i; i < members; ++i) {
-            uint256 member = uint256(quorum.members[i]);
-            total += uint96(member);
-            if ((bitmap >> i) & 1 == 0) continue;
-            uint256 offset = signers * 64;
-            if (signatures.length < offset + 64) revert MalformedSignatures(signatures.length, signers + 1);
-            address recovered =
-                Signatures.recover(digest, bytes32(signatures[offset:offset + 32]), bytes32(signatures[offset + 32:offset + 64]));
-            // Set members are never zero, so a signature that recovers to zero can't match.
-            if (recovered != address(uint160(member >> 96))) revert InvalidSigner(i, recovered);
-            signed += uint96(member);
-            ++signers;
+        uint256 offset;
+        // Nothing overflows: a set has at most 256 members (its hash was checked) of 96-bit weights, and `offset` grows by 64 for
+        // each of them that signed.
+        unchecked {
+            for (uint256 i; i < members; ++i) {
+                uint256 member;
+                // `i < members`, the length that calldata decoding checked.
+                assembly ("memory-safe") {
+                    member := calldataload(add(set.offset, shl(5, i)))
+                }
+                total += uint96(member);
+                if ((bitmap >> i) & 1 == 0) continue;
+                if (signatures.length < offset + 64) revert MalformedSignatures(signatures.length, offset / 64 + 1);
+                bytes32 r;
+                bytes32 vs;
+                // The 64 bytes from `offset` on lie within `signatures`, as checked above.
+                assembly ("memory-safe") {
+                    r := calldataload(add(signatures.offset, offset))
+                    vs := calldataload(add(add(signatures.offset, offset), 0x20))
+                }
+                address recovered = Signatures.recover(digest, r, vs);
+                // Set members are never zero, so a signature that recovers to zero can't match.
+                if (recovered != address(uint160(member >> 96))) revert InvalidSigner(i, recovered);
+                signed += uint96(member);
+                offset += 64;
+            }
         }
         bool stray = members < MEMBER_LIMIT && bitmap >> members != 0;
-        if (stray || signatures.length != signers * 64) revert MalformedSignatures(signatures.length, signers);
+        if (stray || signatures.length != offset) revert MalformedSignatures(signatures.length, offset / 64);
     }
 }

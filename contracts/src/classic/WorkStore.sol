@@ -19,6 +19,8 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
     /// @dev Block hashes are readable for 256 blocks; a window that leans on one stays clear of the edge.
     uint64 internal constant HASH_WINDOW = 250;
     uint256 internal constant QUEEN_LIMIT = 256;
+    /// @dev Storage slots of a Challenge: two numbers in one, two hashes.
+    uint256 private constant CHALLENGE_SLOTS = 3;
 
     /// @dev Union of all termsVersions of a rental: an early end must not void a commit made before it.
     struct Coverage {
@@ -197,7 +199,16 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
     function _challenge(uint64 blockNumber) internal view returns (Challenge storage) {
         uint64 plusOne = challengeIndex[blockNumber];
         if (plusOne == 0) revert UnknownChallenge(blockNumber);
-        return challenges[plusOne - 1];
+        return _storedChallenge(plusOne - 1);
+    }
+
+    /// @dev `challenges[index]` without the bounds check, which costs a cold read: for an index that the contract itself stored
+    ///      when it appended the challenge. Challenges are never removed.
+    function _storedChallenge(uint64 index) private pure returns (Challenge storage c) {
+        assembly ("memory-safe") {
+            mstore(0x00, challenges.slot)
+            c.slot := add(keccak256(0x00, 0x20), mul(index, CHALLENGE_SLOTS))
+        }
     }
 
     function _addClass(ClassProfile memory c) private {

@@ -147,14 +147,8 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
 
     function _store(CommitInput calldata input, ReceiptSignature[] calldata receipts) private {
         (bool measured, uint32 elapsedMs) = _measure(input, receipts);
-        Commit storage m = commits[input.challengeBlock][input.deviceId];
-        m.root = input.root;
-        m.rentalId = input.rentalId;
-        m.committedBlock = uint64(block.number);
-        m.elapsedMs = elapsedMs;
-        m.mode = input.mode;
-        m.measured = measured;
-        m.status = CommitStatus.Committed;
+        commits[input.challengeBlock][input.deviceId] =
+            Commit(input.root, input.rentalId, uint64(block.number), elapsedMs, input.mode, measured, CommitStatus.Committed);
         emit WorkCommitted(
             input.challengeBlock, input.deviceId, input.mode, input.rentalId, input.root, elapsedMs, measured, receipts.length
         );
@@ -170,12 +164,12 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
         if (receipts.length == 0) return (false, 0);
         uint16[] memory members = committee(input.blockHash, input.deviceId);
         uint32[] memory times = new uint32[](receipts.length);
+        WorkReceipt memory receipt = WorkReceipt(input.challengeBlock, input.deviceId, input.blockHash, input.root, 0);
         for (uint256 i; i < receipts.length; ++i) {
             ReceiptSignature calldata s = receipts[i];
             if (i != 0 && s.queenIndex <= receipts[i - 1].queenIndex) revert ReceiptsNotAscending(i);
             if (!Receipts.contains(members, s.queenIndex)) revert NotInCommittee(s.queenIndex);
-            WorkReceipt memory receipt =
-                WorkReceipt(input.challengeBlock, input.deviceId, input.blockHash, input.root, s.elapsedMs);
+            receipt.elapsedMs = s.elapsedMs;
             address recovered = Signatures.recover(_hashTypedData(Receipts.structHash(receipt)), s.r, s.vs);
             // Queens are never zero, so a signature that recovers to zero can't match.
             if (recovered != _queens[s.queenIndex]) revert InvalidReceipt(i, recovered);

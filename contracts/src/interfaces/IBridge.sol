@@ -48,6 +48,9 @@ interface IInbox {
         Message[] calldata messages,
         bytes32[32][] calldata proofs
     ) external;
+    /// @notice Many messages under one accepted root. Delivered ones are passed over, and a handler that reverts leaves only its own
+    ///         message undelivered, as `deliver` does; a message that fails its proof reverts the whole batch.
+    function deliverBatch(Message[] calldata messages, bytes32 root, bytes32[32][] calldata proofs) external;
     function delivered(uint32 index) external view returns (bool);
     /// @return count messages under an accepted root, 0 if the root is not accepted.
     function acceptedCount(bytes32 root) external view returns (uint32 count);

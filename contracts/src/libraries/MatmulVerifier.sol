@@ -14,6 +14,14 @@ library MatmulVerifier {
     /// @dev The low 6 bits of every 16-bit lane.
     uint256 private constant LANES = 0x003f003f003f003f003f003f003f003f003f003f003f003f003f003f003f003f;
 
+    /// @dev Masks that swap neighbours of 16, 32 and 64 bits: three of the four stages that reverse a word's lanes.
+    uint256 private constant SWAP_16 = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
+    uint256 private constant SWAP_32 = 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
+    uint256 private constant SWAP_64 = 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
+    /// @dev Where the nine preimages end and the sums of the eight columns begin, and where those end.
+    uint256 private constant SUMS = 0x120;
+    uint256 private constant SUMS_END = 0x220;
+
     /// @return seeds of the rounds 1 … n; each needs the root of the round before it.
     function roundSeeds(bytes32 seed, bytes32 memoryRoot, bytes32[] calldata roots)
         internal
@@ -45,22 +53,150 @@ library MatmulVerifier {
 
     /// @return h the fold of C[row][8 * fold … 8 * fold + 7].
     function foldOf(bytes32 roundSeed, uint256 row, uint256 fold, uint256 innerSize) internal pure returns (uint64 h) {
+        uint256 saved = _enter(roundSeed, row, fold);
         uint256 words = innerSize / 32;
-        uint256 vectors = _rowVectors(_key(roundSeed, 0x41, row), words);
-        uint256 folded;
-        for (uint256 column = fold * 8; column < fold * 8 + 8; column += 4) {
-            uint256[4] memory sums = [
-                _key(roundSeed, 0x42, column),
-                _key(roundSeed, 0x42, column + 1),
-                _key(roundSeed, 0x42, column + 2),
-                _key(roundSeed, 0x42, column + 3)
-            ];
-            _dotProducts(vectors, words, sums);
-            for (uint256 i; i < 4; ++i) {
-                folded = _mix(folded, sums[i]);
+        for (uint256 first; first < words; first += 256) {
+            _addBlock(first, words - first < 256 ? words - first : 256);
+        }
+        h = _foldSums();
+        _leave(saved);
+    }
+
+    /// @dev Lays out nine preimages of 32 bytes from address 0 on, the row's and those of the eight columns, each a key with its
+    ///      last four bytes cleared, and eight sums behind them. Fixed addresses save an addition per access. What Solidity
+    ///      keeps in these words (the free memory pointer among it) is copied behind the end of the used memory and put back by
+    ///      `_leave`; in between runs no code that allocates. None of these blocks claims to be memory-safe, so the compiler
+    ///      keeps no local variable in memory, where they could destroy it.
+    function _enter(bytes32 roundSeed, uint256 row, uint256 fold) private pure returns (uint256 saved) {
+        assembly {
+            saved := mload(0x40)
+            if lt(saved, SUMS_END) { saved := SUMS_END }
+            for { let i := 0x40 } lt(i, SUMS_END) { i := add(i, 0x20) } {
+                mstore(add(saved, i), mload(i))
+                mstore(i, 0)
+            }
+            let scratch := add(saved, SUMS_END)
+            mstore(scratch, roundSeed)
+            mstore(add(scratch, 0x20), or(shl(248, 0x41), shl(184, row)))
+            mstore(0x00, shl(32, shr(32, keccak256(scratch, 41))))
+            let tail := or(shl(248, 0x42), shl(187, fold))
+            for { let i := 0x20 } lt(i, SUMS) { i := add(i, 0x20) } {
+                mstore(add(scratch, 0x20), tail)
+                mstore(i, shl(32, shr(32, keccak256(scratch, 41))))
+                tail := add(tail, shl(184, 1))
             }
         }
-        return uint64(folded);
+    }
+
+    function _leave(uint256 saved) private pure {
+        assembly {
+            for { let i := 0x40 } lt(i, SUMS_END) { i := add(i, 0x20) } { mstore(i, mload(add(saved, i))) }
+        }
+    }
+
+    /// @dev Adds the products of the words `first` … `first + length - 1`. `first` is a multiple of 256 and `length` at most 256,
+    ///      so that within the block only the last byte of a preimage changes. Words are taken two at a time, which halves the
+    ///      loads and stores of the sums; a function for what is repeated would cost a jump per hash.
+    function _addBlock(uint256 first, uint256 length) private pure {
+        uint256 pairs = length & ~uint256(1);
+        assembly {
+            for { let i := 0x1e } lt(i, SUMS) { i := add(i, 0x20) } { mstore8(i, shr(8, first)) }
+            let b
+            let c
+            for { let w := 0 } lt(w, pairs) { w := add(w, 2) } {
+                let next := add(w, 1)
+                mstore8(0x1f, w)
+                b := keccak256(0x00, 0x20)
+                b := or(shl(16, and(b, SWAP_16)), and(shr(16, b), SWAP_16))
+                b := or(shl(32, and(b, SWAP_32)), and(shr(32, b), SWAP_32))
+                b := or(shl(64, and(b, SWAP_64)), and(shr(64, b), SWAP_64))
+                b := or(shl(128, b), shr(128, b))
+                let low0 := and(b, LANES)
+                let high0 := and(shr(8, b), LANES)
+                mstore8(0x1f, next)
+                c := keccak256(0x00, 0x20)
+                c := or(shl(16, and(c, SWAP_16)), and(shr(16, c), SWAP_16))
+                c := or(shl(32, and(c, SWAP_32)), and(shr(32, c), SWAP_32))
+                c := or(shl(64, and(c, SWAP_64)), and(shr(64, c), SWAP_64))
+                c := or(shl(128, c), shr(128, c))
+                let low1 := and(c, LANES)
+                let high1 := and(shr(8, c), LANES)
+                // forgefmt: disable-start
+                mstore8(0x3f, w) b := keccak256(0x20, 0x20)
+                mstore8(0x3f, next) c := keccak256(0x20, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x120, add(mload(0x120), add(b, c)))
+                mstore8(0x5f, w) b := keccak256(0x40, 0x20)
+                mstore8(0x5f, next) c := keccak256(0x40, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x140, add(mload(0x140), add(b, c)))
+                mstore8(0x7f, w) b := keccak256(0x60, 0x20)
+                mstore8(0x7f, next) c := keccak256(0x60, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x160, add(mload(0x160), add(b, c)))
+                mstore8(0x9f, w) b := keccak256(0x80, 0x20)
+                mstore8(0x9f, next) c := keccak256(0x80, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x180, add(mload(0x180), add(b, c)))
+                mstore8(0xbf, w) b := keccak256(0xa0, 0x20)
+                mstore8(0xbf, next) c := keccak256(0xa0, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x1a0, add(mload(0x1a0), add(b, c)))
+                mstore8(0xdf, w) b := keccak256(0xc0, 0x20)
+                mstore8(0xdf, next) c := keccak256(0xc0, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x1c0, add(mload(0x1c0), add(b, c)))
+                mstore8(0xff, w) b := keccak256(0xe0, 0x20)
+                mstore8(0xff, next) c := keccak256(0xe0, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x1e0, add(mload(0x1e0), add(b, c)))
+                mstore8(0x11f, w) b := keccak256(0x100, 0x20)
+                mstore8(0x11f, next) c := keccak256(0x100, 0x20)
+                b := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                c := add(shr(240, mul(and(c, LANES), low1)), shr(240, mul(and(shr(8, c), LANES), high1)))
+                mstore(0x200, add(mload(0x200), add(b, c)))
+                // forgefmt: disable-end
+            }
+        }
+        if (pairs != length) _addWord(pairs);
+    }
+
+    /// @dev The last word of an odd number.
+    function _addWord(uint256 w) private pure {
+        assembly {
+            let b
+            mstore8(0x1f, w)
+            b := keccak256(0x00, 0x20)
+            b := or(shl(16, and(b, SWAP_16)), and(shr(16, b), SWAP_16))
+            b := or(shl(32, and(b, SWAP_32)), and(shr(32, b), SWAP_32))
+            b := or(shl(64, and(b, SWAP_64)), and(shr(64, b), SWAP_64))
+            b := or(shl(128, b), shr(128, b))
+            let low0 := and(b, LANES)
+            let high0 := and(shr(8, b), LANES)
+            for { let i := 0x20 } lt(i, SUMS) { i := add(i, 0x20) } {
+                mstore8(add(i, 0x1f), w)
+                b := keccak256(i, 0x20)
+                let dot := add(shr(240, mul(and(b, LANES), low0)), shr(240, mul(and(shr(8, b), LANES), high0)))
+                mstore(add(i, 0x100), add(mload(add(i, 0x100)), dot))
+            }
+        }
+    }
+
+    /// @dev For each column in order: h = rotl64((h XOR c) * ODD, 29).
+    function _foldSums() private pure returns (uint64 h) {
+        assembly {
+            for { let i := SUMS } lt(i, SUMS_END) { i := add(i, 0x20) } {
+                h := and(mul(xor(h, mload(i)), ODD), 0xffffffffffffffff)
+                h := and(or(shl(29, h), shr(35, h)), 0xffffffffffffffff)
+            }
+        }
     }
 
     function _isInTree(MatmulOpening calldata opening, uint256 index, uint256 depth, bytes32 root) private pure returns (bool) {
@@ -69,103 +205,5 @@ library MatmulVerifier {
 
     function _claimed(bytes calldata leaf, uint256 slot) private pure returns (uint64) {
         return uint64(bytes8(leaf[slot * 8:slot * 8 + 8]));
-    }
-
-    /// @return key keccak(seed || tag || be64(i)) with its last four bytes cleared, ready to take a word number.
-    function _key(bytes32 roundSeed, uint256 tag, uint256 i) private pure returns (uint256 key) {
-        assembly ("memory-safe") {
-            mstore(0x00, roundSeed)
-            mstore(0x20, or(shl(248, tag), shl(184, i)))
-            key := shl(32, shr(32, keccak256(0x00, 41)))
-        }
-    }
-
-    /// @dev Per word of the row two vectors, lanes reversed: the low bytes, then the high bytes of each 16-bit lane. An odd
-    ///      number of words is filled up with zeros, so that they can be taken two at a time.
-    function _rowVectors(uint256 key, uint256 words) private pure returns (uint256 vectors) {
-        assembly ("memory-safe") {
-            vectors := mload(0x40)
-            let target := vectors
-            for { let end := add(key, words) } lt(key, end) { key := add(key, 1) } {
-                mstore(0x00, key)
-                let x := keccak256(0x00, 0x20)
-                // Reverse the order of the sixteen lanes.
-                let m := 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff
-                x := or(shl(16, and(x, m)), and(shr(16, x), m))
-                m := 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff
-                x := or(shl(32, and(x, m)), and(shr(32, x), m))
-                m := 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff
-                x := or(shl(64, and(x, m)), and(shr(64, x), m))
-                x := or(shl(128, x), shr(128, x))
-                mstore(target, and(x, LANES))
-                mstore(add(target, 0x20), and(shr(8, x), LANES))
-                target := add(target, 0x40)
-            }
-            mstore(target, 0)
-            mstore(add(target, 0x20), 0)
-            mstore(0x40, add(target, 0x40))
-        }
-    }
-
-    /// @dev Four columns and two words at once: the row's vectors are loaded once for all of them.
-    /// @param io the keys of the columns going in, the dot products coming out.
-    function _dotProducts(uint256 vectors, uint256 words, uint256[4] memory io) private pure {
-        assembly ("memory-safe") {
-            let keyA := mload(io)
-            let keyB := mload(add(io, 0x20))
-            let keyC := mload(add(io, 0x40))
-            let keyD := mload(add(io, 0x60))
-            let sumA := 0
-            let sumB := 0
-            let sumC := 0
-            let sumD := 0
-            let b
-            for { let end := add(vectors, shl(6, words)) } lt(vectors, end) { vectors := add(vectors, 0x80) } {
-                let low := mload(vectors)
-                let high := mload(add(vectors, 0x20))
-                mstore(0x00, keyA)
-                b := keccak256(0x00, 0x20)
-                sumA := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumA)
-                mstore(0x00, keyB)
-                b := keccak256(0x00, 0x20)
-                sumB := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumB)
-                mstore(0x00, keyC)
-                b := keccak256(0x00, 0x20)
-                sumC := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumC)
-                mstore(0x00, keyD)
-                b := keccak256(0x00, 0x20)
-                sumD := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumD)
-                low := mload(add(vectors, 0x40))
-                high := mload(add(vectors, 0x60))
-                mstore(0x00, add(keyA, 1))
-                b := keccak256(0x00, 0x20)
-                sumA := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumA)
-                keyA := add(keyA, 2)
-                mstore(0x00, add(keyB, 1))
-                b := keccak256(0x00, 0x20)
-                sumB := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumB)
-                keyB := add(keyB, 2)
-                mstore(0x00, add(keyC, 1))
-                b := keccak256(0x00, 0x20)
-                sumC := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumC)
-                keyC := add(keyC, 2)
-                mstore(0x00, add(keyD, 1))
-                b := keccak256(0x00, 0x20)
-                sumD := add(add(shr(240, mul(and(b, LANES), low)), shr(240, mul(and(shr(8, b), LANES), high))), sumD)
-                keyD := add(keyD, 2)
-            }
-            mstore(io, sumA)
-            mstore(add(io, 0x20), sumB)
-            mstore(add(io, 0x40), sumC)
-            mstore(add(io, 0x60), sumD)
-        }
-    }
-
-    /// @dev rotl64((h XOR c) * ODD, 29)
-    function _mix(uint256 h, uint256 c) private pure returns (uint256) {
-        unchecked {
-            uint256 x = uint64((h ^ c) * ODD);
-            return uint64((x << 29) | (x >> 35));
-        }
     }
 }

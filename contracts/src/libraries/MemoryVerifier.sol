@@ -5,18 +5,26 @@ import {Profile, SegmentOpening} from "../types/Protocol.sol";
 import {KernelTree} from "./KernelTree.sol";
 
 /// @title Replays one segment (256 steps) of a lane's walk through memory (docs/protocol.md, section 4)
-/// @dev The four u64 of a state are the four 64-bit lanes of one word, x_0 on top: the bytes of a checkpoint. Multiplying the
-///      even lanes and the odd lanes apart leaves each product room, so one MUL does two of them.
+/// @dev The four u64 of a state are the four 64-bit lanes of one word, x_0 on top: the bytes of a checkpoint. The walk keeps the
+///      even lanes (x_1, x_3) and the odd ones (x_0, x_2) in two words, each lane in the upper half of 128 bits; whatever stands
+///      in the lower half is noise that the next masking removes. Absorbing a word takes, for two lanes at once:
+///      1. `and(…, EVEN_LANES)`: x XOR word, moved to the lower halves, so that a product has room.
+///      2. `mul(…, ODD_29)`: the product with ODD, already shifted left by 29. A lane has a product of 157 bits; the 29 that enter
+///         the lane above lie below that lane's own product, whose 29 lowest bits are zero: no carry reaches the bits used.
+///      3. `and(…, PRODUCT_64)`: the 64 bits of the product modulo 2^64, now 29 bits higher up.
+///      4. `mul(…, TWICE)`: adds the same 64 bits 64 places higher up, which overlaps nowhere; the upper half of each 128 bits
+///         then holds them rotated by 29.
 library MemoryVerifier {
     uint256 private constant ODD = 0x9E3779B97F4A7C15;
     uint256 private constant SEGMENT_STEPS = 256;
     uint256 private constant LINE_BYTES = 128;
     uint256 private constant MASK_64 = 0xffffffffffffffff;
+    uint256 private constant MASK_128 = 0xffffffffffffffffffffffffffffffff;
     uint256 private constant EVEN_LANES = 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
-    uint256 private constant ODD_LANES = 0xffffffffffffffff0000000000000000ffffffffffffffff0000000000000000;
-    /// @dev What a rotation by 29 moves up and what comes in from below, in each lane.
-    uint256 private constant HIGH_35 = 0xffffffffe0000000ffffffffe0000000ffffffffe0000000ffffffffe0000000;
-    uint256 private constant LOW_29 = 0x000000001fffffff000000001fffffff000000001fffffff000000001fffffff;
+    uint256 private constant ODD_29 = 0x13c6ef372fe94f82a0000000;
+    /// @dev Bits 29 … 92 of each half.
+    uint256 private constant PRODUCT_64 = 0x000000001fffffffffffffffe0000000000000001fffffffffffffffe0000000;
+    uint256 private constant TWICE = 0x10000000000000001;
 
     function verify(
         Profile memory p,
@@ -70,73 +78,165 @@ library MemoryVerifier {
         }
     }
 
-    /// @dev One iteration of the loop is one step: mix the key in, take the address, read and absorb the line's four units.
-    ///      Everything is unrolled for the usual numbers of hash iterations; the others pay for a loop.
-    function _walk(bytes32 seed, uint256 state, uint256 stepKey, uint256 firstLine, uint256 lines, uint256 iterations)
+    /// @dev One iteration of a loop is one step: mix the key in, take the address, read and absorb the line's four units. All is
+    ///      unrolled for the usual numbers of hash iterations; the others pay for a loop. A unit's preimage of 41 bytes lies
+    ///      at 0x20, a hash that is hashed again at 0x00. The preimage runs over the free memory pointer, which is put back at
+    ///      the end; the blocks don't claim to be memory-safe, so the compiler keeps no variable in memory meanwhile.
+    ///      `base` plus a unit's number is the last word of its preimage: 23 bytes of the seed, 0x4d, be64(number).
+    /// @dev One iteration of a loop is one step: mix the key in, take the address, read and absorb the line's four units. All is
+    ///      unrolled for the usual numbers of hash iterations; the others pay for a loop. A unit's preimage of 41 bytes lies
+    ///      at 0x20, a hash that is hashed again at 0x00. The preimage runs over the free memory pointer, which is put back at
+    ///      the end; the blocks don't claim to be memory-safe, so the compiler keeps no variable in memory meanwhile.
+    ///      `base` plus a unit's number is the last word of its preimage: 23 bytes of the seed, 0x4d, be64(number).
+    function _walk(bytes32 seed, uint256 state, uint256 key, uint256 firstLine, uint256 lines, uint256 iterations)
         private
         pure
         returns (uint256)
     {
-        assembly ("memory-safe") {
-            // The preimage of a unit: seed, 0x4d, be64(number); its last 9 bytes lie in the second word.
-            function unit(preimage, position) -> h {
-                mstore(add(preimage, 0x20), position)
-                h := keccak256(preimage, 41)
-            }
-            function again(word) -> h {
-                mstore(0x00, word)
-                h := keccak256(0x00, 0x20)
-            }
-            // All four lanes: x = rotl64((x XOR word) * ODD, 29).
-            function absorb(before, word) -> after_ {
-                let x := xor(before, word)
-                let even := and(x, EVEN_LANES)
-                x := or(and(mul(even, ODD), EVEN_LANES), and(mul(xor(x, even), ODD), ODD_LANES))
-                after_ := or(and(shl(29, x), HIGH_35), and(shr(35, x), LOW_29))
-            }
-            // The state after the step's key was mixed in, and the number of the line's first unit behind its 0x4d byte.
-            function step(before, key, first, count) -> after_, position {
-                let x := xor(before, shr(128, before))
-                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
-                x := and(xor(xor(x, shr(64, x)), key), MASK_64)
-                after_ := or(shl(192, x), shr(64, shl(64, before)))
-                position := or(shl(248, 0x4d), shl(186, add(first, shr(64, mul(x, count)))))
-            }
+        uint256 base = (uint256(seed) << 72) | (0x4d << 64) | (firstLine << 2);
+        if (iterations == 1) return _walkOnce(seed, state, key, base, lines);
+        if (iterations == 4) return _walkFour(seed, state, key, base, lines);
+        return _walkAny(seed, state, key, base, lines, iterations);
+    }
 
-            let preimage := mload(0x40)
-            mstore(preimage, seed)
+    /// @dev One hash per unit.
+    function _walkOnce(bytes32 seed, uint256 state, uint256 key, uint256 base, uint256 lines)
+        private
+        pure
+        returns (uint256 result)
+    {
+        assembly {
+            let pointer := mload(0x40)
+            mstore(0x20, seed)
+            let even := shl(64, state)
+            let odd := state
+            let x
             let position
-            let last := add(stepKey, mul(SEGMENT_STEPS, ODD))
-            switch iterations
-            case 1 {
-                for {} lt(stepKey, last) { stepKey := add(stepKey, ODD) } {
-                    state, position := step(state, stepKey, firstLine, lines)
-                    state := absorb(state, unit(preimage, position))
-                    state := absorb(state, unit(preimage, add(position, shl(184, 1))))
-                    state := absorb(state, unit(preimage, add(position, shl(184, 2))))
-                    state := absorb(state, unit(preimage, add(position, shl(184, 3))))
-                }
+            for { let last := add(key, mul(SEGMENT_STEPS, ODD)) } lt(key, last) { key := add(key, ODD) } {
+                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
+                x := xor(even, odd)
+                x := and(xor(shr(64, xor(x, shr(128, x))), key), MASK_64)
+                odd := or(and(odd, MASK_128), shl(192, x))
+                position := add(base, shl(2, shr(64, mul(x, lines))))
+                mstore(0x29, position)
+                x := keccak256(0x20, 41)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 1))
+                x := keccak256(0x20, 41)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 2))
+                x := keccak256(0x20, 41)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 3))
+                x := keccak256(0x20, 41)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
             }
-            case 4 {
-                for {} lt(stepKey, last) { stepKey := add(stepKey, ODD) } {
-                    state, position := step(state, stepKey, firstLine, lines)
-                    state := absorb(state, again(again(again(unit(preimage, position)))))
-                    state := absorb(state, again(again(again(unit(preimage, add(position, shl(184, 1)))))))
-                    state := absorb(state, again(again(again(unit(preimage, add(position, shl(184, 2)))))))
-                    state := absorb(state, again(again(again(unit(preimage, add(position, shl(184, 3)))))))
-                }
-            }
-            default {
-                for {} lt(stepKey, last) { stepKey := add(stepKey, ODD) } {
-                    state, position := step(state, stepKey, firstLine, lines)
-                    for { let end := add(position, shl(186, 1)) } lt(position, end) { position := add(position, shl(184, 1)) } {
-                        let h := unit(preimage, position)
-                        for { let i := 1 } lt(i, iterations) { i := add(i, 1) } { h := again(h) }
-                        state := absorb(state, h)
-                    }
-                }
-            }
+            result := or(and(shr(64, even), EVEN_LANES), and(odd, not(EVEN_LANES)))
+            mstore(0x40, pointer)
         }
-        return state;
+    }
+
+    /// @dev Four hashes per unit.
+    function _walkFour(bytes32 seed, uint256 state, uint256 key, uint256 base, uint256 lines)
+        private
+        pure
+        returns (uint256 result)
+    {
+        assembly {
+            let pointer := mload(0x40)
+            mstore(0x20, seed)
+            let even := shl(64, state)
+            let odd := state
+            let x
+            let position
+            for { let last := add(key, mul(SEGMENT_STEPS, ODD)) } lt(key, last) { key := add(key, ODD) } {
+                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
+                x := xor(even, odd)
+                x := and(xor(shr(64, xor(x, shr(128, x))), key), MASK_64)
+                odd := or(and(odd, MASK_128), shl(192, x))
+                position := add(base, shl(2, shr(64, mul(x, lines))))
+                mstore(0x29, position)
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 1))
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 2))
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 3))
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+            }
+            result := or(and(shr(64, even), EVEN_LANES), and(odd, not(EVEN_LANES)))
+            mstore(0x40, pointer)
+        }
+    }
+
+    /// @dev `base` leaves room for the number in its low 64 bits, so `position` can't overflow for a profile that fits memory.
+    function _walkAny(bytes32 seed, uint256 state, uint256 key, uint256 base, uint256 lines, uint256 iterations)
+        private
+        pure
+        returns (uint256 result)
+    {
+        assembly {
+            let pointer := mload(0x40)
+            mstore(0x20, seed)
+            let even := shl(64, state)
+            let odd := state
+            let x
+            let position
+            for { let last := add(key, mul(SEGMENT_STEPS, ODD)) } lt(key, last) { key := add(key, ODD) } {
+                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
+                x := xor(even, odd)
+                x := and(xor(shr(64, xor(x, shr(128, x))), key), MASK_64)
+                odd := or(and(odd, MASK_128), shl(192, x))
+                position := add(base, shl(2, shr(64, mul(x, lines))))
+                for { let end := add(position, 4) } lt(position, end) { position := add(position, 1) } {
+                    mstore(0x29, position)
+                    x := keccak256(0x20, 41)
+                    for { let i := 1 } lt(i, iterations) { i := add(i, 1) } {
+                        mstore(0x00, x)
+                        x := keccak256(0x00, 0x20)
+                    }
+                    even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                    odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                }
+            }
+            result := or(and(shr(64, even), EVEN_LANES), and(odd, not(EVEN_LANES)))
+            mstore(0x40, pointer)
+        }
     }
 }

@@ -29,15 +29,25 @@ contract KernelsTest is Test {
         return Profile(32_768, 1, 4, 1024, 2, 1, 16, 64, 2, 1, 1, 1);
     }
 
-    function testFuzz_foldMatchesTheReference(bytes32 seed, uint16 row, uint8 fold, uint8 words) public view {
-        uint256 innerSize = 32 * (1 + uint256(words) % 4);
+    /// forge-config: default.fuzz.runs = 64
+    function testFuzz_foldMatchesTheReference(bytes32 seed, uint32 row, uint16 fold, uint8 words) public view {
+        uint256 innerSize = 32 * (1 + uint256(words) % 9);
         assertEq(harness.foldOf(seed, row, fold, innerSize), KernelReference.fold(seed, row, fold, innerSize));
+    }
+
+    /// @dev Blocks of 256 words, whole and broken, with an even and an odd number of words.
+    function test_foldMatchesTheReferenceAroundABlockOfWords() public view {
+        uint16[8] memory words = [1, 2, 255, 256, 257, 258, 511, 512];
+        for (uint256 i; i < words.length; ++i) {
+            uint256 size = 32 * uint256(words[i]);
+            assertEq(harness.foldOf(SEED, i, 3 * i, size), KernelReference.fold(SEED, i, 3 * i, size), vm.toString(size));
+        }
     }
 
     /// forge-config: default.fuzz.runs = 32
     function testFuzz_segmentMatchesTheReference(bytes32 seed, uint8 lane, uint8 iterations, uint8 windows) public view {
         Profile memory p = _profile();
-        p.hashIterations = 1 + iterations % 5;
+        p.hashIterations = 1 + iterations % 9;
         p.windows = 1 + windows % 2;
         p.cycles = 1;
         bytes32[] memory points = KernelReference.walk(p, seed, lane, 768);
@@ -50,6 +60,36 @@ contract KernelsTest is Test {
         Profile memory p = _profile();
         (bytes32 root, WorkProof memory proof) = KernelReference.build(p, seed, sampleSeed);
         assertTrue(verifier.verify(p, seed, root, sampleSeed, 1, proof));
+    }
+
+    /// forge-config: default.fuzz.runs = 64
+    /// @dev Any one bit of any part of a right proof, or a path that is one too long or too short.
+    function testFuzz_corruptedProofIsRefused(bytes32 seed, uint8 part, uint256 position, uint8 iterations) public view {
+        Profile memory p = _profile();
+        p.hashIterations = 1 + iterations % 5;
+        (bytes32 root, WorkProof memory proof) = KernelReference.build(p, seed, SAMPLE);
+        _corrupt(proof, part % 11, position);
+        assertFalse(verifier.verify(p, seed, root, SAMPLE, 1, proof), vm.toString(part % 11));
+    }
+
+    function _corrupt(WorkProof memory proof, uint256 part, uint256 position) private pure {
+        bytes32 bit = bytes32(1 << (position % 256));
+        bytes memory leaf = proof.matmul[0].leaf;
+        if (part == 0) proof.memoryRoot ^= bit;
+        else if (part == 1) proof.matmulRoots[position % proof.matmulRoots.length] ^= bit;
+        else if (part == 2) leaf[position % leaf.length] ^= bytes1(uint8(1 << (position >> 8) % 8));
+        else if (part == 3) _flip(proof.matmul[0].path, position, bit);
+        else if (part == 4) proof.first[0].endState ^= bit;
+        else if (part == 5) _flip(proof.first[0].endPath, position, bit);
+        else if (part == 6) proof.second[0].startState ^= bit;
+        else if (part == 7) _flip(proof.second[0].startPath, position, bit);
+        else if (part == 8) proof.second[0].endState ^= bit;
+        else if (part == 9) _flip(proof.second[0].endPath, position, bit);
+        else proof.second[0].endPath = new bytes32[](proof.second[0].endPath.length + 1 - 2 * (position % 2));
+    }
+
+    function _flip(bytes32[] memory path, uint256 position, bytes32 bit) private pure {
+        path[(position >> 8) % path.length] ^= bit;
     }
 
     function test_anotherSeedRootOrSampleFails() public view {

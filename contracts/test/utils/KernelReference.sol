@@ -100,17 +100,21 @@ library KernelReference {
 
     // ------------------------------------------------------------------------------------------ matmul
 
-    function entry(bytes32 roundSeed, bytes1 side, uint256 line, uint256 position) internal pure returns (uint256) {
+    /// @dev Word `number` of row or column `line`.
+    function word(bytes32 roundSeed, bytes1 side, uint256 line, uint256 number) internal pure returns (bytes32) {
         bytes32 key = keccak256(abi.encodePacked(roundSeed, side, uint64(line)));
-        bytes32 word = keccak256(abi.encodePacked(bytes28(key), uint32(position / 32)));
-        return uint8(word[position % 32]) & 0x3f;
+        return keccak256(abi.encodePacked(bytes28(key), uint32(number)));
     }
 
     function fold(bytes32 roundSeed, uint256 row, uint256 number, uint256 innerSize) internal pure returns (uint64 h) {
         for (uint256 column = 8 * number; column < 8 * number + 8; ++column) {
             uint256 c;
-            for (uint256 k; k < innerSize; ++k) {
-                c += entry(roundSeed, 0x41, row, k) * entry(roundSeed, 0x42, column, k);
+            for (uint256 w; w < innerSize / 32; ++w) {
+                bytes32 a = word(roundSeed, 0x41, row, w);
+                bytes32 b = word(roundSeed, 0x42, column, w);
+                for (uint256 t; t < 32; ++t) {
+                    c += uint256(uint8(a[t]) & 0x3f) * (uint8(b[t]) & 0x3f);
+                }
             }
             unchecked {
                 h = _rotate((h ^ uint64(c)) * ODD);

@@ -121,7 +121,7 @@ impl Files {
             file.set_len(size)?;
         }
         if let Some((user, group)) = attributes.owner {
-            fchown(&*file, Some(user), Some(group))?;
+            fchown(file, Some(user), Some(group))?;
         }
         if let Some(mode) = attributes.permissions {
             file.set_permissions(Permissions::from_mode(mode & PERMISSION_BITS))?;
@@ -148,14 +148,14 @@ impl Files {
             return Err(Failure::Io(io::Error::from_raw_os_error(sys::EMFILE)));
         }
         let handle = open()?;
-        loop {
-            let key = self.next.to_be_bytes();
+        // Numbers come round only after four thousand million; one that is still in use then is skipped.
+        while self.open.contains_key(&self.next.to_be_bytes()) {
             self.next = self.next.wrapping_add(1);
-            if !self.open.contains_key(&key) {
-                self.open.insert(key, handle);
-                return Ok(key);
-            }
         }
+        let key = self.next.to_be_bytes();
+        self.next = self.next.wrapping_add(1);
+        self.open.insert(key, handle);
+        Ok(key)
     }
 
     fn handle(&mut self, handle: &[u8]) -> Result<&mut Handle, Failure> {

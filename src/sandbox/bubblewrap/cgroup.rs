@@ -12,7 +12,9 @@ use crate::sandbox::ContainerLimits;
 /// All containers of all nodes are below a group of this name.
 const PARENT: &str = "gpumkt";
 /// Threads and processes of the agent and of bubblewrap, which are not the renter's.
-const OWN_TASKS: u64 = 16;
+pub const OWN_TASKS: u64 = 16;
+/// Group that the node itself moves to where it has to make room.
+const LEAF: &str = "gpumkt-node";
 const PERIOD_US: u64 = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,6 +233,8 @@ impl Mounts {
             }
         }
         let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
+        // Where it has moved below its own group, see `make_v2`, that one is meant.
+        let own = own.map(|own| own.strip_suffix(LEAF).map_or(own, |above| above.trim_end_matches('/')));
         mounts.own_v2 = mounts.v2.as_ref().zip(own).map(|(mount, own)| mount.join(own));
         mounts
     }
@@ -271,7 +275,7 @@ fn make_v2(slot: &Slot) -> io::Result<()> {
         match hand_down() {
             // A node that runs in a group delegated to it makes room by moving below it.
             Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) => {
-                let leaf = parent.join("gpumkt-node");
+                let leaf = parent.join(LEAF);
                 std::fs::create_dir_all(&leaf)?;
                 std::fs::write(leaf.join("cgroup.procs"), "0")?;
                 hand_down()?;
@@ -303,6 +307,8 @@ mod tests {
         let unified = ["gpumkt/7", "user.slice/a.service/gpumkt/7"].map(|end| (Path::new("/sys/fs/cgroup/unified").join(end), true));
         assert_eq!(places(Controller::Memory), unified);
         assert_eq!(places(Controller::Pids), unified, "a part of a hierarchy is not used");
+        let moved = Mounts::parse(HYBRID, "0::/user.slice/a.service/gpumkt-node\n");
+        assert_eq!(moved.own_v2, mounts.own_v2);
         assert!(Mounts::parse("", "").group(Controller::Memory, "7").is_err());
     }
 }

@@ -166,12 +166,13 @@ impl Launch<'_> {
         ];
         limits.extend(self.fallback.memory_bytes.map(|bytes| (Resource::RLIMIT_DATA, bytes)));
         limits.extend(self.fallback.processes.map(|count| (Resource::RLIMIT_NPROC, count)));
+        let groups = device_groups(&self.spec.devices)?;
         let path = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
         let user = match self.user {
             None => None,
             Some(id) => Some(User {
                 id,
-                groups: device_groups(&self.spec.devices)?,
+                groups,
                 agent: path(&self.spec.agent_dir)?,
                 scratch: path(&self.spec.scratch_dir)?,
                 program: path(&self.spec.agent_program)?,
@@ -181,7 +182,7 @@ impl Launch<'_> {
     }
 }
 
-/// Groups that may use the devices; the container's user joins them.
+/// Groups that may use the devices, for the container's user to join; fails if something is no device.
 fn device_groups(devices: &DeviceAccess) -> io::Result<Vec<libc::gid_t>> {
     let DeviceAccess::Nodes { paths } = devices else { return Ok(Vec::new()) };
     let mut groups = Vec::new();

@@ -33,6 +33,8 @@ const NAME: &str = "bubblewrap";
 const IMAGE: &str = "host";
 /// How long bubblewrap may take to set a container up, the kernel to freeze or to kill one.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long bubblewrap may take to end after its container.
+const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// First of the user ids that containers have outside when the node is root, and how many: far from what is given to people or services.
 const FIRST_USER: u32 = 1_000_000_000;
@@ -86,7 +88,7 @@ impl BubblewrapRuntime {
         }
         let fallback = FallbackLimits {
             memory_bytes: (!cgroups.limits("memory")).then_some(spec.limits.memory_bytes),
-            processes: (!cgroups.limits("pids")).then_some(spec.limits.processes.into()),
+            processes: (!cgroups.limits("pids")).then_some(u64::from(spec.limits.processes) + cgroup::OWN_TASKS),
         };
         let doors = cgroups.doors().map_err(failed_io)?;
         let launched = Launch { spec, files, user, doors, fallback }.start().map_err(|source| match source.kind() {
@@ -111,10 +113,14 @@ impl BubblewrapRuntime {
         let groups = known.into_iter().chain([Cgroups::existing(&self.cgroup_name(rental))]);
         let groups: Vec<Cgroups> = groups.collect();
         let named = record.as_ref().filter(|record| record.is_running()).map(|record| [record.init, record.launcher]);
+        let launcher = record.as_ref().map(|record| record.launcher);
+        let patience = Instant::now() + REAP_TIMEOUT;
         let kill = || -> std::io::Result<bool> {
             let mut alive: Vec<Process> = groups.iter().flat_map(Cgroups::processes).collect();
             alive.extend(named.into_iter().flatten().filter(|process| process.is_alive()));
-            alive.iter().try_for_each(|process| process.signal(libc::SIGKILL))?;
+            // Bubblewrap ends by itself, after it has reaped the first process.
+            let mut doomed = alive.iter().filter(|process| Some(**process) != launcher || Instant::now() > patience);
+            doomed.try_for_each(|process| process.signal(libc::SIGKILL))?;
             // Frozen processes die when they go on.
             groups.iter().try_for_each(|group| group.freeze(false).map(drop))?;
             Ok(alive.is_empty())
@@ -321,10 +327,14 @@ async fn release(mut launched: Launched, launcher: Process, cgroups: Cgroups, fi
     Record::new(init, launcher, cgroups).save(&files.record()).map_err(|error| error.to_string())?;
     let mut child = launched.release().map_err(|error| error.to_string())?;
     let name = Path::new(PROGRAM).file_name().map(|name| name.to_string_lossy().into_owned());
-    poll(SETUP_TIMEOUT, || init.program() == name || matches!(child.try_wait(), Ok(Some(_)))).await;
-    // Whatever has run to its end in this time was started, too.
-    let has_run = Status::load(&files.status()).exit_code == Some(0);
-    if has_run || init.program() == name { Ok(()) } else { Err(printed()) }
+    let mut is_up = false;
+    let is_decided = || {
+        is_up = init.program() == name;
+        is_up || matches!(child.try_wait(), Ok(Some(_)))
+    };
+    poll(SETUP_TIMEOUT, is_decided).await;
+    // Whatever has run to its end between two looks was started, too.
+    if is_up || Status::load(&files.status()).exit_code == Some(0) { Ok(()) } else { Err(printed()) }
 }
 
 fn unsupported(reason: &str) -> SandboxError {
@@ -396,5 +406,49 @@ async fn poll(within: Duration, mut is_done: impl FnMut() -> bool) -> bool {
             return false;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::install_agent;
+
+    #[tokio::test]
+    async fn a_node_that_dies_while_it_starts_a_container_leaves_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = BubblewrapRuntime::new(folder.path()).unwrap();
+        let files = runtime.files(3);
+        let spec = ContainerSpec {
+            rental: 3,
+            image: IMAGE.into(),
+            hostname: "rental-3".into(),
+            env: BTreeMap::new(),
+            limits: ContainerLimits::default(),
+            network: NetworkPolicy::None,
+            devices: DeviceAccess::Cpu,
+            agent_dir: files.root.join("agent"),
+            scratch_dir: files.root.join("scratch"),
+            agent_program: install_agent(folder.path()).unwrap(),
+        };
+        std::fs::create_dir_all(&spec.agent_dir).unwrap();
+        let user = runtime.user(3);
+        prepare_folders(&spec, &files, user).unwrap();
+        let (cgroups, _) = Cgroups::create(&runtime.cgroup_name(3), &spec.limits);
+        let doors = cgroups.doors().unwrap();
+        let launched = Launch { spec: &spec, files: &files, user, doors, fallback: FallbackLimits::default() }.start().unwrap();
+        let launcher = Process::of(launched.child.id().unwrap() as i32).unwrap();
+        let pid = || Status::load(&files.status()).child_pid;
+        assert!(poll(SETUP_TIMEOUT, || pid().is_some()).await, "{}", tail_text(&files.log()));
+        let init = Process::of(pid().unwrap()).unwrap();
+        Record::new(init, launcher, cgroups).save(&files.record()).unwrap();
+        // As if killed here: its end of the gate is closed and nothing was written.
+        drop(launched);
+        assert!(!poll(Duration::from_millis(300), || init.program().as_deref() != Some("bwrap")).await, "it runs, or is gone");
+        runtime.start(&spec).await.unwrap();
+        assert!(!init.is_alive());
+        assert_eq!(runtime.state(3).await.unwrap(), ContainerState::Running { is_paused: false });
+        runtime.stop(3, Duration::ZERO).await.unwrap();
+        assert_eq!(runtime.state(3).await.unwrap(), ContainerState::Absent);
     }
 }

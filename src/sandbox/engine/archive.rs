@@ -91,7 +91,7 @@ fn is_header(header: &[u8; BLOCK as usize]) -> bool {
 fn octal(field: &[u8]) -> Option<u64> {
     if field.first()? & 0x80 != 0 {
         let tail = field.len().checked_sub(8)?;
-        let is_small = field[1..tail].iter().all(|byte| *byte == 0);
+        let is_small = field.get(1..tail)?.iter().all(|byte| *byte == 0);
         return is_small.then(|| field[tail..].iter().fold(0, |value, byte| value << 8 | u64::from(*byte)));
     }
     let text = std::str::from_utf8(field).ok()?.trim_matches(['\0', ' ']);
@@ -132,7 +132,9 @@ mod tests {
         assert_eq!(examined(&root), Ok(Content::RootFileSystem));
         assert_eq!(examined(&[entry("layer.tar", 1_025), entry("manifest.json", 3), end.clone()].concat()), Ok(Content::Image));
         assert_eq!(examined(&[entry("blobs/", 0), entry("./oci-layout", 3), end].concat()), Ok(Content::Image));
-        assert_eq!(examined(&[&[0x1f, 0x8b][..], &[0; 600]].concat()), Ok(Content::Unknown));
+        for filler in [0, 0xff] {
+            assert_eq!(examined(&[&[0x1f, 0x8b][..], &[filler; 600]].concat()), Ok(Content::Unknown));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bollard::{API_DEFAULT_VERSION, Docker, errors::Error, models::SystemInfo};
 use super::super::SandboxError;
 
 /// Longest wait for one answer. Only pulls take longer, and they answer in pieces.
-const ANSWER_S: u64 = 60;
+pub const ANSWER_S: u64 = 60;
 /// The first Podman whose Docker-compatible API knows what is used here.
 const OLDEST_PODMAN: u32 = 4;
 /// Docker 20.10, the first with namespaces of control groups.
@@ -43,6 +43,7 @@ pub enum Namespace {
 /// An engine that has answered.
 pub struct Engine {
     pub docker: Docker,
+    pub socket: PathBuf,
     pub kind: Kind,
     /// `podman 4.3.1`
     pub name: String,
@@ -91,6 +92,12 @@ impl Connector {
             *self.known() = None;
         }
         fault
+    }
+
+    /// An engine that did not answer.
+    pub fn gone(&self, action: &'static str, reason: String) -> SandboxError {
+        *self.known() = None;
+        SandboxError::EngineGone { action, reason }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Option<Arc<Engine>>> {
@@ -163,7 +170,7 @@ async fn identify(socket: &Path) -> Result<Engine, SandboxError> {
     let namespace = namespace_of(kind, is_rootless, &info, &options);
     let unenforced = unenforced(&info, &options, &namespace);
     let storage = info.docker_root_dir.map(PathBuf::from).unwrap_or_default();
-    Ok(Engine { docker, kind, name, is_rootless, namespace, unenforced, storage })
+    Ok(Engine { docker, socket: socket.to_owned(), kind, name, is_rootless, namespace, unenforced, storage })
 }
 
 fn is_owned_by_root(socket: &Path) -> bool {

@@ -35,6 +35,8 @@ const MIN_MEMORY_BYTES: u64 = 16 << 20;
 const MIN_PROCESSES: u32 = 8;
 /// Open files of one process: loaders of training data keep thousands.
 const MAX_OPEN_FILES: u64 = 65_536;
+/// Processes of one user; Podman's service lowers its own hard limit to 32768, and nobody can give more than they have.
+const MAX_USER_PROCESSES: u64 = 16_384;
 const MAX_ENV_BYTES: usize = 128 << 10;
 const MAX_VOLUMES: usize = 32;
 /// What the first process prints is kept up to this size.
@@ -129,6 +131,12 @@ pub fn check_nodes(edits: &Edits, is_namespaced: bool) -> Result<(), SandboxErro
         check_mountable(&node.host)?;
         check_mountable(&node.inside)?;
         let found = std::fs::metadata(&node.host).map_err(|source| SandboxError::Folder { path: node.host.clone(), source })?;
+        let refuse = |reason: String| Err(SandboxError::DeviceNode { path: node.host.clone(), reason });
+        // There, runtimes lay the machine's own node over one of the same name instead of making one.
+        if is_namespaced && node.host != node.inside {
+            let inside = node.inside.display();
+            return refuse(format!("inside it is to be {inside}, which takes a container without a user namespace of its own"));
+        }
         let wanted = if node.permissions.contains('w') { 0o006 } else { 0o004 };
         if is_namespaced && found.permissions().mode() & wanted != wanted {
             let reason = format!(
@@ -136,7 +144,7 @@ pub fn check_nodes(edits: &Edits, is_namespaced: bool) -> Result<(), SandboxErro
                 found.permissions().mode() & 0o7777,
                 wanted
             );
-            return Err(SandboxError::DeviceNode { path: node.host.clone(), reason });
+            return refuse(reason);
         }
     }
     edits.mounts.iter().try_for_each(|(inside, host)| check_mountable(inside).and_then(|()| check_mountable(host)))
@@ -230,7 +238,7 @@ fn ulimits() -> Vec<ResourcesUlimits> {
     };
     vec![
         limit("nofile", at_most(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES)),
-        limit("nproc", at_most(Resource::RLIMIT_NPROC, u64::from(u16::MAX))),
+        limit("nproc", at_most(Resource::RLIMIT_NPROC, MAX_USER_PROCESSES)),
         limit("core", 0),
     ]
 }

@@ -5,17 +5,14 @@
 
 use std::{collections::HashMap, net::IpAddr, path::Path};
 
-use bollard::{
-    errors::Error,
-    models::{ContainerInspectResponse, NetworkCreateRequest},
-    query_parameters::ListNetworksOptionsBuilder,
-};
+use bollard::{errors::Error, models::NetworkCreateRequest, query_parameters::ListNetworksOptionsBuilder};
 
 use super::{
     super::SandboxError,
     Names,
     connect::{Connector, Engine, is_absent},
     firewall::{self, Firewall},
+    inspect::Container,
 };
 use crate::types::RentalId;
 
@@ -74,9 +71,8 @@ impl Egress<'_> {
     }
 
     /// Holds a running container against what was asked for: attached to its own bridge, which the rules match, and to nothing else.
-    pub async fn verify(&self, container: &ContainerInspectResponse, rental: RentalId) -> Result<(), SandboxError> {
-        let networks = container.network_settings.iter().flat_map(|settings| settings.networks.iter().flatten()).map(|(name, _)| name);
-        let networks: Vec<&String> = networks.collect();
+    pub async fn verify(&self, container: &Container, rental: RentalId) -> Result<(), SandboxError> {
+        let networks = container.networks();
         if networks != [&self.names.network(rental)] {
             return Err(refuse(format!("the engine attached the container to {networks:?}")));
         }

@@ -1,7 +1,7 @@
 //! Containers of Podman or Docker, through the Docker-compatible API that both serve.
 //!
 //! `connect` finds the engine and tells its errors apart, `images` fetches (`reference` says which, `archive` from where), `create`
-//! writes down a container, `cdi` what it gets of the host, `egress` and `firewall` what it reaches, `cgroup` counts what it uses.
+//! writes down a container, `inspect` reads one back, `cdi` what it gets of the host, `egress` and `firewall` what it reaches, `cgroup` counts what it uses.
 //! Nothing is kept here that a restarted node would miss: containers are found again by their labels.
 
 mod archive;
@@ -12,6 +12,7 @@ mod create;
 mod egress;
 mod firewall;
 mod images;
+mod inspect;
 mod ownership;
 mod reference;
 mod runtime;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, lchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,12 @@ fn parse_root(map: &str) -> Option<u32> {
         let mut numbers = line.split_whitespace().map(|number| number.parse::<u32>().ok());
         (numbers.next()? == Some(0)).then(|| numbers.next()?)?
     })
+}
+
+/// Makes the scratch folder of a new rental. Only its container has a way to it.
+pub fn make_scratch_dir(folder: &Path) -> Result<(), SandboxError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| SandboxError::Folder { path: folder.to_owned(), source })
 }
 
 /// Lets everybody pass through the agent's folder: inside a user namespace its owner is nobody. Who gets as far as the folder is for

@@ -5,7 +5,6 @@ use std::{collections::HashMap, path::PathBuf, sync::PoisonError, time::Duration
 use bollard::{
     container::LogOutput,
     errors::Error,
-    models::{ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum as Status},
     query_parameters::{
         CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
         StatsOptionsBuilder, StopContainerOptionsBuilder,
@@ -20,40 +19,16 @@ use super::{
     },
     DefaultImage, EngineRuntime, UserNamespace,
     cdi::{self, Edits},
-    cgroup::Groups,
     connect::{Engine, Namespace, is_absent, one_line, patient, status},
     create::{self, Plan},
-    egress, ownership,
+    egress,
+    inspect::{Container, inspect},
+    ownership,
 };
 use crate::types::RentalId;
 
 /// Most of what a container printed that an error quotes.
 const QUOTED_BYTES: usize = 2_048;
-
-/// A container of this node as the engine describes it.
-struct Found {
-    id: String,
-    state: EngineState,
-    inspected: ContainerInspectResponse,
-}
-
-impl Found {
-    fn is_paused(&self) -> bool {
-        self.state.paused == Some(true) || self.state.status == Some(Status::PAUSED)
-    }
-
-    fn is_alive(&self) -> bool {
-        self.state.running == Some(true) || self.is_paused() || self.state.status == Some(Status::STOPPING)
-    }
-
-    fn pid(&self) -> Option<u32> {
-        self.state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
-    }
-
-    fn groups(&self) -> Option<Groups> {
-        Groups::of(self.pid()?, &self.id)
-    }
-}
 
 #[async_trait::async_trait]
 impl Runtime for EngineRuntime {
@@ -99,6 +74,7 @@ impl Runtime for EngineRuntime {
     async fn start(&self, spec: &ContainerSpec) -> Result<(), SandboxError> {
         let engine = self.connector.engine().await?;
         let (userns_mode, is_namespaced) = self.namespace(&engine)?;
+        ownership::make_scratch_dir(&spec.scratch_dir)?;
         create::check(spec, is_namespaced)?;
         if is_namespaced {
             ownership::open_agent_dir(&spec.agent_dir)?;
@@ -125,13 +101,11 @@ impl Runtime for EngineRuntime {
             self.note_kills(rental, found.groups().and_then(|groups| groups.out_of_memory_kills()));
             return Ok(ContainerState::Running { is_paused: found.is_paused() });
         }
-        // Made but never started: nothing of the renter has run.
-        if matches!(found.state.status, Some(Status::CREATED) | None) {
+        if found.is_new() {
             return Ok(ContainerState::Absent);
         }
-        let code = found.state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
-        let is_out_of_memory = found.state.oom_killed == Some(true) || self.known_kills(rental) > 0;
-        Ok(ContainerState::Exited { code, is_out_of_memory })
+        let is_out_of_memory = found.state.oom_killed || self.known_kills(rental) > 0;
+        Ok(ContainerState::Exited { code: found.state.exit_code, is_out_of_memory })
     }
 
     async fn pause(&self, rental: RentalId) -> Result<(), SandboxError> {
@@ -193,24 +167,17 @@ impl Runtime for EngineRuntime {
 
 impl EngineRuntime {
     /// The container of a rental, if it is this node's.
-    async fn find(&self, engine: &Engine, rental: RentalId) -> Result<Option<Found>, SandboxError> {
+    async fn find(&self, engine: &Engine, rental: RentalId) -> Result<Option<Container>, SandboxError> {
         let name = self.names.container(rental);
-        let inspected = match engine.docker.inspect_container(&name, None).await {
-            Ok(inspected) => inspected,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.connector.fault("look for a container", error)),
-        };
-        let labels = inspected.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
-        if self.names.rental_of(&labels) != Some(rental) {
-            return Err(SandboxError::EngineRefused {
-                action: "look for a container",
-                reason: format!("the name {name} is taken by somebody else's"),
-            });
+        let Some(found) = inspect(&self.connector, engine, &name).await? else { return Ok(None) };
+        if self.names.rental_of(&found.labels()) != Some(rental) {
+            let reason = format!("the name {name} is taken by somebody else's");
+            return Err(SandboxError::EngineRefused { action: "look for a container", reason });
         }
-        let missing = |what: &str| SandboxError::EngineAnswer { action: "look for a container", reason: format!("it has no {what}") };
-        let id = inspected.id.clone().ok_or_else(|| missing("id"))?;
-        let state = inspected.state.clone().ok_or_else(|| missing("state"))?;
-        Ok(Some(Found { id, state, inspected }))
+        if found.id.is_empty() {
+            return Err(SandboxError::EngineAnswer { action: "look for a container", reason: "it has no id".into() });
+        }
+        Ok(Some(found))
     }
 
     async fn create(
@@ -254,11 +221,8 @@ impl EngineRuntime {
         if !found.is_alive() {
             let printed = self.tail(engine, &found.id, QUOTED_BYTES).await.unwrap_or_default();
             let printed = one_line(&String::from_utf8_lossy(&printed));
-            let code = found.state.exit_code.unwrap_or(-1);
-            return Err(SandboxError::ContainerStart {
-                rental: spec.rental,
-                reason: format!("its first process ended with {code}: {printed}"),
-            });
+            let reason = format!("its first process ended with {}: {printed}", found.state.exit_code);
+            return Err(SandboxError::ContainerStart { rental: spec.rental, reason });
         }
         self.settle(engine, spec, &found).await
     }
@@ -272,10 +236,10 @@ impl EngineRuntime {
     }
 
     /// What can only be done once the container runs. Nothing of the renter runs before `start` has returned.
-    async fn settle(&self, engine: &Engine, spec: &ContainerSpec, found: &Found) -> Result<(), SandboxError> {
+    async fn settle(&self, engine: &Engine, spec: &ContainerSpec, found: &Container) -> Result<(), SandboxError> {
         if spec.network == NetworkPolicy::Egress {
             let _alone = self.network_changes.lock().await;
-            self.egress().verify(&found.inspected, spec.rental).await?;
+            self.egress().verify(found, spec.rental).await?;
         }
         let owner = match &engine.namespace {
             Namespace::Always { root } => *root,
@@ -315,7 +279,7 @@ impl EngineRuntime {
     }
 
     /// Ends the processes within the grace time; whatever fails here is made up for by the removal.
-    async fn end(&self, engine: &Engine, found: &Found, grace: Duration) {
+    async fn end(&self, engine: &Engine, found: &Container, grace: Duration) {
         if !found.is_alive() {
             return;
         }
