@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io::{IsTerminal, Write},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -180,7 +180,10 @@ async fn forward(args: &ForwardArgs) -> Result<ExitCode, OperatorError> {
     let mark = openssh.files().mark();
     loop {
         let started = Instant::now();
-        let mut command = program("ssh", &openssh, &config)?;
+        // A connection of its own, whose end is the end of the tunnel. The first of two options counts.
+        let mut command = Command::new(require("ssh")?);
+        command.args(["-o", "ControlPath=none"]);
+        finish(&mut command, &openssh, &config)?;
         command.args(["-N", "-T", "-o", "ExitOnForwardFailure=yes", "-o", "PermitLocalCommand=yes"]);
         command.args(["-o", &mark_when_connected(&mark)]);
         command.args(args.ports.iter().flat_map(|port| ["-L".to_string(), port.argument()]));
@@ -188,7 +191,7 @@ async fn forward(args: &ForwardArgs) -> Result<ExitCode, OperatorError> {
         let mut tunnel = start(command, "ssh")?;
         let ended = tokio::select! {
             ended = tunnel.wait() => ended,
-            _ = tokio::signal::ctrl_c() => return stop(tunnel).await,
+            _ = tokio::signal::ctrl_c() => return stop(tunnel, &mark).await,
         };
         has_stood |= std::fs::remove_file(&mark).is_ok();
         if !has_stood {
@@ -208,10 +211,10 @@ async fn forward(args: &ForwardArgs) -> Result<ExitCode, OperatorError> {
     }
 }
 
-async fn stop(mut tunnel: tokio::process::Child) -> Result<ExitCode, OperatorError> {
-    if let Err(error) = tunnel.kill().await {
-        tracing::debug!(%error, "the tunnel was gone already");
-    }
+async fn stop(mut tunnel: tokio::process::Child, mark: &Path) -> Result<ExitCode, OperatorError> {
+    let stopped = tunnel.kill().await;
+    let removed = std::fs::remove_file(mark);
+    tracing::debug!(?stopped, ?removed, "the tunnel is closed");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -291,12 +294,17 @@ fn prepare(rental: RentalId, login: &LoginArgs) -> Result<(OpenSsh, NodeConfig),
 /// A program of OpenSSH with all that it needs for this rental. A password is asked for here: the proxy has no terminal of its own.
 fn program(name: &'static str, openssh: &OpenSsh, config: &NodeConfig) -> Result<Command, OperatorError> {
     let mut command = Command::new(require(name)?);
+    finish(&mut command, openssh, config)?;
+    Ok(command)
+}
+
+fn finish(command: &mut Command, openssh: &OpenSsh, config: &NodeConfig) -> Result<(), OperatorError> {
     command.args(openssh.options());
     if config.keys.password_file.is_none() {
         let password = read_password(None, &config.data_dir.join("sessions"))?;
         command.env(HANDED_PASSWORD_VARIABLE, password.expose_secret()).env_remove(PASSWORD_VARIABLE);
     }
-    Ok(command)
+    Ok(())
 }
 
 /// Replaces this process, so that terminal, signals and exit code are those of `command`.

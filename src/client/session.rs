@@ -10,6 +10,7 @@ use alloy::{
     signers::{SignerSync, local::PrivateKeySigner},
     sol_types::SolStruct,
 };
+use futures::future::Either;
 use tokio::io::{ReadHalf, WriteHalf, split};
 
 use super::{ClientError, Clients, rent::RentalView};
@@ -77,7 +78,7 @@ impl RenterNode {
     }
 
     /// Asks the nodes it joined by where the provider is.
-    async fn find(&self, clients: &Clients, provider: Address) -> Result<Found, ClientError> {
+    async fn find(&self, clients: &Clients, provider: Address) -> Result<Place, ClientError> {
         let deadline = tokio::time::Instant::now() + CONNECT_WITHIN;
         let mut tick = tokio::time::interval(ASK_EVERY);
         while tokio::time::Instant::now() < deadline {
@@ -86,8 +87,9 @@ impl RenterNode {
                 let asked = self.net.request(peer.peer, &self.bootstrap, Request::Record { account: Some(provider) });
                 if let Ok(Ok(Response::Record(Some(signed)))) = tokio::time::timeout(ANSWER_WITHIN, asked).await
                     && is_trusted(clients, provider, &signed).await
-                    && let Some(found) = Found::new(signed)
+                    && let Some(found) = Place::new(signed)
                 {
+                    tracing::debug!(%provider, asked = %peer.peer, "the provider is found");
                     return Ok(found);
                 }
             }
@@ -97,23 +99,23 @@ impl RenterNode {
 
     /// Opens a session on `rental`.
     pub async fn open(&self, clients: &Clients, rental: &RentalView, key: &PrivateKeySigner) -> Result<Session, ClientError> {
-        let (stream, _) = self.login(clients, rental, key, SESSION_PROTOCOL, &[], None).await?;
+        let place = self.reach(clients, rental.provider, None).await?;
+        let (stream, _) = self.login(&place, clients, rental, key, SESSION_PROTOCOL, &[]).await?;
         let (reader, writer) = split(stream);
         Ok(Session { reader, writer })
     }
 
-    /// Opens a stream of `protocol` and logs in, naming `ssh_keys` (SSH wire format); answers the provider's SSH host key as well. The
-    /// file `remembered` tells where the provider was last, so that a session can be opened while nobody else is there to ask.
+    /// Opens a stream of `protocol` and logs in, naming `ssh_keys` (SSH wire format); answers the provider's SSH host key as well.
     pub(super) async fn login(
         &self,
+        place: &Place,
         clients: &Clients,
         rental: &RentalView,
         key: &PrivateKeySigner,
         protocol: &'static str,
         ssh_keys: &[Vec<u8>],
-        remembered: Option<&Path>,
     ) -> Result<(NetStream, Vec<u8>), ClientError> {
-        let mut stream = self.dial(clients, rental.provider, protocol, remembered).await?;
+        let mut stream = self.net.open_stream(place.peer, &place.addresses, protocol).await?;
         let login = sign_login(clients, rental.rental, key, self.net.local_peer_id().to_bytes(), ssh_keys)?;
         let exchange = async {
             write_frame(&mut stream, &login).await?;
@@ -125,31 +127,28 @@ impl RenterNode {
         }
     }
 
-    /// Calls where the provider was last and asks where it is now, whichever is sooner.
-    async fn dial(
-        &self,
-        clients: &Clients,
-        provider: Address,
-        protocol: &'static str,
-        remembered: Option<&Path>,
-    ) -> Result<NetStream, ClientError> {
+    /// Connects to the provider: calls where it was last, which the file `remembered` tells, and asks where it is now, whichever is
+    /// sooner. So a session can be opened while nobody is there to ask.
+    pub(super) async fn reach(&self, clients: &Clients, provider: Address, remembered: Option<&Path>) -> Result<Place, ClientError> {
         let again = async {
-            let found = remembered.and_then(|path| recall(clients, provider, path));
-            let found = found.ok_or(ClientError::ProviderUnknown { provider })?;
-            Ok(self.net.open_stream(found.peer, &found.addresses, protocol).await?)
+            let place = remembered.and_then(|path| recall(clients, provider, path));
+            let place = place.ok_or(ClientError::ProviderUnknown { provider })?;
+            self.net.connect(place.peer, &place.addresses).await?;
+            Ok(place)
         };
         let anew = async {
-            let found = self.find(clients, provider).await?;
+            let place = self.find(clients, provider).await?;
             if let Some(path) = remembered {
-                found.remember(path)?;
+                place.remember(path)?;
             }
-            Ok(self.net.open_stream(found.peer, &found.addresses, protocol).await?)
+            self.net.connect(place.peer, &place.addresses).await?;
+            Ok(place)
         };
         // An error of the first is no news, one of the second is.
         match futures::future::select(std::pin::pin!(again), std::pin::pin!(anew)).await {
-            futures::future::Either::Left((Err(_), anew)) => anew.await,
-            futures::future::Either::Right((Err(error), again)) => again.await.map_err(|_: ClientError| error),
-            futures::future::Either::Left((opened, _)) | futures::future::Either::Right((opened, _)) => opened,
+            Either::Left((Err(_), anew)) => anew.await,
+            Either::Right((Err(error), again)) => again.await.map_err(|_: ClientError| error),
+            Either::Left((reached, _)) | Either::Right((reached, _)) => reached,
         }
     }
 
@@ -184,13 +183,13 @@ impl RenterNode {
 }
 
 /// Where a provider is, and its word for it.
-struct Found {
+pub(super) struct Place {
     signed: SignedNodeRecord,
     peer: PeerId,
     addresses: Vec<Multiaddr>,
 }
 
-impl Found {
+impl Place {
     fn new(signed: SignedNodeRecord) -> Option<Self> {
         let peer = PeerId::from_bytes(&signed.record.peer_id).ok()?;
         let addresses = signed.record.addresses.iter().filter_map(|address| address.parse().ok()).collect();
@@ -204,13 +203,13 @@ impl Found {
 }
 
 /// What was remembered, if it is of this provider and has not expired. The chain vouched for it when it was written.
-fn recall(clients: &Clients, provider: Address, path: &Path) -> Option<Found> {
+fn recall(clients: &Clients, provider: Address, path: &Path) -> Option<Place> {
     let length = std::fs::metadata(path).ok()?.len();
     let bytes = (length <= MAX_REMEMBERED_BYTES).then(|| std::fs::read(path).ok())??;
     let signed: SignedNodeRecord = serde_json::from_slice(&bytes).ok()?;
     signed.operator(&contract_domain(clients.book.ethereum.chain_id, clients.book.ethereum.staking_manager)).ok()?;
     let is_current = signed.record.account == provider && signed.record.check_time(unix_seconds()).is_ok();
-    Found::new(signed).filter(|_| is_current)
+    Place::new(signed).filter(|_| is_current)
 }
 
 /// The record must be signed by the key that StakingManager names as the provider's operator.

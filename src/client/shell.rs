@@ -13,7 +13,7 @@ use rand::Rng;
 use secrecy::zeroize::Zeroizing;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 pub(in crate::client) use self::files::replace;
@@ -41,17 +41,26 @@ pub async fn connect(config: &NodeConfig, rental: RentalId, files: &ShellFiles) 
     // An identity for this one connection: peers limit how many they hold with the same one.
     let mut identity = Zeroizing::new([0u8; 32]);
     rand::rng().fill(&mut identity[..]);
+    let started = Instant::now();
+    let step = |name: &str| tracing::debug!(elapsed_ms = started.elapsed().as_millis() as u64, "{name}");
     // The network comes up while the chain is asked.
     let node = RenterNode::start(config, *identity)?;
     let clients = Clients::reader(config).await?;
     let view = rent::rental(&clients, rental).await?;
+    step("the chain knows the rental");
     if view.state != rent::RentalState::Active {
         return Err(ClientError::NotActive { rental, state: format!("{:?}", view.state).to_lowercase() });
     }
-    let sessions = super::session_keys(config, Strength::Standard)?;
-    let key = tokio::task::block_in_place(|| sessions.open(&view))?;
-    let (keys, provider) = (files.authorized_keys()?, files.provider());
-    let (stream, host_key) = node.login(&clients, &view, &key, SHELL_PROTOCOL, &keys, Some(&provider)).await?;
+    let (keys, provider, sessions) = (files.authorized_keys()?, files.provider(), super::session_keys(config, Strength::Standard)?);
+    // Both take their time: a key is slow to open on purpose.
+    let named = view.clone();
+    let opened = tokio::task::spawn_blocking(move || sessions.open(&named));
+    let place = node.reach(&clients, view.provider, Some(&provider)).await?;
+    step("the provider is reached");
+    let key = opened.await.map_err(|error| ClientError::File { path: "the session key".into(), source: error.into() })??;
+    step("the session key is open");
+    let (stream, host_key) = node.login(&place, &clients, &view, &key, SHELL_PROTOCOL, &keys).await?;
+    step("logged in at the provider");
     if host_key.is_empty() {
         return Err(ClientError::NoShell { rental });
     }

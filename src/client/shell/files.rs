@@ -69,6 +69,11 @@ impl ShellFiles {
         self.folder.join("provider")
     }
 
+    /// Socket of the connection that commands share.
+    pub fn control(&self) -> PathBuf {
+        self.folder.join("control")
+    }
+
     /// A file that says of this process's connection that it stood.
     pub fn mark(&self) -> PathBuf {
         self.folder.join(format!("connected.{}", std::process::id()))

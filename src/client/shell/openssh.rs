@@ -67,6 +67,12 @@ impl OpenSsh {
         for (key, value) in self.settings() {
             text.push_str(&format!("    {key} {value}\n"));
         }
+        // Not by default: OpenSSH then drops what the proxy says when it fails.
+        text.push_str("    # For many short commands: commands that follow each other share a connection.\n");
+        text.push_str(&format!(
+            "    # ControlMaster auto\n    # ControlPersist 60\n    # ControlPath {}\n",
+            path_value(&self.files.control())
+        ));
         text
     }
 }
