@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use alloy::primitives::B256;
 use serde::{Deserialize, Serialize};
 
+use super::cache::ProgramCache;
 use super::device::{self, DeviceInfo, DeviceKind};
 use super::error::GpuError;
-use super::program::{Kernels, Variant};
+use super::program::Kernels;
+use super::variant::Variant;
 use super::{matmul, memory};
 use crate::rules::kernel::{self, WorkOutput, seed};
 use crate::types::Coded;
@@ -30,6 +32,8 @@ const SELF_TEST: Profile = Profile {
     pass_ms: 1,
     unmeasured_ms: 1,
 };
+/// A product of several tiles of the tensor cores, with an odd number of words.
+const SELF_TEST_WIDE: Profile = Profile { matrix_size: 512, inner_size: 96, ..SELF_TEST };
 const SELF_TEST_SEED: B256 = B256::repeat_byte(0x5e);
 
 /// Part of a computation.
@@ -92,23 +96,31 @@ pub struct GpuRun {
 /// A device whose kernels are compiled and have passed the self-test. All methods block: call them off the async threads.
 pub struct Engine {
     kernels: Kernels,
+    cache: Option<ProgramCache>,
+    /// Set once the device failed in the middle of a run.
+    lost: bool,
 }
 
 impl Engine {
-    /// Opens device `index`, compiles the fastest variant that passes the self-test.
+    /// Opens device `index` with the fastest variant that passes the self-test, and with the user's program cache.
     pub fn new(index: usize) -> Result<Self, GpuError> {
+        Self::with_cache(index, ProgramCache::of_user())
+    }
+
+    /// Opens device `index` with the fastest variant that passes the self-test.
+    pub fn with_cache(index: usize, cache: Option<ProgramCache>) -> Result<Self, GpuError> {
         let open = device::open(index)?;
         let mut failure = None;
-        for variant in Variant::candidates(&open.info) {
+        for variant in Variant::candidates(&open.info, &open.features) {
             let started = Instant::now();
-            match Self::with_open_device(&open, *variant) {
+            match Self::with_open_device(&open, variant, cache.clone()) {
                 Ok(engine) => {
                     let elapsed_ms = started.elapsed().as_millis() as u64;
                     tracing::info!(device = %open.info, variant = variant.name(), elapsed_ms, "device is ready");
                     return Ok(engine);
                 }
                 Err(error) => {
-                    tracing::warn!(code = error.code(), %error, variant = variant.name(), "kernel variant is not usable");
+                    tracing::warn!(code = error.code(), %error, variant = variant.name(), "kernel variant is not usable, trying the next");
                     failure = Some(error);
                 }
             }
@@ -118,11 +130,18 @@ impl Engine {
 
     /// Opens device `index` with a given variant.
     pub fn with_variant(index: usize, variant: Variant) -> Result<Self, GpuError> {
-        Self::with_open_device(&device::open(index)?, variant)
+        Self::with_open_device(&device::open(index)?, variant, None)
     }
 
-    fn with_open_device(open: &device::OpenDevice, variant: Variant) -> Result<Self, GpuError> {
-        let mut engine = Self { kernels: Kernels::build(open, variant)? };
+    /// The variants that device `index` can run, the fastest first; each of them still has to pass its self-test.
+    pub fn variants(index: usize) -> Result<Vec<Variant>, GpuError> {
+        let open = device::open(index)?;
+        Ok(Variant::ALL.into_iter().filter(|variant| variant.runs_on(&open.info, &open.features)).collect())
+    }
+
+    fn with_open_device(open: &device::OpenDevice, variant: Variant, cache: Option<ProgramCache>) -> Result<Self, GpuError> {
+        let kernels = Kernels::build(open, variant, cache.as_ref())?;
+        let mut engine = Self { kernels, cache, lost: false };
         engine.self_test()?;
         Ok(engine)
     }
@@ -155,6 +174,15 @@ impl Engine {
     /// Computes the challenge `seed` under `profile`. All device memory is free again on return.
     pub fn run(&mut self, profile: &Profile, seed: B256, hook: ProgressHook<'_>) -> Result<GpuRun, GpuError> {
         self.check(profile)?;
+        if self.lost {
+            *self = Self::with_cache(self.kernels.info.index, self.cache.clone())?;
+        }
+        let result = self.compute(profile, seed, hook);
+        self.lost = result.as_ref().is_err_and(GpuError::needs_reopening);
+        result
+    }
+
+    fn compute(&self, profile: &Profile, seed: B256, hook: ProgressHook<'_>) -> Result<GpuRun, GpuError> {
         let started = Instant::now();
         let mut run = Run { kernels: &self.kernels, profile, hook, timings: Timings::default(), current: None };
         let lanes = memory::compute(&mut run, seed)?;
@@ -185,11 +213,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Compares a small computation with the CPU reference, bit by bit.
+    /// Compares small computations with the CPU reference, bit by bit.
     fn self_test(&mut self) -> Result<(), GpuError> {
         static EXPECTED: OnceLock<WorkOutput> = OnceLock::new();
-        let expected = EXPECTED.get_or_init(|| kernel::compute(&SELF_TEST, SELF_TEST_SEED));
-        let actual = self.run(&SELF_TEST, SELF_TEST_SEED, &mut ignore_progress)?.output;
+        static EXPECTED_WIDE: OnceLock<WorkOutput> = OnceLock::new();
+        self.compare(&SELF_TEST, &EXPECTED)?;
+        if self.kernels.variant == Variant::Mma {
+            self.compare(&SELF_TEST_WIDE, &EXPECTED_WIDE)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, profile: &Profile, expected: &OnceLock<WorkOutput>) -> Result<(), GpuError> {
+        let expected = expected.get_or_init(|| kernel::compute(profile, SELF_TEST_SEED));
+        let actual = self.compute(profile, SELF_TEST_SEED, &mut ignore_progress)?.output;
         let part = if actual.lanes != expected.lanes {
             "the memory walk"
         } else if actual.products != expected.products {
@@ -253,7 +290,7 @@ mod tests {
     fn bands_of_rows_give_the_same_tree() {
         let profile = Profile { matrix_size: 256, ..SELF_TEST };
         let expected = kernel::compute(&profile, B256::ZERO);
-        for variant in [Variant::Panels, Variant::Portable] {
+        for variant in Engine::variants(0).unwrap() {
             let mut engine = Engine::with_variant(0, variant).unwrap();
             engine.kernels.max_band_bytes = 1;
             let run = engine.run(&profile, B256::ZERO, &mut ignore_progress).unwrap();

@@ -1,56 +1,35 @@
 //! The compiled kernels of one device, and how they are launched.
 
-use alloy::primitives::B256;
-use ocl::core::{self, ArgVal};
-use ocl::prm::Ulong4;
-use ocl::{Buffer, Context, Program, Queue, flags};
+use std::ffi::CString;
 
+use alloy::primitives::B256;
+use ocl::core::{self, ArgVal, ProgramInfo, ProgramInfoResult};
+use ocl::prm::Ulong4;
+use ocl::{Buffer, Context, Queue, flags};
+
+use super::cache::ProgramCache;
 use super::device::{DeviceInfo, DeviceKind, OpenDevice};
 use super::error::GpuError;
+use super::variant::Variant;
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 6] = [
     include_str!("kernels/keccak.cl"),
     include_str!("kernels/memory.cl"),
     include_str!("kernels/merkle.cl"),
     include_str!("kernels/matmul.cl"),
+    include_str!("kernels/matmul_cpu.cl"),
+    include_str!("kernels/matmul_mma.cl"),
 ];
+/// Its program "binaries" hold no machine code, and it keeps a cache of its own (POCL_CACHE_DIR).
+const POCL: &str = "Portable Computing Language";
 
 /// Folds of a product are kept for one band of rows at a time. Larger bands launch less often; this is far below any GPU's
 /// largest buffer and still gives one launch at least a million work-items.
 const MAX_BAND_BYTES: u64 = 256 << 20;
 /// Hashes lie on the device as this many u64.
 pub(super) const WORDS_PER_HASH: usize = 4;
-
-/// How a device computes the product. All of them give the same bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// Float panels and register tiles, for CPUs.
-    Panels,
-    /// Packed bytes, local-memory tiles and integer sums, for any device.
-    Portable,
-    /// `Portable` with the four-byte dot product of NVIDIA (compute capability 6.1 and later).
-    Dp4a,
-}
-
-impl Variant {
-    /// Name for logs and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Panels => "panels",
-            Self::Portable => "portable",
-            Self::Dp4a => "dp4a",
-        }
-    }
-
-    /// Variants worth trying on a device, the fastest first.
-    pub(super) fn candidates(info: &DeviceInfo) -> &'static [Self] {
-        match info.kind {
-            DeviceKind::Cpu => &[Self::Panels, Self::Portable],
-            _ if info.vendor.to_lowercase().contains("nvidia") => &[Self::Dp4a, Self::Portable],
-            _ => &[Self::Portable],
-        }
-    }
-}
+/// Hashes of one read: a transfer of 1 MiB keeps the bus busy and the host's copy small.
+const READ_HASHES: u64 = 1 << 15;
 
 /// A kernel argument.
 pub(super) enum Arg<'a> {
@@ -73,24 +52,23 @@ pub(super) struct Kernels {
     /// Most bytes of folds that are kept at a time.
     pub max_band_bytes: u64,
     queue: Queue,
-    program: Program,
+    program: core::Program,
 }
 
 impl Kernels {
-    /// Compiles all kernels for `open`.
-    pub fn build(open: &OpenDevice, variant: Variant) -> Result<Self, GpuError> {
+    /// Compiles all kernels for `open`, or takes them from `cache`.
+    pub fn build(open: &OpenDevice, variant: Variant, cache: Option<&ProgramCache>) -> Result<Self, GpuError> {
+        if !variant.runs_on(&open.info, &open.features) {
+            return Err(GpuError::Unsupported { device: open.info.name.clone(), variant: variant.name() });
+        }
         let (vector_width, chains) = if open.info.kind == DeviceKind::Cpu { (8, 16) } else { (1, 1) };
         let context = Context::builder().platform(open.platform).devices(open.device).build().map_err(GpuError::call("clCreateContext"))?;
         let queue = Queue::new(&context, open.device, None).map_err(GpuError::call("clCreateCommandQueue"))?;
-        let program = Program::builder()
-            .source(SOURCES.concat())
-            .cmplr_opt("-cl-std=CL1.2")
-            .cmplr_def("VECTOR_WIDTH", vector_width)
-            .cmplr_def("CHAINS", chains)
-            .cmplr_def("USE_DP4A", i32::from(variant == Variant::Dp4a))
-            .devices(open.device)
-            .build(&context)
-            .map_err(|error| GpuError::Build { device: open.info.name.clone(), log: error.to_string() })?;
+        let mut options = vec![variant.language().to_owned()];
+        options.extend([("VECTOR_WIDTH", vector_width), ("CHAINS", chains)].map(|(name, value)| format!("-D{name}={value}")));
+        options.extend(variant.macros().map(|(name, value)| format!("-D{name}={value}")));
+        let cache = cache.filter(|_| open.info.platform != POCL);
+        let program = compile(open, &context, &SOURCES.concat(), &options.join(" "), cache)?;
         let (vector_width, chains) = (vector_width as usize, chains as usize);
         Ok(Self { info: open.info.clone(), variant, vector_width, chains, max_band_bytes: MAX_BAND_BYTES, queue, program })
     }
@@ -124,7 +102,7 @@ impl Kernels {
 
     /// Launches `name` with an exact geometry and waits for it.
     pub fn run_groups(&self, name: &'static str, global: [usize; 2], local: [usize; 2], args: &[Arg<'_>]) -> Result<(), GpuError> {
-        let kernel = core::create_kernel(self.program.as_core(), name).map_err(GpuError::call(name))?;
+        let kernel = core::create_kernel(&self.program, name).map_err(GpuError::call(name))?;
         for (position, arg) in (0..).zip(args) {
             let set = |value: ArgVal<'_>| core::set_kernel_arg(&kernel, position, value).map_err(GpuError::call(name));
             match arg {
@@ -146,10 +124,50 @@ impl Kernels {
 
     /// Reads `count` hashes from number `first` on.
     pub fn read_hashes(&self, buffer: &Buffer<u64>, first: u64, count: u64) -> Result<Vec<B256>, GpuError> {
-        let mut words = vec![0u64; count as usize * WORDS_PER_HASH];
-        buffer.cmd().read(&mut words).offset(first as usize * WORDS_PER_HASH).enq().map_err(GpuError::call("clEnqueueReadBuffer"))?;
-        Ok(words.chunks_exact(WORDS_PER_HASH).map(hash_from_words).collect())
+        let mut hashes = Vec::with_capacity(count as usize);
+        let mut words = vec![0u64; count.min(READ_HASHES) as usize * WORDS_PER_HASH];
+        while (hashes.len() as u64) < count {
+            let next = first + hashes.len() as u64;
+            words.truncate((first + count - next).min(READ_HASHES) as usize * WORDS_PER_HASH);
+            buffer.cmd().read(&mut words).offset(next as usize * WORDS_PER_HASH).enq().map_err(GpuError::call("clEnqueueReadBuffer"))?;
+            hashes.extend(words.chunks_exact(WORDS_PER_HASH).map(hash_from_words));
+        }
+        Ok(hashes)
     }
+}
+
+/// Builds `source`: from the binary of an earlier build where the cache has one that the driver still takes.
+fn compile(
+    open: &OpenDevice,
+    context: &Context,
+    source: &str,
+    options: &str,
+    cache: Option<&ProgramCache>,
+) -> Result<core::Program, GpuError> {
+    let refused = |log: String| GpuError::Build { device: open.info.name.clone(), log };
+    let options_text = CString::new(options).map_err(|error| refused(error.to_string()))?;
+    let build = |program: &core::Program| core::build_program(program, Some(&[open.device.as_core()]), &options_text, None, None);
+    let info = &open.info;
+    let key = ProgramCache::key(&[&info.name, &info.vendor, &info.platform, &info.driver, options, source]);
+    if let Some((cache, binary)) = cache.and_then(|cache| Some((cache, cache.load(key)?))) {
+        let loaded = core::create_program_with_binary(context.as_core(), &[open.device.as_core()], &[&binary]);
+        match loaded.and_then(|program| build(&program).map(|()| program)) {
+            Ok(program) => return Ok(program),
+            Err(error) => {
+                tracing::debug!(%error, "the driver refuses a program of its own, compiling again");
+                cache.remove(key);
+            }
+        }
+    }
+    let text = CString::new(source).map_err(|error| refused(error.to_string()))?;
+    let program = core::create_program_with_source(context.as_core(), &[text]).map_err(GpuError::call("clCreateProgramWithSource"))?;
+    build(&program).map_err(|error| refused(error.to_string()))?;
+    if let (Some(cache), Ok(ProgramInfoResult::Binaries(binaries))) = (cache, core::get_program_info(&program, ProgramInfo::Binaries))
+        && let Some(binary) = binaries.first().filter(|binary| !binary.is_empty())
+    {
+        cache.store(key, binary);
+    }
+    Ok(program)
 }
 
 /// Digests lie in device memory in their own byte order, and the device is little-endian.
@@ -167,4 +185,39 @@ fn seed_vector(seed: &B256) -> Ulong4 {
         *word = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
     }
     Ulong4::new(words[0], words[1], words[2], words[3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::device;
+
+    const SOURCE: &str = "__kernel void fill(__global ulong *to) { to[get_global_id(0)] = VALUE; }";
+
+    fn built(open: &OpenDevice, cache: &ProgramCache, options: &str) -> u64 {
+        let context = Context::builder().platform(open.platform).devices(open.device).build().unwrap();
+        let queue = Queue::new(&context, open.device, None).unwrap();
+        let program = compile(open, &context, SOURCE, options, Some(cache)).unwrap();
+        let (info, variant) = (open.info.clone(), Variant::Portable);
+        let kernels = Kernels { info, variant, vector_width: 1, chains: 1, max_band_bytes: MAX_BAND_BYTES, queue, program };
+        let buffer = kernels.allocate(4).unwrap();
+        kernels.run_groups("fill", [4, 1], [1, 1], &[Arg::Buffer(&buffer)]).unwrap();
+        kernels.read_hashes(&buffer, 0, 1).unwrap()[0][0].into()
+    }
+
+    #[test]
+    fn programs_come_from_the_cache_and_damaged_ones_are_compiled_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = ProgramCache::new(folder.path());
+        let open = device::open(0).unwrap();
+        let entries = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        assert_eq!(built(&open, &cache, "-DVALUE=7"), 7);
+        let [entry] = entries().try_into().unwrap();
+        assert_eq!(built(&open, &cache, "-DVALUE=7"), 7);
+        assert_eq!(entries().len(), 1);
+        std::fs::write(&entry, b"damaged").unwrap();
+        assert_eq!(built(&open, &cache, "-DVALUE=7"), 7);
+        assert_eq!(built(&open, &cache, "-DVALUE=9"), 9);
+        assert_eq!(entries().len(), 2);
+    }
 }

@@ -111,7 +111,7 @@ __kernel void memory_checkpoint(__global const ulong *states, __global ulong *st
         s[5] = (x[3] >> 56) | (lane_t)(0x100UL);
         clear_from(s, 6);
         s[16] = (lane_t)(PADDING_END);
-        keccak_f(s);
+        keccak_f_digest(s);
     } else {
         clear_from(s, 0);
     }
