@@ -34,6 +34,11 @@ impl ProgramCache {
             .map(Self::new)
     }
 
+    /// Where the programs are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The key of a program: everything that its machine code depends on.
     pub fn key(parts: &[&str]) -> B256 {
         let mut preimage = Vec::new();
@@ -109,7 +114,7 @@ impl ProgramCache {
     }
 
     fn path(&self, key: B256) -> PathBuf {
-        Path::new(&self.folder).join(format!("{key}.{EXTENSION}"))
+        self.folder.join(format!("{key}.{EXTENSION}"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong between the node and an OpenCL device.
 
+use std::path::PathBuf;
+
 use ocl::core::Status;
 use thiserror::Error;
 
@@ -37,6 +39,8 @@ pub enum GpuError {
     DeviceLost { call: &'static str, source: ocl::Error },
     #[error("the device has no resources left for OpenCL call {call}: {source}")]
     DeviceBusy { call: &'static str, source: ocl::Error },
+    #[error("the nodes of a tree cannot be written to a file in {}: {source}", folder.display())]
+    Spill { folder: PathBuf, source: std::io::Error },
     #[error("{device} cannot run variant {variant}")]
     Unsupported { device: String, variant: &'static str },
 }
@@ -59,6 +63,7 @@ impl Coded for GpuError {
             Self::DeviceLost { .. } => "E-GPU-012",
             Self::DeviceBusy { .. } => "E-GPU-013",
             Self::Unsupported { .. } => "E-GPU-014",
+            Self::Spill { .. } => "E-GPU-015",
         }
     }
 
@@ -86,6 +91,7 @@ impl Coded for GpuError {
                 "the node opens the device again at the next challenge; if that fails too, look at the driver's messages in the system log"
             }
             Self::DeviceBusy { .. } => "stop other programs that use the device; the node tries again at the next challenge",
+            Self::Spill { .. } => "make room on that disk, or name another folder in GPUMKT_CACHE_DIR",
             Self::Unsupported { .. } => "leave the choice of the variant to the program",
         };
         text.into()

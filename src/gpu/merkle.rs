@@ -1,10 +1,13 @@
 //! Trees over the folds of a product, hashed on a device.
 
+use std::sync::Arc;
+
 use ocl::Buffer;
 
 use super::engine::Run;
 use super::error::GpuError;
-use super::program::{Arg, WORDS_PER_HASH};
+use super::program::{Arg, Kernels, WORDS_PER_HASH};
+use super::spill::SpilledLevels;
 use crate::rules::kernel::merkle::MerkleTree;
 use crate::types::work::Profile;
 
@@ -32,19 +35,46 @@ pub(super) fn hash_leaves(run: &Run<'_>, folds: &Buffer<u64>, nodes: &Buffer<u64
     run.kernels.run("merkle_leaves", leaves.div_ceil(run.kernels.vector_width as u64), &args)
 }
 
-/// Hashes the tree over the leaves: wide levels on the device, the top on the host.
+/// Hashes the tree over the leaves: wide levels on the device, the top on the host. Levels too wide for the host's memory go to a
+/// file.
 pub(super) fn tree(run: &Run<'_>, nodes: &Buffer<u64>) -> Result<MerkleTree, GpuError> {
     let kernels = run.kernels;
-    let mut count = run.profile.leaves();
-    let mut first = 0;
-    let mut levels = vec![kernels.read_hashes(nodes, first, count)?];
-    while count > HOST_TREE_NODES {
+    let leaves = run.profile.leaves();
+    let (mut first, mut count) = (0, leaves);
+    let mut levels = Vec::new();
+    let mut spilled: Option<(SpilledLevels, usize)> = None;
+    loop {
+        if count > kernels.max_host_nodes {
+            let (file, spilled_levels) = match &mut spilled {
+                Some(open) => open,
+                None => spilled.insert((SpilledLevels::create(&kernels.spill_folder, leaves).map_err(spill_error(kernels))?, 0)),
+            };
+            kernels.read_hashes(nodes, first, count, |chunk| file.append(chunk).map_err(spill_error(kernels)))?;
+            *spilled_levels += 1;
+        } else {
+            let mut level = Vec::with_capacity(count as usize);
+            kernels.read_hashes(nodes, first, count, |chunk| {
+                level.extend_from_slice(chunk);
+                Ok(())
+            })?;
+            levels.push(level);
+        }
+        if count <= HOST_TREE_NODES.min(kernels.max_host_nodes) {
+            break;
+        }
         let (children, parents) = (first, first + count);
         count /= 2;
         let args = [Arg::Buffer(nodes), Arg::U64(children), Arg::U64(parents), Arg::U64(count)];
         kernels.run("merkle_parents", count.div_ceil(kernels.vector_width as u64), &args)?;
-        levels.push(kernels.read_hashes(nodes, parents, count)?);
         first = parents;
     }
-    Ok(MerkleTree::complete(levels))
+    let tree = MerkleTree::complete(levels);
+    Ok(match spilled {
+        Some((file, count)) => tree.above(Arc::new(file), count),
+        None => tree,
+    })
+}
+
+fn spill_error(kernels: &Kernels) -> impl FnOnce(std::io::Error) -> GpuError {
+    |source| GpuError::Spill { folder: kernels.spill_folder.clone(), source }
 }

@@ -1,6 +1,7 @@
 //! The compiled kernels of one device, and how they are launched.
 
 use std::ffi::CString;
+use std::path::PathBuf;
 
 use alloy::primitives::B256;
 use ocl::core::{self, ArgVal, ProgramInfo, ProgramInfoResult};
@@ -20,12 +21,17 @@ const SOURCES: [&str; 6] = [
     include_str!("kernels/matmul_cpu.cl"),
     include_str!("kernels/matmul_mma.cl"),
 ];
+/// The kernels of `limits`, with what they build on.
+pub(super) const LIMIT_SOURCES: [&str; 3] =
+    [include_str!("kernels/keccak.cl"), include_str!("kernels/memory.cl"), include_str!("kernels/limits.cl")];
 /// Its program "binaries" hold no machine code, and it keeps a cache of its own (POCL_CACHE_DIR).
 const POCL: &str = "Portable Computing Language";
 
 /// Folds of a product are kept for one band of rows at a time. Larger bands launch less often; this is far below any GPU's
 /// largest buffer and still gives one launch at least a million work-items.
 const MAX_BAND_BYTES: u64 = 256 << 20;
+/// 2 MiB per round with the levels above it, so that 16 rounds stay below 32 MiB whatever the device's memory is.
+const MAX_HOST_NODES: u64 = 1 << 15;
 /// Hashes lie on the device as this many u64.
 pub(super) const WORDS_PER_HASH: usize = 4;
 /// Hashes of one read: a transfer of 1 MiB keeps the bus busy and the host's copy small.
@@ -51,6 +57,10 @@ pub(super) struct Kernels {
     pub chains: usize,
     /// Most bytes of folds that are kept at a time.
     pub max_band_bytes: u64,
+    /// Widest level of a tree that stays in the host's memory.
+    pub max_host_nodes: u64,
+    /// Where wider levels go.
+    pub spill_folder: PathBuf,
     queue: Queue,
     program: core::Program,
 }
@@ -58,6 +68,11 @@ pub(super) struct Kernels {
 impl Kernels {
     /// Compiles all kernels for `open`, or takes them from `cache`.
     pub fn build(open: &OpenDevice, variant: Variant, cache: Option<&ProgramCache>) -> Result<Self, GpuError> {
+        Self::build_sources(open, variant, &SOURCES, cache)
+    }
+
+    /// Compiles the kernels in `sources`.
+    pub fn build_sources(open: &OpenDevice, variant: Variant, sources: &[&str], cache: Option<&ProgramCache>) -> Result<Self, GpuError> {
         if !variant.runs_on(&open.info, &open.features) {
             return Err(GpuError::Unsupported { device: open.info.name.clone(), variant: variant.name() });
         }
@@ -67,10 +82,26 @@ impl Kernels {
         let mut options = vec![variant.language().to_owned()];
         options.extend([("VECTOR_WIDTH", vector_width), ("CHAINS", chains)].map(|(name, value)| format!("-D{name}={value}")));
         options.extend(variant.macros().map(|(name, value)| format!("-D{name}={value}")));
+        let spill_folder = cache.map_or_else(std::env::temp_dir, |cache| cache.folder().to_owned());
         let cache = cache.filter(|_| open.info.platform != POCL);
-        let program = compile(open, &context, &SOURCES.concat(), &options.join(" "), cache)?;
+        let program = compile(open, &context, &sources.concat(), &options.join(" "), cache)?;
         let (vector_width, chains) = (vector_width as usize, chains as usize);
-        Ok(Self { info: open.info.clone(), variant, vector_width, chains, max_band_bytes: MAX_BAND_BYTES, queue, program })
+        Ok(Self {
+            info: open.info.clone(),
+            variant,
+            vector_width,
+            chains,
+            max_band_bytes: MAX_BAND_BYTES,
+            max_host_nodes: MAX_HOST_NODES,
+            spill_folder,
+            queue,
+            program,
+        })
+    }
+
+    /// Whether the device is a processor of this machine, shared with everything else that runs here.
+    pub fn on_cpu(&self) -> bool {
+        self.info.kind == DeviceKind::Cpu
     }
 
     /// Allocates `words` u64 on the device. What they hold is undefined.
@@ -122,17 +153,26 @@ impl Kernels {
         self.queue.finish().map_err(GpuError::call(name))
     }
 
-    /// Reads `count` hashes from number `first` on.
-    pub fn read_hashes(&self, buffer: &Buffer<u64>, first: u64, count: u64) -> Result<Vec<B256>, GpuError> {
-        let mut hashes = Vec::with_capacity(count as usize);
+    /// Reads `count` hashes from number `first` on and hands them to `take`, a bounded number at a time.
+    pub fn read_hashes(
+        &self,
+        buffer: &Buffer<u64>,
+        first: u64,
+        count: u64,
+        mut take: impl FnMut(&[B256]) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
         let mut words = vec![0u64; count.min(READ_HASHES) as usize * WORDS_PER_HASH];
-        while (hashes.len() as u64) < count {
-            let next = first + hashes.len() as u64;
+        let mut hashes = Vec::with_capacity(count.min(READ_HASHES) as usize);
+        let mut next = first;
+        while next < first + count {
             words.truncate((first + count - next).min(READ_HASHES) as usize * WORDS_PER_HASH);
             buffer.cmd().read(&mut words).offset(next as usize * WORDS_PER_HASH).enq().map_err(GpuError::call("clEnqueueReadBuffer"))?;
+            hashes.clear();
             hashes.extend(words.chunks_exact(WORDS_PER_HASH).map(hash_from_words));
+            take(&hashes)?;
+            next += hashes.len() as u64;
         }
-        Ok(hashes)
+        Ok(())
     }
 }
 
@@ -150,7 +190,7 @@ fn compile(
     let info = &open.info;
     let key = ProgramCache::key(&[&info.name, &info.vendor, &info.platform, &info.driver, options, source]);
     if let Some((cache, binary)) = cache.and_then(|cache| Some((cache, cache.load(key)?))) {
-        let loaded = core::create_program_with_binary(context.as_core(), &[open.device.as_core()], &[&binary]);
+        let loaded = core::create_program_with_binary(context.as_core(), &[*open.device.as_core()], &[&binary]);
         match loaded.and_then(|program| build(&program).map(|()| program)) {
             Ok(program) => return Ok(program),
             Err(error) => {
@@ -199,10 +239,20 @@ mod tests {
         let queue = Queue::new(&context, open.device, None).unwrap();
         let program = compile(open, &context, SOURCE, options, Some(cache)).unwrap();
         let (info, variant) = (open.info.clone(), Variant::Portable);
-        let kernels = Kernels { info, variant, vector_width: 1, chains: 1, max_band_bytes: MAX_BAND_BYTES, queue, program };
+        let spill_folder = std::env::temp_dir();
+        let max_band_bytes = MAX_BAND_BYTES;
+        let (vector_width, chains, max_host_nodes) = (1, 1, MAX_HOST_NODES);
+        let kernels = Kernels { info, variant, vector_width, chains, max_band_bytes, max_host_nodes, spill_folder, queue, program };
         let buffer = kernels.allocate(4).unwrap();
         kernels.run_groups("fill", [4, 1], [1, 1], &[Arg::Buffer(&buffer)]).unwrap();
-        kernels.read_hashes(&buffer, 0, 1).unwrap()[0][0].into()
+        let mut first = None;
+        kernels
+            .read_hashes(&buffer, 0, 1, |hashes| {
+                first = Some(hashes[0][0]);
+                Ok(())
+            })
+            .unwrap();
+        first.unwrap().into()
     }
 
     #[test]
