@@ -41,9 +41,21 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
+/// What a device offers beyond OpenCL's core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Features {
+    /// Of NVIDIA devices: which instructions they have.
+    pub compute_capability: Option<(u32, u32)>,
+    /// cl_khr_integer_dot_product.
+    pub integer_dot: bool,
+    /// A CPU with `vpdpbusd` on 512 bits.
+    pub avx512_vnni: bool,
+}
+
 /// A device with its handles.
 pub(super) struct OpenDevice {
     pub info: DeviceInfo,
+    pub features: Features,
     pub platform: ocl::Platform,
     pub device: ocl::Device,
 }
@@ -84,7 +96,8 @@ fn open_all() -> Result<Vec<OpenDevice>, GpuError> {
         let devices = core::get_device_ids(platform, Some(core::DeviceType::ALL), None).unwrap_or_default();
         for device in devices {
             let info = describe(found.len(), device, &name)?;
-            found.push(OpenDevice { info, platform: platform.into(), device: device.into() });
+            let features = features(device, info.kind);
+            found.push(OpenDevice { info, features, platform: platform.into(), device: device.into() });
         }
         names.push(name);
     }
@@ -137,6 +150,35 @@ fn describe(index: usize, device: core::DeviceId, platform: &str) -> Result<Devi
             _ => 0,
         },
     })
+}
+
+/// CL_DEVICE_COMPUTE_CAPABILITY_MAJOR_NV and _MINOR_NV of cl_nv_device_attribute_query.
+const COMPUTE_CAPABILITY: [u32; 2] = [0x4000, 0x4001];
+
+fn features(device: core::DeviceId, kind: DeviceKind) -> Features {
+    let extensions = ask(device, Query::Extensions).map(|answer| answer.to_string()).unwrap_or_default();
+    let has = |name: &str| extensions.split_whitespace().any(|extension| extension == name);
+    let number = |query: u32| {
+        let bytes = core::get_device_info_raw(device, query).ok()?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let [major, minor] = COMPUTE_CAPABILITY.map(|query| has("cl_nv_device_attribute_query").then(|| number(query)).flatten());
+    Features {
+        compute_capability: major.zip(minor),
+        integer_dot: has("cl_khr_integer_dot_product"),
+        avx512_vnni: kind == DeviceKind::Cpu && host_has_avx512_vnni(),
+    }
+}
+
+/// A CPU device is the processor that this program runs on.
+#[cfg(target_arch = "x86_64")]
+fn host_has_avx512_vnni() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vnni")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn host_has_avx512_vnni() -> bool {
+    false
 }
 
 fn ask(device: core::DeviceId, query: Query) -> Result<Answer, GpuError> {

@@ -5,11 +5,15 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::B256;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::{Deserialize, Serialize};
 
+use super::cache::ProgramCache;
 use super::device::{self, DeviceInfo, DeviceKind};
 use super::error::GpuError;
-use super::program::{Kernels, Variant};
+use super::program::Kernels;
+use super::variant::Variant;
 use super::{matmul, memory};
 use crate::rules::kernel::{self, WorkOutput, seed};
 use crate::types::Coded;
@@ -30,6 +34,8 @@ const SELF_TEST: Profile = Profile {
     pass_ms: 1,
     unmeasured_ms: 1,
 };
+/// A product of several tiles of the tensor cores, with an odd number of words.
+const SELF_TEST_WIDE: Profile = Profile { matrix_size: 512, inner_size: 96, ..SELF_TEST };
 const SELF_TEST_SEED: B256 = B256::repeat_byte(0x5e);
 
 /// Part of a computation.
@@ -87,28 +93,38 @@ pub struct Timings {
 pub struct GpuRun {
     pub output: WorkOutput,
     pub timings: Timings,
+    /// Of a CPU device: the processor time of the same stages, summed over its cores.
+    pub cpu: Option<Timings>,
 }
 
 /// A device whose kernels are compiled and have passed the self-test. All methods block: call them off the async threads.
 pub struct Engine {
     kernels: Kernels,
+    cache: Option<ProgramCache>,
+    /// Set once the device failed in the middle of a run.
+    lost: bool,
 }
 
 impl Engine {
-    /// Opens device `index`, compiles the fastest variant that passes the self-test.
+    /// Opens device `index` with the fastest variant that passes the self-test, and with the user's program cache.
     pub fn new(index: usize) -> Result<Self, GpuError> {
+        Self::with_cache(index, ProgramCache::of_user())
+    }
+
+    /// Opens device `index` with the fastest variant that passes the self-test.
+    pub fn with_cache(index: usize, cache: Option<ProgramCache>) -> Result<Self, GpuError> {
         let open = device::open(index)?;
         let mut failure = None;
-        for variant in Variant::candidates(&open.info) {
+        for variant in Variant::candidates(&open.info, &open.features) {
             let started = Instant::now();
-            match Self::with_open_device(&open, *variant) {
+            match Self::with_open_device(&open, variant, cache.clone()) {
                 Ok(engine) => {
                     let elapsed_ms = started.elapsed().as_millis() as u64;
                     tracing::info!(device = %open.info, variant = variant.name(), elapsed_ms, "device is ready");
                     return Ok(engine);
                 }
                 Err(error) => {
-                    tracing::warn!(code = error.code(), %error, variant = variant.name(), "kernel variant is not usable");
+                    tracing::warn!(code = error.code(), %error, variant = variant.name(), "kernel variant is not usable, trying the next");
                     failure = Some(error);
                 }
             }
@@ -118,11 +134,18 @@ impl Engine {
 
     /// Opens device `index` with a given variant.
     pub fn with_variant(index: usize, variant: Variant) -> Result<Self, GpuError> {
-        Self::with_open_device(&device::open(index)?, variant)
+        Self::with_open_device(&device::open(index)?, variant, None)
     }
 
-    fn with_open_device(open: &device::OpenDevice, variant: Variant) -> Result<Self, GpuError> {
-        let mut engine = Self { kernels: Kernels::build(open, variant)? };
+    /// The variants that device `index` can run, the fastest first; each of them still has to pass its self-test.
+    pub fn variants(index: usize) -> Result<Vec<Variant>, GpuError> {
+        let open = device::open(index)?;
+        Ok(Variant::ALL.into_iter().filter(|variant| variant.runs_on(&open.info, &open.features)).collect())
+    }
+
+    fn with_open_device(open: &device::OpenDevice, variant: Variant, cache: Option<ProgramCache>) -> Result<Self, GpuError> {
+        let kernels = Kernels::build(open, variant, cache.as_ref())?;
+        let mut engine = Self { kernels, cache, lost: false };
         engine.self_test()?;
         Ok(engine)
     }
@@ -155,8 +178,18 @@ impl Engine {
     /// Computes the challenge `seed` under `profile`. All device memory is free again on return.
     pub fn run(&mut self, profile: &Profile, seed: B256, hook: ProgressHook<'_>) -> Result<GpuRun, GpuError> {
         self.check(profile)?;
-        let started = Instant::now();
-        let mut run = Run { kernels: &self.kernels, profile, hook, timings: Timings::default(), current: None };
+        if self.lost {
+            *self = Self::with_cache(self.kernels.info.index, self.cache.clone())?;
+        }
+        let result = self.compute(profile, seed, hook);
+        self.lost = result.as_ref().is_err_and(GpuError::needs_reopening);
+        result
+    }
+
+    fn compute(&self, profile: &Profile, seed: B256, hook: ProgressHook<'_>) -> Result<GpuRun, GpuError> {
+        let (started, cpu_started) = (Instant::now(), cpu_time_us());
+        let none = Timings::default();
+        let mut run = Run { kernels: &self.kernels, profile, hook, timings: none, cpu: none, current: None };
         let lanes = memory::compute(&mut run, seed)?;
         let mut roots = WorkRoots { memory_root: lanes.root(), matmul_roots: Vec::new() };
         let mut products = Vec::new();
@@ -171,7 +204,9 @@ impl Engine {
         }
         run.close_stage();
         let timings = Timings { total_us: microseconds(started.elapsed()), ..run.timings };
-        Ok(GpuRun { output: WorkOutput { profile: *profile, seed, roots, lanes, products }, timings })
+        let cpu = Timings { total_us: cpu_time_us().saturating_sub(cpu_started), ..run.cpu };
+        let cpu = self.kernels.on_cpu().then_some(cpu);
+        Ok(GpuRun { output: WorkOutput { profile: *profile, seed, roots, lanes, products }, timings, cpu })
     }
 
     fn check(&self, profile: &Profile) -> Result<(), GpuError> {
@@ -185,11 +220,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Compares a small computation with the CPU reference, bit by bit.
+    /// Compares small computations with the CPU reference, bit by bit.
     fn self_test(&mut self) -> Result<(), GpuError> {
         static EXPECTED: OnceLock<WorkOutput> = OnceLock::new();
-        let expected = EXPECTED.get_or_init(|| kernel::compute(&SELF_TEST, SELF_TEST_SEED));
-        let actual = self.run(&SELF_TEST, SELF_TEST_SEED, &mut ignore_progress)?.output;
+        static EXPECTED_WIDE: OnceLock<WorkOutput> = OnceLock::new();
+        self.compare(&SELF_TEST, &EXPECTED)?;
+        if self.kernels.variant == Variant::Mma {
+            self.compare(&SELF_TEST_WIDE, &EXPECTED_WIDE)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, profile: &Profile, expected: &OnceLock<WorkOutput>) -> Result<(), GpuError> {
+        let expected = expected.get_or_init(|| kernel::compute(profile, SELF_TEST_SEED));
+        let actual = self.compute(profile, SELF_TEST_SEED, &mut ignore_progress)?.output;
         let part = if actual.lanes != expected.lanes {
             "the memory walk"
         } else if actual.products != expected.products {
@@ -208,19 +252,20 @@ pub(super) struct Run<'a> {
     pub profile: &'a Profile,
     hook: ProgressHook<'a>,
     timings: Timings,
-    current: Option<(Stage, Instant)>,
+    cpu: Timings,
+    current: Option<(Stage, Instant, u64)>,
 }
 
 impl Run<'_> {
     /// Ends the current stage and starts `stage`.
     pub fn stage(&mut self, stage: Stage) {
         self.close_stage();
-        self.current = Some((stage, Instant::now()));
+        self.current = Some((stage, Instant::now(), cpu_time_us()));
     }
 
     /// Reports that `done` of `total` parts of the current stage are finished; fails if the hook cancels.
     pub fn progress(&mut self, done: u64, total: u64) -> Result<(), GpuError> {
-        let Some((stage, _)) = self.current else { return Ok(()) };
+        let Some((stage, ..)) = self.current else { return Ok(()) };
         let permille = (u128::from(done) * 1000 / u128::from(total.max(1))) as u32;
         match (self.hook)(Progress { stage, permille }) {
             ControlFlow::Continue(()) => Ok(()),
@@ -229,16 +274,29 @@ impl Run<'_> {
     }
 
     fn close_stage(&mut self) {
-        let Some((stage, started)) = self.current.take() else { return };
-        let total = match stage {
-            Stage::Fill => &mut self.timings.fill_us,
-            Stage::Walk => &mut self.timings.walk_us,
-            Stage::Operands => &mut self.timings.operands_us,
-            Stage::Product => &mut self.timings.product_us,
-            Stage::Trees => &mut self.timings.trees_us,
-        };
-        *total += microseconds(started.elapsed());
+        let Some((stage, started, cpu_started)) = self.current.take() else { return };
+        *self.timings.of(stage) += microseconds(started.elapsed());
+        *self.cpu.of(stage) += cpu_time_us().saturating_sub(cpu_started);
     }
+}
+
+impl Timings {
+    fn of(&mut self, stage: Stage) -> &mut u64 {
+        match stage {
+            Stage::Fill => &mut self.fill_us,
+            Stage::Walk => &mut self.walk_us,
+            Stage::Operands => &mut self.operands_us,
+            Stage::Product => &mut self.product_us,
+            Stage::Trees => &mut self.trees_us,
+        }
+    }
+}
+
+/// Processor time of this process so far, all threads together. A measure of work on a machine that others use too.
+pub(super) fn cpu_time_us() -> u64 {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0 };
+    let microseconds = |time: TimeVal| time.num_microseconds().unsigned_abs();
+    microseconds(usage.user_time()) + microseconds(usage.system_time())
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -253,12 +311,48 @@ mod tests {
     fn bands_of_rows_give_the_same_tree() {
         let profile = Profile { matrix_size: 256, ..SELF_TEST };
         let expected = kernel::compute(&profile, B256::ZERO);
-        for variant in [Variant::Panels, Variant::Portable] {
+        for variant in Engine::variants(0).unwrap() {
             let mut engine = Engine::with_variant(0, variant).unwrap();
             engine.kernels.max_band_bytes = 1;
             let run = engine.run(&profile, B256::ZERO, &mut ignore_progress).unwrap();
             assert!(run.output == expected, "{}", variant.name());
         }
+    }
+
+    #[test]
+    fn wide_levels_leave_the_memory_and_open_all_the_same() {
+        let profile = Profile { matrix_size: 256, rounds: 2, inner_size: 32, ..SELF_TEST };
+        let expected = kernel::compute(&profile, B256::ZERO);
+        let mut engine = Engine::new(0).unwrap();
+        for max_host_nodes in [8, 64] {
+            engine.kernels.max_host_nodes = max_host_nodes;
+            let output = engine.run(&profile, B256::ZERO, &mut ignore_progress).unwrap().output;
+            assert_eq!(output.roots, expected.roots);
+            assert!(output.products.iter().all(|tree| tree.nodes_in_memory() as u64 == 2 * max_host_nodes - 1));
+            assert_eq!(output.prove(B256::ZERO, 8), expected.prove(B256::ZERO, 8));
+        }
+    }
+
+    #[test]
+    fn buffers_of_a_quarter_of_the_memory_are_enough() {
+        let profile = Profile { windows: 4, memory_bytes: 1 << 20, steps: 1024, inner_size: 32, ..SELF_TEST };
+        let mut engine = Engine::new(0).unwrap();
+        engine.kernels.info.memory_bytes = profile.memory_bytes * 115 / 100;
+        engine.kernels.info.max_buffer_bytes = engine.kernels.info.memory_bytes / 4;
+        let run = engine.run(&profile, B256::ZERO, &mut ignore_progress).unwrap();
+        assert!(run.output == kernel::compute(&profile, B256::ZERO));
+        let one = Profile { windows: 1, ..profile };
+        assert_eq!(engine.run(&one, B256::ZERO, &mut ignore_progress).unwrap_err().code(), "E-GPU-005");
+    }
+
+    #[test]
+    fn a_lost_device_is_opened_anew() {
+        let mut engine = Engine::new(0).unwrap();
+        engine.lost = true;
+        engine.kernels.chains *= 2;
+        let run = engine.run(&SELF_TEST, SELF_TEST_SEED, &mut ignore_progress).unwrap();
+        assert_eq!(run.output, kernel::compute(&SELF_TEST, SELF_TEST_SEED));
+        assert!(!engine.lost);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What can go wrong between the node and an OpenCL device.
 
+use std::path::PathBuf;
+
+use ocl::core::Status;
 use thiserror::Error;
 
 use crate::types::Coded;
@@ -32,6 +35,14 @@ pub enum GpuError {
     Cancelled { stage: &'static str },
     #[error("OpenCL call {call} failed: {source}")]
     OpenCl { call: &'static str, source: ocl::Error },
+    #[error("the device does not answer any more, OpenCL call {call} failed: {source}")]
+    DeviceLost { call: &'static str, source: ocl::Error },
+    #[error("the device has no resources left for OpenCL call {call}: {source}")]
+    DeviceBusy { call: &'static str, source: ocl::Error },
+    #[error("the nodes of a tree cannot be written to a file in {}: {source}", folder.display())]
+    Spill { folder: PathBuf, source: std::io::Error },
+    #[error("{device} cannot run variant {variant}")]
+    Unsupported { device: String, variant: &'static str },
 }
 
 impl Coded for GpuError {
@@ -49,6 +60,10 @@ impl Coded for GpuError {
             Self::BigEndian { .. } => "E-GPU-009",
             Self::Cancelled { .. } => "E-GPU-010",
             Self::OpenCl { .. } => "E-GPU-011",
+            Self::DeviceLost { .. } => "E-GPU-012",
+            Self::DeviceBusy { .. } => "E-GPU-013",
+            Self::Unsupported { .. } => "E-GPU-014",
+            Self::Spill { .. } => "E-GPU-015",
         }
     }
 
@@ -72,6 +87,12 @@ impl Coded for GpuError {
             Self::BigEndian { .. } => "use another device",
             Self::Cancelled { .. } => "nothing to do: the caller asked for it",
             Self::OpenCl { .. } => "look at the driver's messages in the system log; restart the driver if the device hangs",
+            Self::DeviceLost { .. } => {
+                "the node opens the device again at the next challenge; if that fails too, look at the driver's messages in the system log"
+            }
+            Self::DeviceBusy { .. } => "stop other programs that use the device; the node tries again at the next challenge",
+            Self::Spill { .. } => "make room on that disk, or name another folder in GPUMKT_CACHE_DIR",
+            Self::Unsupported { .. } => "leave the choice of the variant to the program",
         };
         text.into()
     }
@@ -80,6 +101,30 @@ impl Coded for GpuError {
 impl GpuError {
     /// Wraps an error of an OpenCL call.
     pub(super) fn call<E: Into<ocl::Error>>(call: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::OpenCl { call, source: source.into() }
+        move |source| {
+            let source = source.into();
+            match source.api_status() {
+                Some(status) if LOST.contains(&status) => Self::DeviceLost { call, source },
+                Some(status) if BUSY.contains(&status) => Self::DeviceBusy { call, source },
+                _ => Self::OpenCl { call, source },
+            }
+        }
+    }
+
+    /// Whether the device has to be opened anew before it can compute again. NVIDIA's driver says "out of resources" for a kernel
+    /// that died as well, so a busy device is opened anew too.
+    pub(super) fn needs_reopening(&self) -> bool {
+        matches!(self, Self::DeviceLost { .. } | Self::DeviceBusy { .. } | Self::OpenCl { .. })
     }
 }
+
+/// What drivers answer once a device has hung, was reset or unplugged.
+const LOST: [Status; 5] = [
+    Status::CL_DEVICE_NOT_AVAILABLE,
+    Status::CL_DEVICE_NOT_FOUND,
+    Status::CL_INVALID_DEVICE,
+    Status::CL_INVALID_CONTEXT,
+    Status::CL_INVALID_COMMAND_QUEUE,
+];
+/// What drivers answer while somebody else holds what is needed.
+const BUSY: [Status; 3] = [Status::CL_OUT_OF_RESOURCES, Status::CL_MEM_OBJECT_ALLOCATION_FAILURE, Status::CL_OUT_OF_HOST_MEMORY];

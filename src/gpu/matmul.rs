@@ -5,25 +5,26 @@ use ocl::Buffer;
 
 use super::engine::{Run, Stage};
 use super::error::GpuError;
-use super::program::{Arg, Kernels, Variant, WORDS_PER_HASH};
+use super::merkle;
+use super::program::{Arg, Kernels};
+use super::variant::Variant;
 use crate::rules::kernel::merkle::MerkleTree;
 use crate::types::work::Profile;
 
-/// Up to this many nodes the host hashes a tree's top faster than launches would.
-const HOST_TREE_NODES: u64 = 1024;
 /// Keccak words that one work-item of a GPU expands; its row key costs one more.
 const WORDS_PER_ITEM: u32 = 32;
-/// Tile of one work-item of `product_panels`.
-const PANEL_ROWS: u64 = 4;
-const PANEL_COLUMNS: u64 = 64;
+/// Tile of one work-item of `matmul_cpu.cl`, which is also how many rows and columns lie in one panel.
+const PANEL_ROWS: u32 = 8;
+const PANEL_COLUMNS: u32 = 32;
 /// Tile of one work-item of `product_portable`, and work-items of one group in each direction.
 const PORTABLE_ROWS: u64 = 4;
 const PORTABLE_GROUP: u64 = 16;
+/// Tile of one group of `product_mma`, and its work-items.
+const MMA_ROWS: u64 = 128;
+const MMA_COLUMNS: u64 = 256;
+const MMA_ITEMS: usize = 256;
 /// Packed u32 per keccak word.
 const UINTS_PER_WORD: usize = 8;
-/// Hashes past a level that a whole vector work-item may touch.
-const TREE_SLACK: u64 = 16;
-
 /// Buffers that all rounds share.
 pub(super) struct Buffers {
     a: Buffer<u64>,
@@ -31,26 +32,57 @@ pub(super) struct Buffers {
     folds: Buffer<u64>,
     nodes: Buffer<u64>,
     band_rows: u64,
-    panels: bool,
+    product: Product,
 }
 
-/// Whether the product runs on float panels: they need a whole tile.
-fn uses_panels(profile: &Profile, kernels: &Kernels) -> bool {
-    kernels.variant == Variant::Panels && u64::from(profile.matrix_size) >= PANEL_COLUMNS
+/// The kernel that multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Product {
+    FloatPanels,
+    PackedPanels,
+    Mma,
+    Portable,
+}
+
+impl Product {
+    /// That of a variant, or the portable one where the matrix is smaller than a tile.
+    fn of(profile: &Profile, variant: Variant) -> Self {
+        let size = profile.matrix_size;
+        match variant {
+            Variant::FloatPanels if size >= PANEL_COLUMNS => Self::FloatPanels,
+            Variant::PackedPanels if size >= PANEL_COLUMNS => Self::PackedPanels,
+            Variant::Mma if u64::from(size) >= MMA_COLUMNS => Self::Mma,
+            _ => Self::Portable,
+        }
+    }
+
+    /// Bytes of one entry of an operand.
+    fn entry_bytes(self) -> u64 {
+        if self == Self::FloatPanels { 4 } else { 1 }
+    }
+
+    /// Fewest rows of one launch; a power of two.
+    fn tile_rows(self) -> u64 {
+        match self {
+            Self::FloatPanels | Self::PackedPanels => PANEL_ROWS.into(),
+            Self::Mma => MMA_ROWS,
+            Self::Portable => PORTABLE_ROWS * PORTABLE_GROUP,
+        }
+    }
 }
 
 /// u64 of one operand, of the folds of a band, and of the tree; and the rows of a band.
 fn sizes(profile: &Profile, kernels: &Kernels) -> ([u64; 3], u64) {
     let rows = u64::from(profile.matrix_size);
     let entries = rows * u64::from(profile.inner_size);
-    let operand = entries * if uses_panels(profile, kernels) { 4 } else { 1 } / 8;
+    let product = Product::of(profile, kernels.variant);
+    let operand = entries * product.entry_bytes() / 8;
     let folds_per_row = u64::from(profile.folds_per_row());
     // At least one row of tiles; both are powers of two, so bands divide the rows evenly.
-    let smallest = (PORTABLE_ROWS * PORTABLE_GROUP).min(rows);
+    let smallest = product.tile_rows().min(rows);
     let band_rows = (kernels.max_band_bytes / (folds_per_row * 8)).clamp(smallest, rows);
     let band_rows = 1 << band_rows.ilog2();
-    let nodes = 2 * profile.leaves() + TREE_SLACK;
-    ([operand, band_rows * folds_per_row, nodes * WORDS_PER_HASH as u64], band_rows)
+    ([operand, band_rows * folds_per_row, merkle::node_words(profile)], band_rows)
 }
 
 /// Bytes of device memory that the product needs.
@@ -69,7 +101,7 @@ impl Buffers {
             folds: kernels.allocate(folds)?,
             nodes: kernels.allocate(nodes)?,
             band_rows,
-            panels: uses_panels(profile, kernels),
+            product: Product::of(profile, kernels.variant),
         })
     }
 }
@@ -85,19 +117,10 @@ pub(super) fn compute_round(run: &mut Run<'_>, buffers: &Buffers, round: u32, ro
         run.progress(done + first_row, u64::from(run.profile.rounds) * rows)?;
         multiply(run, buffers, first_row)?;
         run.stage(Stage::Trees);
-        let leaves_per_row = u64::from(run.profile.leaves_per_row());
-        let leaves = buffers.band_rows * leaves_per_row;
-        let args = [
-            Arg::Buffer(&buffers.folds),
-            Arg::Buffer(&buffers.nodes),
-            Arg::U64(first_row * leaves_per_row),
-            Arg::U64(leaves),
-            Arg::U32(run.profile.folds_per_leaf()),
-        ];
-        run.kernels.run("merkle_leaves", leaves.div_ceil(run.kernels.vector_width as u64), &args)?;
+        merkle::hash_leaves(run, &buffers.folds, &buffers.nodes, first_row, buffers.band_rows)?;
         first_row += buffers.band_rows;
     }
-    tree(run, buffers)
+    merkle::tree(run, &buffers.nodes)
 }
 
 fn generate(run: &mut Run<'_>, buffers: &Buffers, seed: B256) -> Result<(), GpuError> {
@@ -106,14 +129,15 @@ fn generate(run: &mut Run<'_>, buffers: &Buffers, seed: B256) -> Result<(), GpuE
     let rows = u64::from(run.profile.matrix_size);
     let words = run.profile.words_per_row();
     let items = rows.div_ceil(kernels.vector_width as u64);
-    for (operand, domain, panels) in [(&buffers.a, 0x41, "operand_row_panels"), (&buffers.b, 0x42, "operand_column_panels")] {
-        let mut args = vec![Arg::Buffer(operand), Arg::Seed(seed)];
-        if !buffers.panels {
-            args.push(Arg::U32(domain));
-        }
-        args.extend([Arg::U64(rows), Arg::U32(words), Arg::U32(WORDS_PER_ITEM)]);
-        let name = if buffers.panels { panels } else { "operand_bytes" };
-        kernels.run_rows(name, items, words.div_ceil(WORDS_PER_ITEM).into(), &args)?;
+    for (operand, domain, panel) in [(&buffers.a, 0x41, PANEL_ROWS), (&buffers.b, 0x42, PANEL_COLUMNS)] {
+        let mut args = vec![Arg::Buffer(operand), Arg::Seed(seed), Arg::U32(domain), Arg::U64(rows), Arg::U32(words)];
+        let (name, item_rows) = match buffers.product {
+            Product::FloatPanels => ("operand_float_panels", 1),
+            Product::PackedPanels => ("operand_packed_panels", 1),
+            Product::Mma | Product::Portable => ("operand_bytes", words.div_ceil(WORDS_PER_ITEM)),
+        };
+        args.push(Arg::U32(if name == "operand_bytes" { WORDS_PER_ITEM } else { panel }));
+        kernels.run_rows(name, items, item_rows.into(), &args)?;
     }
     Ok(())
 }
@@ -128,30 +152,19 @@ fn multiply(run: &Run<'_>, buffers: &Buffers, first_row: u64) -> Result<(), GpuE
         Arg::U32(run.profile.folds_per_row()),
         Arg::U64(first_row),
     ];
-    if buffers.panels {
-        let global = [(size / PANEL_COLUMNS) as usize, (buffers.band_rows / PANEL_ROWS) as usize];
-        return run.kernels.run_groups("product_panels", global, [1, 1], &args);
+    let panels = || [(buffers.band_rows / u64::from(PANEL_ROWS)) as usize, (size / u64::from(PANEL_COLUMNS)) as usize];
+    match buffers.product {
+        Product::FloatPanels => return run.kernels.run_groups("product_float_panels", panels(), [1, 1], &args),
+        Product::PackedPanels => return run.kernels.run_groups("product_packed_panels", panels(), [1, 1], &args),
+        Product::Mma => {
+            let groups = (buffers.band_rows / MMA_ROWS) * (size / MMA_COLUMNS);
+            return run.kernels.run_groups("product_mma", [groups as usize * MMA_ITEMS, 1], [MMA_ITEMS, 1], &args);
+        }
+        Product::Portable => {}
     }
     let global = [u64::from(run.profile.folds_per_row()), buffers.band_rows / PORTABLE_ROWS];
     let local = global.map(|items| items.min(PORTABLE_GROUP) as usize);
     args.push(Arg::Local(UINTS_PER_WORD * 4 * local[1]));
     args.push(Arg::Local(UINTS_PER_WORD * 8 * local[0]));
     run.kernels.run_groups("product_portable", global.map(|items| items as usize), local, &args)
-}
-
-/// Hashes the tree over the leaves: wide levels on the device, the top on the host.
-fn tree(run: &mut Run<'_>, buffers: &Buffers) -> Result<MerkleTree, GpuError> {
-    let kernels = run.kernels;
-    let mut count = run.profile.leaves();
-    let mut first = 0;
-    let mut levels = vec![kernels.read_hashes(&buffers.nodes, first, count)?];
-    while count > HOST_TREE_NODES {
-        let (children, parents) = (first, first + count);
-        count /= 2;
-        let args = [Arg::Buffer(&buffers.nodes), Arg::U64(children), Arg::U64(parents), Arg::U64(count)];
-        kernels.run("merkle_parents", count.div_ceil(kernels.vector_width as u64), &args)?;
-        levels.push(kernels.read_hashes(&buffers.nodes, parents, count)?);
-        first = parents;
-    }
-    Ok(MerkleTree::complete(levels))
 }

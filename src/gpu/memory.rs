@@ -61,7 +61,11 @@ pub(super) fn compute(run: &mut Run<'_>, seed: B256) -> Result<MerkleTree, GpuEr
     let stack = run.kernels.allocate(layout.stack_words())?;
     walk(run, &layout, seed, &windows, &states, &stack)?;
     run.stage(Stage::Trees);
-    let roots = run.kernels.read_hashes(&stack, (layout.tree_levels - 1) * lanes, u64::from(run.profile.lanes))?;
+    let mut roots = Vec::with_capacity(run.profile.lanes as usize);
+    run.kernels.read_hashes(&stack, (layout.tree_levels - 1) * lanes, u64::from(run.profile.lanes), |chunk| {
+        roots.extend_from_slice(chunk);
+        Ok(())
+    })?;
     Ok(MerkleTree::build(roots))
 }
 

@@ -1,56 +1,41 @@
 //! The compiled kernels of one device, and how they are launched.
 
-use alloy::primitives::B256;
-use ocl::core::{self, ArgVal};
-use ocl::prm::Ulong4;
-use ocl::{Buffer, Context, Program, Queue, flags};
+use std::ffi::CString;
+use std::path::PathBuf;
 
+use alloy::primitives::B256;
+use ocl::core::{self, ArgVal, ProgramInfo, ProgramInfoResult};
+use ocl::prm::Ulong4;
+use ocl::{Buffer, Context, Queue, flags};
+
+use super::cache::ProgramCache;
 use super::device::{DeviceInfo, DeviceKind, OpenDevice};
 use super::error::GpuError;
+use super::variant::Variant;
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 6] = [
     include_str!("kernels/keccak.cl"),
     include_str!("kernels/memory.cl"),
     include_str!("kernels/merkle.cl"),
     include_str!("kernels/matmul.cl"),
+    include_str!("kernels/matmul_cpu.cl"),
+    include_str!("kernels/matmul_mma.cl"),
 ];
+/// The kernels of `limits`, with what they build on.
+pub(super) const LIMIT_SOURCES: [&str; 3] =
+    [include_str!("kernels/keccak.cl"), include_str!("kernels/memory.cl"), include_str!("kernels/limits.cl")];
+/// Its program "binaries" hold no machine code, and it keeps a cache of its own (POCL_CACHE_DIR).
+const POCL: &str = "Portable Computing Language";
 
 /// Folds of a product are kept for one band of rows at a time. Larger bands launch less often; this is far below any GPU's
 /// largest buffer and still gives one launch at least a million work-items.
 const MAX_BAND_BYTES: u64 = 256 << 20;
+/// 2 MiB per round with the levels above it, so that 16 rounds stay below 32 MiB whatever the device's memory is.
+const MAX_HOST_NODES: u64 = 1 << 15;
 /// Hashes lie on the device as this many u64.
 pub(super) const WORDS_PER_HASH: usize = 4;
-
-/// How a device computes the product. All of them give the same bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// Float panels and register tiles, for CPUs.
-    Panels,
-    /// Packed bytes, local-memory tiles and integer sums, for any device.
-    Portable,
-    /// `Portable` with the four-byte dot product of NVIDIA (compute capability 6.1 and later).
-    Dp4a,
-}
-
-impl Variant {
-    /// Name for logs and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Panels => "panels",
-            Self::Portable => "portable",
-            Self::Dp4a => "dp4a",
-        }
-    }
-
-    /// Variants worth trying on a device, the fastest first.
-    pub(super) fn candidates(info: &DeviceInfo) -> &'static [Self] {
-        match info.kind {
-            DeviceKind::Cpu => &[Self::Panels, Self::Portable],
-            _ if info.vendor.to_lowercase().contains("nvidia") => &[Self::Dp4a, Self::Portable],
-            _ => &[Self::Portable],
-        }
-    }
-}
+/// Hashes of one read: a transfer of 1 MiB keeps the bus busy and the host's copy small.
+const READ_HASHES: u64 = 1 << 15;
 
 /// A kernel argument.
 pub(super) enum Arg<'a> {
@@ -72,27 +57,51 @@ pub(super) struct Kernels {
     pub chains: usize,
     /// Most bytes of folds that are kept at a time.
     pub max_band_bytes: u64,
+    /// Widest level of a tree that stays in the host's memory.
+    pub max_host_nodes: u64,
+    /// Where wider levels go.
+    pub spill_folder: PathBuf,
     queue: Queue,
-    program: Program,
+    program: core::Program,
 }
 
 impl Kernels {
-    /// Compiles all kernels for `open`.
-    pub fn build(open: &OpenDevice, variant: Variant) -> Result<Self, GpuError> {
+    /// Compiles all kernels for `open`, or takes them from `cache`.
+    pub fn build(open: &OpenDevice, variant: Variant, cache: Option<&ProgramCache>) -> Result<Self, GpuError> {
+        Self::build_sources(open, variant, &SOURCES, cache)
+    }
+
+    /// Compiles the kernels in `sources`.
+    pub fn build_sources(open: &OpenDevice, variant: Variant, sources: &[&str], cache: Option<&ProgramCache>) -> Result<Self, GpuError> {
+        if !variant.runs_on(&open.info, &open.features) {
+            return Err(GpuError::Unsupported { device: open.info.name.clone(), variant: variant.name() });
+        }
         let (vector_width, chains) = if open.info.kind == DeviceKind::Cpu { (8, 16) } else { (1, 1) };
         let context = Context::builder().platform(open.platform).devices(open.device).build().map_err(GpuError::call("clCreateContext"))?;
         let queue = Queue::new(&context, open.device, None).map_err(GpuError::call("clCreateCommandQueue"))?;
-        let program = Program::builder()
-            .source(SOURCES.concat())
-            .cmplr_opt("-cl-std=CL1.2")
-            .cmplr_def("VECTOR_WIDTH", vector_width)
-            .cmplr_def("CHAINS", chains)
-            .cmplr_def("USE_DP4A", i32::from(variant == Variant::Dp4a))
-            .devices(open.device)
-            .build(&context)
-            .map_err(|error| GpuError::Build { device: open.info.name.clone(), log: error.to_string() })?;
+        let mut options = vec![variant.language().to_owned()];
+        options.extend([("VECTOR_WIDTH", vector_width), ("CHAINS", chains)].map(|(name, value)| format!("-D{name}={value}")));
+        options.extend(variant.macros().map(|(name, value)| format!("-D{name}={value}")));
+        let spill_folder = cache.map_or_else(std::env::temp_dir, |cache| cache.folder().to_owned());
+        let cache = cache.filter(|_| open.info.platform != POCL);
+        let program = compile(open, &context, &sources.concat(), &options.join(" "), cache)?;
         let (vector_width, chains) = (vector_width as usize, chains as usize);
-        Ok(Self { info: open.info.clone(), variant, vector_width, chains, max_band_bytes: MAX_BAND_BYTES, queue, program })
+        Ok(Self {
+            info: open.info.clone(),
+            variant,
+            vector_width,
+            chains,
+            max_band_bytes: MAX_BAND_BYTES,
+            max_host_nodes: MAX_HOST_NODES,
+            spill_folder,
+            queue,
+            program,
+        })
+    }
+
+    /// Whether the device is a processor of this machine, shared with everything else that runs here.
+    pub fn on_cpu(&self) -> bool {
+        self.info.kind == DeviceKind::Cpu
     }
 
     /// Allocates `words` u64 on the device. What they hold is undefined.
@@ -124,7 +133,7 @@ impl Kernels {
 
     /// Launches `name` with an exact geometry and waits for it.
     pub fn run_groups(&self, name: &'static str, global: [usize; 2], local: [usize; 2], args: &[Arg<'_>]) -> Result<(), GpuError> {
-        let kernel = core::create_kernel(self.program.as_core(), name).map_err(GpuError::call(name))?;
+        let kernel = core::create_kernel(&self.program, name).map_err(GpuError::call(name))?;
         for (position, arg) in (0..).zip(args) {
             let set = |value: ArgVal<'_>| core::set_kernel_arg(&kernel, position, value).map_err(GpuError::call(name));
             match arg {
@@ -144,12 +153,61 @@ impl Kernels {
         self.queue.finish().map_err(GpuError::call(name))
     }
 
-    /// Reads `count` hashes from number `first` on.
-    pub fn read_hashes(&self, buffer: &Buffer<u64>, first: u64, count: u64) -> Result<Vec<B256>, GpuError> {
-        let mut words = vec![0u64; count as usize * WORDS_PER_HASH];
-        buffer.cmd().read(&mut words).offset(first as usize * WORDS_PER_HASH).enq().map_err(GpuError::call("clEnqueueReadBuffer"))?;
-        Ok(words.chunks_exact(WORDS_PER_HASH).map(hash_from_words).collect())
+    /// Reads `count` hashes from number `first` on and hands them to `take`, a bounded number at a time.
+    pub fn read_hashes(
+        &self,
+        buffer: &Buffer<u64>,
+        first: u64,
+        count: u64,
+        mut take: impl FnMut(&[B256]) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let mut words = vec![0u64; count.min(READ_HASHES) as usize * WORDS_PER_HASH];
+        let mut hashes = Vec::with_capacity(count.min(READ_HASHES) as usize);
+        let mut next = first;
+        while next < first + count {
+            words.truncate((first + count - next).min(READ_HASHES) as usize * WORDS_PER_HASH);
+            buffer.cmd().read(&mut words).offset(next as usize * WORDS_PER_HASH).enq().map_err(GpuError::call("clEnqueueReadBuffer"))?;
+            hashes.clear();
+            hashes.extend(words.chunks_exact(WORDS_PER_HASH).map(hash_from_words));
+            take(&hashes)?;
+            next += hashes.len() as u64;
+        }
+        Ok(())
     }
+}
+
+/// Builds `source`: from the binary of an earlier build where the cache has one that the driver still takes.
+fn compile(
+    open: &OpenDevice,
+    context: &Context,
+    source: &str,
+    options: &str,
+    cache: Option<&ProgramCache>,
+) -> Result<core::Program, GpuError> {
+    let refused = |log: String| GpuError::Build { device: open.info.name.clone(), log };
+    let options_text = CString::new(options).map_err(|error| refused(error.to_string()))?;
+    let build = |program: &core::Program| core::build_program(program, Some(&[open.device.as_core()]), &options_text, None, None);
+    let info = &open.info;
+    let key = ProgramCache::key(&[&info.name, &info.vendor, &info.platform, &info.driver, options, source]);
+    if let Some((cache, binary)) = cache.and_then(|cache| Some((cache, cache.load(key)?))) {
+        let loaded = core::create_program_with_binary(context.as_core(), &[*open.device.as_core()], &[&binary]);
+        match loaded.and_then(|program| build(&program).map(|()| program)) {
+            Ok(program) => return Ok(program),
+            Err(error) => {
+                tracing::debug!(%error, "the driver refuses a program of its own, compiling again");
+                cache.remove(key);
+            }
+        }
+    }
+    let text = CString::new(source).map_err(|error| refused(error.to_string()))?;
+    let program = core::create_program_with_source(context.as_core(), &[text]).map_err(GpuError::call("clCreateProgramWithSource"))?;
+    build(&program).map_err(|error| refused(error.to_string()))?;
+    if let (Some(cache), Ok(ProgramInfoResult::Binaries(binaries))) = (cache, core::get_program_info(&program, ProgramInfo::Binaries))
+        && let Some(binary) = binaries.first().filter(|binary| !binary.is_empty())
+    {
+        cache.store(key, binary);
+    }
+    Ok(program)
 }
 
 /// Digests lie in device memory in their own byte order, and the device is little-endian.
@@ -167,4 +225,49 @@ fn seed_vector(seed: &B256) -> Ulong4 {
         *word = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
     }
     Ulong4::new(words[0], words[1], words[2], words[3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::device;
+
+    const SOURCE: &str = "__kernel void fill(__global ulong *to) { to[get_global_id(0)] = VALUE; }";
+
+    fn built(open: &OpenDevice, cache: &ProgramCache, options: &str) -> u64 {
+        let context = Context::builder().platform(open.platform).devices(open.device).build().unwrap();
+        let queue = Queue::new(&context, open.device, None).unwrap();
+        let program = compile(open, &context, SOURCE, options, Some(cache)).unwrap();
+        let (info, variant) = (open.info.clone(), Variant::Portable);
+        let spill_folder = std::env::temp_dir();
+        let max_band_bytes = MAX_BAND_BYTES;
+        let (vector_width, chains, max_host_nodes) = (1, 1, MAX_HOST_NODES);
+        let kernels = Kernels { info, variant, vector_width, chains, max_band_bytes, max_host_nodes, spill_folder, queue, program };
+        let buffer = kernels.allocate(4).unwrap();
+        kernels.run_groups("fill", [4, 1], [1, 1], &[Arg::Buffer(&buffer)]).unwrap();
+        let mut first = None;
+        kernels
+            .read_hashes(&buffer, 0, 1, |hashes| {
+                first = Some(hashes[0][0]);
+                Ok(())
+            })
+            .unwrap();
+        first.unwrap().into()
+    }
+
+    #[test]
+    fn programs_come_from_the_cache_and_damaged_ones_are_compiled_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = ProgramCache::new(folder.path());
+        let open = device::open(0).unwrap();
+        let entries = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        assert_eq!(built(&open, &cache, "-DVALUE=7"), 7);
+        let [entry] = entries().try_into().unwrap();
+        assert_eq!(built(&open, &cache, "-DVALUE=7"), 7);
+        assert_eq!(entries().len(), 1);
+        std::fs::write(&entry, b"damaged").unwrap();
+        assert_eq!(built(&open, &cache, "-DVALUE=7"), 7);
+        assert_eq!(built(&open, &cache, "-DVALUE=9"), 9);
+        assert_eq!(entries().len(), 2);
+    }
 }

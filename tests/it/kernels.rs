@@ -38,13 +38,24 @@ fn all_variants_equal_the_reference_over_many_shapes() {
         Profile { matrix_size: 256, inner_size: 4224, rounds: 1, ..small },
         Profile { matrix_size: 2048, inner_size: 32, rounds: 1, ..small },
     ];
-    for variant in [Variant::Panels, Variant::Portable] {
+    for variant in Engine::variants(0).unwrap() {
         let mut engine = Engine::with_variant(0, variant).unwrap();
         for profile in &shapes {
             profile.validate().unwrap();
             let run = engine.run(profile, SEED, &mut ignore_progress).unwrap();
             assert!(run.output == compute(profile, SEED), "{} differs for {profile:?}", variant.name());
         }
+    }
+}
+
+#[test]
+fn a_variant_that_the_device_lacks_is_refused() {
+    let supported = Engine::variants(0).unwrap();
+    assert_eq!(supported.last(), Some(&Variant::Portable));
+    for variant in Variant::ALL.into_iter().filter(|variant| !supported.contains(variant)) {
+        let error = Engine::with_variant(0, variant).err().unwrap();
+        assert_eq!(error.code(), "E-GPU-014", "{error}");
+        assert!(error.to_string().contains(variant.name()), "{error}");
     }
 }
 

@@ -1,7 +1,14 @@
-// Kernel `matmul` (docs/protocol.md section 5): operands, exact product, folds.
-// Two products over two layouts give the same bits; the host chooses by device type and matrix size.
-//   panels:   float panels and register tiles, for CPUs
-//   portable: packed bytes, local-memory tiles and integer sums, for GPUs
+// Kernel `matmul` (docs/protocol.md section 5): operands as bytes, and the exact product on any device with local memory.
+// matmul_cpu.cl and matmul_mma.cl are faster where they run. All of them give the same bits; the host chooses.
+
+// How four products of bytes are summed: in 32-bit integers, in floats, by cl_khr_integer_dot_product, by NVIDIA's dp4a.
+#define SUM_INTEGER 0
+#define SUM_FLOAT 1
+#define SUM_KHR_DOT 2
+#define SUM_DP4A 3
+#ifndef SUM
+#define SUM SUM_INTEGER
+#endif
 
 #define FOLD(hash, entry) { hash = ((hash) ^ (ulong)(entry)) * ODD; hash = ROTATE_LEFT(hash, 29); }
 
@@ -42,17 +49,28 @@ __kernel void operand_bytes(__global ulong *operand, ulong4 seed, uint domain, u
     }
 }
 
-#ifndef USE_DP4A
-#define USE_DP4A 0
-#endif
+#if SUM == SUM_FLOAT
+typedef float sum_t;
 
-// Adds the four products of packed bytes.
+// A sum of at most EXACT_FLOAT_TERMS products, none of them rounded.
+static inline float dot4(uint a, uint b, float sum)
+{
+    sum += (float)(a & 0xFFu) * (float)(b & 0xFFu);
+    sum += (float)((a >> 8) & 0xFFu) * (float)((b >> 8) & 0xFFu);
+    sum += (float)((a >> 16) & 0xFFu) * (float)((b >> 16) & 0xFFu);
+    return sum + (float)(a >> 24) * (float)(b >> 24);
+}
+#else
+typedef uint sum_t;
+
 static inline uint dot4(uint a, uint b, uint sum)
 {
-#if USE_DP4A
+#if SUM == SUM_DP4A && defined(__NV_CL_C_VERSION)
     uint result;
     asm("dp4a.u32.u32 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
     return result;
+#elif SUM == SUM_KHR_DOT && defined(cl_khr_integer_dot_product)
+    return sum + dot_4x8packed_uu_uint(a, b);
 #else
     sum += (a & 0xFFu) * (b & 0xFFu);
     sum += ((a >> 8) & 0xFFu) * ((b >> 8) & 0xFFu);
@@ -60,6 +78,7 @@ static inline uint dot4(uint a, uint b, uint sum)
     return sum + (a >> 24) * (b >> 24);
 #endif
 }
+#endif
 
 // A work-item computes 4 rows by one fold; a group of (x, y) work-items 4y rows by 8x columns. The tiles hold one keccak word
 // (8 packed uints) of each row and column, transposed so that neighbouring work-items read neighbouring banks.
@@ -71,10 +90,11 @@ __kernel void product_portable(__global const uint *a, __global const uint *b, _
     uint self = y * width + x, group = width * height;
     ulong group_row = (ulong)get_group_id(1) * height * 4;
     ulong group_column = (ulong)get_group_id(0) * width * 8;
-    uint sum[4][8];
+    uint total[4][8];
+    sum_t sum[4][8];
     for (int r = 0; r < 4; r++)
         for (int c = 0; c < 8; c++)
-            sum[r][c] = 0;
+            total[r][c] = sum[r][c] = 0;
     for (uint word = 0; word < words; word++) {
         for (uint e = self; e < height * 32; e += group) {
             uint r = e >> 3, q = e & 7;
@@ -99,103 +119,20 @@ __kernel void product_portable(__global const uint *a, __global const uint *b, _
             }
         }
         barrier(CLK_LOCAL_MEM_FENCE);
+#if SUM == SUM_FLOAT
+        if ((word + 1) % (EXACT_FLOAT_TERMS / 32) == 0)
+            for (int r = 0; r < 4; r++)
+                for (int c = 0; c < 8; c++) {
+                    total[r][c] += (uint)sum[r][c];
+                    sum[r][c] = 0;
+                }
+#endif
     }
     for (int r = 0; r < 4; r++) {
         ulong hash = 0;
 #pragma unroll
         for (int c = 0; c < 8; c++)
-            FOLD(hash, sum[r][c])
+            FOLD(hash, total[r][c] + (uint)sum[r][c])
         folds[(group_row + y * 4 + r) * folds_per_row + get_global_id(0)] = hash;
     }
 }
-
-#if VECTOR_WIDTH == 8
-
-static inline float8 six_bits(ulong8 word, int byte)
-{
-    return convert_float8(convert_uint8((word >> (ulong8)(8 * byte)) & (ulong8)(0x3FUL)));
-}
-
-// Panels of 4 rows of A: entry k of row i at (i / 4 * inner + k) * 4 + i % 4.
-__kernel void operand_row_panels(__global float *operand, ulong4 seed, ulong rows, uint words, uint words_per_item)
-{
-    ulong row = get_global_id(0) * 8;
-    if (row >= rows)
-        return;
-    ulong inner = (ulong)words * 32;
-    uint first_word = get_global_id(1) * words_per_item;
-    uint last_word = min(first_word + words_per_item, words);
-    FOR_EACH_WORD(0x41) {
-        EXPAND_WORD()
-        for (int j = 0; j < 4; j++)
-            for (int byte = 0; byte < 8; byte++) {
-                ulong k = word * 32 + j * 8 + byte;
-                float8 entries = six_bits(s[j], byte);
-                vstore4(entries.lo, row / 4 * inner + k, operand);
-                vstore4(entries.hi, (row / 4 + 1) * inner + k, operand);
-            }
-    }
-}
-
-// Panels of 64 columns of B: entry k of column j at (j / 64 * inner + k) * 64 + j % 64.
-__kernel void operand_column_panels(__global float *operand, ulong4 seed, ulong rows, uint words, uint words_per_item)
-{
-    ulong row = get_global_id(0) * 8;
-    if (row >= rows)
-        return;
-    ulong inner = (ulong)words * 32;
-    uint first_word = get_global_id(1) * words_per_item;
-    uint last_word = min(first_word + words_per_item, words);
-    FOR_EACH_WORD(0x42) {
-        EXPAND_WORD()
-        for (int j = 0; j < 4; j++)
-            for (int byte = 0; byte < 8; byte++) {
-                ulong k = word * 32 + j * 8 + byte;
-                vstore8(six_bits(s[j], byte), 0, operand + (row / 64 * inner + k) * 64 + row % 64);
-            }
-    }
-}
-
-#define ACCUMULATE(r, scalar) { \
-    c##r##0 += (scalar) * b0; c##r##1 += (scalar) * b1; c##r##2 += (scalar) * b2; c##r##3 += (scalar) * b3; }
-#define FLUSH(r) { \
-    sum[r][0] += convert_uint16(c##r##0); sum[r][1] += convert_uint16(c##r##1); \
-    sum[r][2] += convert_uint16(c##r##2); sum[r][3] += convert_uint16(c##r##3); \
-    c##r##0 = 0; c##r##1 = 0; c##r##2 = 0; c##r##3 = 0; }
-
-// A work-item computes a tile of 4 rows by 64 columns in registers and folds it.
-__kernel void product_panels(__global const float *a, __global const float *b, __global ulong *folds, uint words,
-                             uint folds_per_row, ulong first_row)
-{
-    ulong inner = (ulong)words * 32;
-    ulong tile_row = get_global_id(1), tile_column = get_global_id(0);
-    __global const float4 *panel_a = (__global const float4 *)a + (first_row / 4 + tile_row) * inner;
-    __global const float16 *panel_b = (__global const float16 *)b + tile_column * inner * 4;
-    float16 c00 = 0, c01 = 0, c02 = 0, c03 = 0, c10 = 0, c11 = 0, c12 = 0, c13 = 0;
-    float16 c20 = 0, c21 = 0, c22 = 0, c23 = 0, c30 = 0, c31 = 0, c32 = 0, c33 = 0;
-    uint16 sum[4][4];
-    for (int r = 0; r < 4; r++)
-        for (int c = 0; c < 4; c++)
-            sum[r][c] = 0;
-    for (ulong start = 0; start < inner; start += EXACT_FLOAT_TERMS) {
-        ulong end = min(start + EXACT_FLOAT_TERMS, inner);
-        for (ulong k = start; k < end; k++) {
-            float4 row = panel_a[k];
-            float16 b0 = panel_b[4 * k], b1 = panel_b[4 * k + 1], b2 = panel_b[4 * k + 2], b3 = panel_b[4 * k + 3];
-            ACCUMULATE(0, row.x) ACCUMULATE(1, row.y) ACCUMULATE(2, row.z) ACCUMULATE(3, row.w)
-        }
-        FLUSH(0) FLUSH(1) FLUSH(2) FLUSH(3)
-    }
-    for (int r = 0; r < 4; r++) {
-        const uint *entries = (const uint *)sum[r];
-        __global ulong *target = folds + (tile_row * 4 + r) * folds_per_row + tile_column * 8;
-        for (int f = 0; f < 8; f++) {
-            ulong hash = 0;
-            for (int c = 0; c < 8; c++)
-                FOLD(hash, entries[f * 8 + c])
-            target[f] = hash;
-        }
-    }
-}
-
-#endif

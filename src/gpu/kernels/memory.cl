@@ -49,6 +49,15 @@ __kernel void memory_start(__global ulong *states, ulong4 seed, ulong lanes)
 #endif
 }
 
+#ifdef __x86_64__
+// A core's own look-ahead reaches only a few lanes: ask for both cache lines of every lane before the first is mixed.
+#define FETCH(line) { \
+    __builtin_prefetch((const void *)(ulong)(line)); \
+    __builtin_prefetch((const void *)(ulong)((line) + 2)); }
+#else
+#define FETCH(line)
+#endif
+
 #define MIX(x, w) { x = ((x) ^ (w)) * ODD; x = ROTATE_LEFT(x, 29); }
 
 // Walks one segment of every lane in one window.
@@ -65,14 +74,18 @@ __kernel void memory_walk(__global const ulong4 *window, __global ulong *states,
         x3[c] = states[3 * lanes + first_lane + c];
         key[c] = states[4 * lanes + first_lane + c];
     }
+    ulong offset[CHAINS];
     for (uint step = first_step; step < first_step + SEGMENT_STEPS; step++) {
         ulong tweak = (ulong)step * ODD;
         for (int c = 0; c < CHAINS; c++) {
             x0[c] ^= x1[c] ^ x2[c] ^ x3[c] ^ (key[c] + tweak);
-            __global const ulong4 *line = window + 4 * mul_hi(x0[c], lines);
+            offset[c] = 4 * mul_hi(x0[c], lines);
+            FETCH(window + offset[c])
+        }
+        for (int c = 0; c < CHAINS; c++) {
+            __global const ulong *line = (__global const ulong *)(window + offset[c]);
             for (int k = 0; k < 4; k++) {
-                ulong4 unit = line[k];
-                MIX(x0[c], unit.x) MIX(x1[c], unit.y) MIX(x2[c], unit.z) MIX(x3[c], unit.w)
+                MIX(x0[c], line[4 * k]) MIX(x1[c], line[4 * k + 1]) MIX(x2[c], line[4 * k + 2]) MIX(x3[c], line[4 * k + 3])
             }
         }
     }
@@ -111,7 +124,7 @@ __kernel void memory_checkpoint(__global const ulong *states, __global ulong *st
         s[5] = (x[3] >> 56) | (lane_t)(0x100UL);
         clear_from(s, 6);
         s[16] = (lane_t)(PADDING_END);
-        keccak_f(s);
+        keccak_f_digest(s);
     } else {
         clear_from(s, 0);
     }

@@ -1,5 +1,8 @@
 //! Merkle trees of the kernels: index-tagged leaves, separate domains for leaves and nodes, fixed depth.
 
+use std::fmt;
+use std::sync::Arc;
+
 use alloy::primitives::{B256, keccak256};
 
 /// Hash of leaf number `index` with this content.
@@ -20,12 +23,29 @@ pub fn node_hash(left: &B256, right: &B256) -> B256 {
     keccak256(preimage)
 }
 
+/// Lower levels of a tree that are kept outside of the memory.
+pub trait StoredLevels: fmt::Debug + Send + Sync {
+    /// Node `index` of level `level`, counted from the leaves; None where it cannot be read.
+    fn node(&self, level: usize, index: usize) -> Option<B256>;
+}
+
 /// A tree with all of its nodes, so that a path costs no hashing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct MerkleTree {
-    /// From the leaves (padded to a power of two) up to the root.
+    /// The levels below `levels`, and how many.
+    stored: Option<(Arc<dyn StoredLevels>, usize)>,
+    /// From the leaves (padded to a power of two) or from the lowest level that is not stored, up to the root.
     levels: Vec<Vec<B256>>,
 }
+
+/// Trees of the same root hold the same nodes, wherever those are kept.
+impl PartialEq for MerkleTree {
+    fn eq(&self, other: &Self) -> bool {
+        self.root() == other.root() && self.depth() == other.depth()
+    }
+}
+
+impl Eq for MerkleTree {}
 
 impl MerkleTree {
     /// The tree over `nodes`, padded with zero words to a power of two.
@@ -43,7 +63,23 @@ impl MerkleTree {
             let parents = parents(top);
             levels.push(parents);
         }
-        Self { levels }
+        Self { stored: None, levels }
+    }
+
+    /// The same tree on top of `count` further levels.
+    pub fn above(mut self, stored: Arc<dyn StoredLevels>, count: usize) -> Self {
+        self.stored = Some((stored, count));
+        self
+    }
+
+    /// Levels, that of the root included.
+    pub fn depth(&self) -> usize {
+        self.levels.len() + self.stored.as_ref().map_or(0, |(_, count)| *count)
+    }
+
+    /// Nodes in memory.
+    pub fn nodes_in_memory(&self) -> usize {
+        self.levels.iter().map(Vec::len).sum()
     }
 
     /// The root; that of a tree over nothing is zero.
@@ -51,14 +87,20 @@ impl MerkleTree {
         self.levels.last().and_then(|top| top.first()).copied().unwrap_or_default()
     }
 
-    /// The nodes at the bottom, padding included.
+    /// The nodes at the bottom, padding included; of a tree whose lower levels are stored, the lowest in memory.
     pub fn leaves(&self) -> &[B256] {
         self.levels.first().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Siblings of leaf `index`, from the bottom upwards; None where there is no such leaf.
     pub fn path(&self, mut index: usize) -> Option<Vec<B256>> {
-        let mut siblings = Vec::with_capacity(self.levels.len());
+        let mut siblings = Vec::with_capacity(self.depth());
+        if let Some((stored, count)) = &self.stored {
+            for level in 0..*count {
+                siblings.push(stored.node(level, index ^ 1)?);
+                index >>= 1;
+            }
+        }
         for level in &self.levels {
             if level.len() == 1 {
                 break;
