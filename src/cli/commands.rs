@@ -74,9 +74,12 @@ async fn run_client(command: Command, json: bool) -> Outcome {
             output(true, &vectors, |_| String::new());
             Ok(())
         }
-        Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::Shell(_) | Command::SandboxExec { .. } => {
-            Ok(())
-        }
+        Command::King(_)
+        | Command::Queen(_)
+        | Command::Relay(_)
+        | Command::Provider(_)
+        | Command::Shell(_)
+        | Command::SandboxExec { .. } => Ok(()),
     }
 }
 

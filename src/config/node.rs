@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use crate::telemetry::LogFormat;
+use crate::{telemetry::LogFormat, types::ChainKind};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -303,6 +303,13 @@ pub struct RelaySection {
 }
 
 impl NodeConfig {
+    pub fn chain(&self, kind: ChainKind) -> &ChainSection {
+        match kind {
+            ChainKind::Ethereum => &self.ethereum,
+            ChainKind::Classic => &self.classic,
+        }
+    }
+
     pub(super) fn validate(&self, path: &Path) -> Result<(), ConfigError> {
         let invalid = |reason: String| Err(ConfigError::Invalid { path: path.into(), reason });
         for (name, chain) in [("ethereum", &self.ethereum), ("classic", &self.classic)] {

@@ -126,10 +126,7 @@ impl Node {
 
     /// The one writer of `signer` on a chain.
     pub fn add_sender(&mut self, kind: ChainKind, signer: PrivateKeySigner) -> Sender {
-        let confirmations = match kind {
-            ChainKind::Ethereum => self.config.ethereum.confirmations,
-            ChainKind::Classic => self.config.classic.confirmations,
-        };
+        let confirmations = self.config.chain(kind).confirmations;
         self.watched.push((kind, signer.address()));
         let config = SenderConfig { confirmations: confirmations + 1, ..SenderConfig::default() };
         let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
@@ -140,8 +137,7 @@ impl Node {
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
         self.supervisor.take_signals().map_err(boxed)?;
-        let watch = watch(&self);
-        self.supervisor.add(watch);
+        self.supervisor.add(watch(&self));
         tell_where(&self).await?;
         let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
         self.supervisor.add(router);

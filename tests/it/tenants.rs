@@ -261,8 +261,8 @@ async fn a_cancelled_rental_is_never_launched_twice_nor_kept() {
     let machine = Machine::with(Policy { launch_wait_seconds: 60, keep_files_seconds: 0 });
     let mut node = machine.start_node().await;
     node.look_until(paid(), "seen", async |node, _| node.status().await.is_some()).await;
-    let cancelled = Some(Window { start: 0, end: 0, is_closed: true });
-    node.look_until(cancelled, "forgotten", async |node, _| node.status().await.is_none()).await;
-    node.tenants.look(&BTreeMap::from([(RENTAL, cancelled.unwrap())]), &mut node.steps).await;
+    let cancelled = Window { start: 0, end: 0, is_closed: true };
+    node.look_until(Some(cancelled), "forgotten", async |node, _| node.status().await.is_none()).await;
+    node.tenants.look(&BTreeMap::from([(RENTAL, cancelled)]), &mut node.steps).await;
     assert!(node.status().await.is_none());
 }

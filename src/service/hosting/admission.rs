@@ -28,8 +28,11 @@ impl Host {
     pub(super) fn admit(&self, login: &Login, peer: &[u8], purpose: Purpose) -> Result<Vec<Vec<u8>>, SessionError> {
         let rental = self.rental(login.rental).ok_or(SessionError::UnknownRental { rental: login.rental })?;
         let now = unix_seconds();
-        let is_paid = rental.start == 0 && !rental.is_closed;
-        if !rental.covers(now) && !(purpose == Purpose::Control && is_paid) {
+        let is_due = match purpose {
+            Purpose::Use => rental.covers(now),
+            Purpose::Control => rental.covers(now) || (rental.start == 0 && !rental.is_closed),
+        };
+        if !is_due {
             return Err(SessionError::NotRunning { rental: login.rental, start: rental.start, end: rental.end });
         }
         if login.public_key != peer {

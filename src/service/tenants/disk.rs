@@ -23,7 +23,10 @@ const REST_FACTOR: u32 = 20;
 /// Entries of a folder that are counted. A folder with more is over every limit: it would exhaust the disk's inodes.
 const MAX_ENTRIES: u64 = 5_000_000;
 
-/// Measures scratch folders, one at a time.
+/// Pause between two looks at what the runtime has: it puts back packet filter rules that somebody took away.
+const LIST_EVERY: Duration = Duration::from_secs(30);
+
+/// Measures scratch folders, one at a time, and has the runtime look after itself.
 pub struct DiskService {
     pub tenants: Tenants,
 }
@@ -36,8 +39,14 @@ impl Service for DiskService {
 
     async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
         let mut watch = DiskWatch::default();
+        let mut listed = Instant::now();
+        self.tenants.stop_strays().await;
         while shutdown.pause(LOOK_EVERY).await {
             self.tenants.watch_disks(&mut watch).await;
+            if listed.elapsed() >= LIST_EVERY {
+                self.tenants.stop_strays().await;
+                listed = Instant::now();
+            }
         }
         Ok(())
     }

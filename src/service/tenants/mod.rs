@@ -163,6 +163,24 @@ impl Tenants {
         Ok(())
     }
 
+    /// Ends containers of rentals that this node knows nothing of: their record was lost, so nobody would ever end them.
+    async fn stop_strays(&self) {
+        let Some((runtime, _)) = &self.inner.runtime else { return };
+        let found = match runtime.list().await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "the containers of this node cannot be listed");
+                return;
+            }
+        };
+        for rental in found.into_iter().filter(|rental| self.get(*rental).is_err()) {
+            tracing::warn!(rental, "a container of an unknown rental is stopped");
+            if let Err(error) = runtime.stop(rental, STOP_GRACE).await {
+                tracing::error!(rental, code = error.code(), %error, "it could not be stopped");
+            }
+        }
+    }
+
     /// What runs containers here.
     pub fn runtime(&self) -> Option<&RuntimeFacts> {
         self.inner.runtime.as_ref().map(|(_, facts)| facts)
