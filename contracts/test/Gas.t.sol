@@ -4,16 +4,7 @@ pragma solidity ^0.8.24;
 import {IMessageRecipient} from "../src/interfaces/IBridge.sol";
 import {IGPURental} from "../src/interfaces/IGPURental.sol";
 import {IStakingManager} from "../src/interfaces/IStakingManager.sol";
-import {
-    Checkpoint,
-    CommitInput,
-    Message,
-    Profile,
-    Quorum,
-    ReceiptSignature,
-    WorkProof,
-    WorkReport
-} from "../src/types/Protocol.sol";
+import {Checkpoint, CommitInput, Profile, Quorum, ReceiptSignature, WorkProof, WorkReport} from "../src/types/Protocol.sol";
 import {BridgeBench} from "./utils/BridgeBench.sol";
 import {CHEATS} from "./utils/Cheats.sol";
 import {IRentalTotals, World} from "./utils/World.sol";
@@ -87,38 +78,52 @@ contract GasTest is World, BridgeBench {
         relayed[address(ethOutbox)] = 2;
     }
 
-    /// @dev The bridge once its counters and bitmaps exist, with handlers that do nothing: `deliver`, `dispatch` and
-    ///      `checkpoint_3_of_4` above are the first of their kind, and `deliver` includes what its handler does.
+    /// @dev The bridge with Ethereum Classic's rules and with storage that exists: a checkpoint overwrites an older one, a delivery
+    ///      finds its word of the bitmap. The `first` ones, and `checkpoint_3_of_4`, `deliver` and `dispatch` above, write new
+    ///      storage, and `deliver` includes what its handler does; here the handler does nothing.
     function _measureSteadyBridge() private {
-        deployBridge(13);
-        _warmUp(9);
+        CHEATS.setEvmVersion("shanghai");
+        _warmUp(13, 9);
         submitCheckpoint(9);
         _record("checkpoint_9_of_13");
-        deployBridge(21);
-        _warmUp(15);
+        _warmUp(21, 15);
         submitCheckpoint(15);
         _record("checkpoint_15_of_21");
-        deliverFrom(queued() - 1, 1);
-        _record("deliver_beyond_handler");
+        deliverOne(queued() - 1);
+        _record("deliver_first_of_256");
         dispatchOne();
         _record("dispatch_steady");
-        for (uint256 i; i < 19; ++i) {
+        for (uint256 i; i < 59; ++i) {
             dispatchOne();
         }
+        _recordEach("deliver_batch20_each", queued() - 20, true);
+        _recordEach("deliver_range20_each", queued() - 40, false);
+        dispatchOne();
         submitCheckpoint(15);
-        uint256 checkpoint = vm.lastCallGas().gasTotalUsed;
-        deliverFrom(queued() - 20, 20);
-        vm.serializeUint(OBJECT, "deliver_batch20_each", (checkpoint + vm.lastCallGas().gasTotalUsed) / 20);
+        deliverOne(queued() - 1);
+        _record("deliver_steady");
+        CHEATS.setEvmVersion("osaka");
     }
 
-    /// @dev 40 messages, the first of them delivered under a checkpoint, then one more that waits for the next.
-    function _warmUp(uint256 signers) private {
+    /// @dev One checkpoint 15 of 21 and twenty messages in one transaction.
+    function _recordEach(string memory action, uint256 first, bool each) private {
+        checkpointAndDeliver(15, first, 20, each);
+        vm.serializeUint(OBJECT, action, vm.lastCallGas().gasTotalUsed / 20);
+    }
+
+    /// @dev Checkpoints of 40 messages, the first of them delivered, and of 295; then one more message, whose checkpoint takes the
+    ///      place of the first one's.
+    function _warmUp(uint256 kings, uint256 signers) private {
+        deployBridge(kings);
         for (uint256 i; i < 40; ++i) {
             dispatchOne();
         }
         submitCheckpoint(signers);
-        deliverFrom(0, 1);
-        dispatchOne();
+        _record(kings == 13 ? "checkpoint_9_of_13_first" : "checkpoint_15_of_21_first");
+        deliverOne(0);
+        for (uint256 i; i < 256; ++i) {
+            dispatchOne();
+        }
     }
 
     function _measureOpen() private returns (uint64 blockNumber, bytes32 hash) {

@@ -3,7 +3,6 @@ pragma solidity ^0.8.24;
 
 import {IOutbox} from "../interfaces/IBridge.sol";
 import {MessageTree} from "../libraries/MessageTree.sol";
-import {Message} from "../types/Protocol.sol";
 
 /// @title Append-only Merkle tree of the messages that leave this chain
 /// @dev Permissionless: a recipient trusts `(origin, sender)`, never the mere existence of a message.
@@ -24,7 +23,7 @@ contract Outbox is IOutbox {
         if (index == type(uint32).max) revert TreeFull();
         count = index + 1;
 
-        bytes32 id = MessageTree.messageId(Message(index, origin, msg.sender, destination, recipient, body));
+        bytes32 id = MessageTree.messageId(index, origin, msg.sender, destination, recipient, body);
         _insert(MessageTree.leaf(id), index + 1);
         emit MessageDispatched(index, id, msg.sender, destination, recipient, body);
     }

@@ -36,10 +36,14 @@ interface IInbox {
     error InvalidProof(bytes32 messageId);
     error AlreadyDelivered(uint32 index);
     error ForbiddenRecipient(address recipient);
+    /// @dev At least 256 messages older than a checkpoint that took its place.
+    error CheckpointStale(uint32 count, uint32 newer);
+    /// @param accepted upper 232 bits of the accepted root.
     error CheckpointConflict(uint32 count, bytes32 accepted, bytes32 submitted);
 
     function submitCheckpoint(Checkpoint calldata checkpoint, Quorum calldata quorum) external;
-    /// @param root any accepted root with count > message.index.
+    /// @param root an accepted root with count > message.index. Roots are kept until a checkpoint whose count is a multiple of 256
+    ///        greater replaces them; `submitAndDeliver` needs none. The closer the count to the index, the cheaper the search.
     function deliver(Message calldata message, bytes32 root, bytes32[32] calldata proof) external returns (bool handled);
     /// @notice A checkpoint and the messages that wait for it, in one transaction.
     function submitAndDeliver(
@@ -48,12 +52,23 @@ interface IInbox {
         Message[] calldata messages,
         bytes32[32][] calldata proofs
     ) external;
-    /// @notice Many messages under one accepted root. Delivered ones are passed over, and a handler that reverts leaves only its own
-    ///         message undelivered, as `deliver` does; a message that fails its proof reverts the whole batch.
-    function deliverBatch(Message[] calldata messages, bytes32 root, bytes32[32][] calldata proofs) external;
+    /// @notice Consecutive messages under one accepted root, with one proof for all of them.
+    /// @dev Delivered ones are passed over (their neighbours' proof needs them), and a handler that reverts leaves only its own
+    ///      message undelivered, as with `deliver`. A message that is not in the tree reverts the whole call.
+    /// @param siblings of the range's left and right edge, in this order, from the leaves upwards, where the edge has one outside
+    ///        of the range.
+    function deliverRange(Message[] calldata messages, bytes32 root, bytes32[] calldata siblings) external;
+    function submitAndDeliverRange(
+        Checkpoint calldata checkpoint,
+        Quorum calldata quorum,
+        Message[] calldata messages,
+        bytes32[] calldata siblings
+    ) external;
     function delivered(uint32 index) external view returns (bool);
-    /// @return count messages under an accepted root, 0 if the root is not accepted.
+    /// @notice For calls from outside: looks through all accepted roots.
+    /// @return count messages under an accepted root, 0 if the root is not accepted or was overwritten by newer ones.
     function acceptedCount(bytes32 root) external view returns (uint32 count);
+    /// @notice For calls from outside: looks through all accepted roots.
     function latestCount() external view returns (uint32);
 }
 

@@ -8,18 +8,28 @@ library MessageTree {
     uint256 internal constant DEPTH = 32;
     uint8 private constant MESSAGE_VERSION = 1;
 
-    function messageId(Message memory message) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encodePacked(
-                MESSAGE_VERSION,
-                message.index,
-                message.origin,
-                message.sender,
-                message.destination,
-                message.recipient,
-                message.body
-            )
-        );
+    /// @dev `0x01 || be32(index) || be64(origin) || sender || be64(destination) || recipient || body`.
+    function messageId(uint32 index, uint64 from, address sender, uint64 destination, address recipient, bytes calldata body)
+        internal
+        pure
+        returns (bytes32 id)
+    {
+        assembly ("memory-safe") {
+            // Behind the used memory, which this doesn't claim. Each store overwrites the zeros that the one before left.
+            let buffer := mload(0x40)
+            mstore(buffer, shl(248, MESSAGE_VERSION))
+            mstore(add(buffer, 1), shl(224, index))
+            mstore(add(buffer, 5), shl(192, from))
+            mstore(add(buffer, 13), shl(96, sender))
+            mstore(add(buffer, 33), shl(192, destination))
+            mstore(add(buffer, 41), shl(96, recipient))
+            calldatacopy(add(buffer, 61), body.offset, body.length)
+            id := keccak256(buffer, add(61, body.length))
+        }
+    }
+
+    function messageId(Message calldata m) internal pure returns (bytes32) {
+        return messageId(m.index, m.origin, m.sender, m.destination, m.recipient, m.body);
     }
 
     /// @dev `0x00 || id`: leaves and nodes hash in separate domains.
@@ -64,5 +74,32 @@ library MessageTree {
                 path := shr(1, path)
             }
         }
+    }
+
+    /// @dev The leaves `first` … `first + ids.length - 1` and, per level, the siblings of the range's edges that lie outside of it.
+    ///      How many there are follows from the range alone; with any other number the proof is refused. `ids` is overwritten.
+    /// @return hash zero, which is no root, if the range or the number of siblings is impossible.
+    function rootOfRange(bytes32[] memory ids, uint256 first, bytes32[] calldata siblings) internal pure returns (bytes32 hash) {
+        uint256 length = ids.length;
+        if (length == 0 || first + length > 1 << DEPTH) return 0;
+        for (uint256 i; i < length; ++i) {
+            ids[i] = leaf(ids[i]);
+        }
+        uint256 used;
+        for (uint256 height; height < DEPTH; ++height) {
+            uint256 last = first + length - 1;
+            uint256 above;
+            for (uint256 at_ = first & ~uint256(1); at_ <= last; at_ += 2) {
+                // A node outside of the range, at its left or right edge, comes from the proof.
+                if ((at_ < first || at_ + 1 > last) && used == siblings.length) return 0;
+                bytes32 left = at_ < first ? siblings[used++] : ids[at_ - first];
+                if (at_ + 1 > last && used == siblings.length) return 0;
+                bytes32 right = at_ + 1 > last ? siblings[used++] : ids[at_ + 1 - first];
+                ids[above++] = node(left, right);
+            }
+            first >>= 1;
+            length = above;
+        }
+        return used == siblings.length ? ids[0] : bytes32(0);
     }
 }

@@ -4,42 +4,9 @@ pragma solidity ^0.8.24;
 import {IInbox, IKingSet, IMessageRecipient, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {Checkpoint, Message, Quorum} from "../../src/types/Protocol.sol";
 import {CHEATS} from "../utils/Cheats.sol";
+import {Recipient} from "../utils/Recipient.sol";
 import {TreeReference} from "../utils/TreeReference.sol";
 import {Test} from "forge-std/Test.sol";
-
-contract Recipient is IMessageRecipient {
-    enum Mode {
-        Accept,
-        Revert,
-        Burn,
-        Reenter
-    }
-
-    Mode public mode;
-    uint256 public handled;
-    address public deliverer;
-    bytes32 public bodyHash;
-    bytes private again;
-
-    function set(Mode mode_, bytes calldata again_) external {
-        mode = mode_;
-        again = again_;
-    }
-
-    function handle(uint64, address, bytes calldata body, address deliverer_) external {
-        if (mode == Mode.Revert) revert UnknownKind(9);
-        if (mode == Mode.Burn) {
-            while (true) {}
-        }
-        if (mode == Mode.Reenter) {
-            (bool success,) = msg.sender.call(again);
-            require(!success, "delivered twice");
-        }
-        handled += 1;
-        deliverer = deliverer_;
-        bodyHash = keccak256(body);
-    }
-}
 
 /// @dev The whole bridge in one direction, with Shanghai's rules: what leaves chain 1 through the Outbox arrives on chain 2.
 contract BridgeTest is Test {
@@ -213,12 +180,58 @@ contract BridgeTest is Test {
         _dispatch("a");
         Checkpoint memory c = _checkpoint();
         inbox.submitCheckpoint(c, _sign(c, 7));
-        bytes32 accepted = c.root;
+        bytes32 accepted = bytes32(uint256(c.root) >> 24 << 24);
         c.root = keccak256("other");
         _expectRefused(c, 7, abi.encodeWithSelector(IInbox.CheckpointConflict.selector, 1, accepted, c.root));
-        c.root = accepted;
-        c.count = 2;
-        _expectRefused(c, 7, abi.encodeWithSelector(IInbox.CheckpointConflict.selector, 2, accepted, accepted));
+    }
+
+    /// @dev A root that shares everything the Inbox remembers with an accepted one delivers nothing: no message proves to it.
+    function test_rootThatDiffersInForgottenBitsDeliversNothing() public {
+        _dispatch("a");
+        bytes32 root = _accept();
+        (, bytes32[32] memory proof) = TreeReference.open(ids, 0);
+        bytes32 twin = root ^ bytes32(uint256(1));
+        vm.expectPartialRevert(IInbox.InvalidProof.selector);
+        inbox.deliver(messages[0], twin, proof);
+        Checkpoint memory c = _checkpoint();
+        c.root = twin;
+        Quorum memory none;
+        bytes32[32][] memory proofs = new bytes32[32][](1);
+        proofs[0] = proof;
+        vm.expectPartialRevert(IInbox.InvalidProof.selector);
+        inbox.submitAndDeliver(c, none, messages, proofs);
+    }
+
+    function test_checkpoint256MessagesLaterTakesThePlaceAndTheOldOneIsStale() public {
+        _dispatch("a");
+        Checkpoint memory old = _checkpoint();
+        inbox.submitCheckpoint(old, _sign(old, 7));
+        for (uint256 i; i < 256; ++i) {
+            _dispatch(abi.encodePacked(i));
+        }
+        assertEq(inbox.latestCount(), 1);
+        bytes32 root = _accept();
+        assertEq(inbox.latestCount(), 257);
+        assertEq(inbox.acceptedCount(root), 257);
+        assertEq(inbox.acceptedCount(old.root), 0);
+        _expectRefused(old, 7, abi.encodeWithSelector(IInbox.CheckpointStale.selector, 1, 257));
+        (, bytes32[32] memory proof) = TreeReference.open(ids, 0);
+        assertTrue(inbox.deliver(messages[0], root, proof));
+        (, proof) = TreeReference.open(ids, 256);
+        assertTrue(inbox.deliver(messages[256], root, proof));
+    }
+
+    function testFuzz_everyAcceptedRootIsFound(uint32[8] memory counts) public {
+        for (uint256 i; i < 8; ++i) {
+            Checkpoint memory c = _checkpoint();
+            c.count = uint32(bound(counts[i], 1, type(uint32).max));
+            c.root = keccak256(abi.encode(c.count));
+            Quorum memory q = _sign(c, 7);
+            try inbox.submitCheckpoint(c, q) {
+                assertEq(inbox.acceptedCount(c.root), c.count);
+                assertGe(inbox.latestCount(), c.count);
+            } catch {}
+        }
     }
 
     function test_foreignOrEmptyCheckpointIsRefused() public {
@@ -377,6 +390,127 @@ contract BridgeTest is Test {
         inbox.submitAndDeliver(c, q, none, proofs);
     }
 
+    function testFuzz_rangeIsDeliveredAsOneByOne(uint8 count, uint8 first, uint8 length) public {
+        count = uint8(bound(count, 1, 40));
+        first = uint8(bound(first, 0, count - 1));
+        length = uint8(bound(length, 1, count - first));
+        for (uint256 i; i < count; ++i) {
+            _dispatch(abi.encodePacked(i));
+        }
+        bytes32 root = _accept();
+        inbox.deliverRange(_slice(first, length), root, TreeReference.openRange(ids, first, length));
+        assertEq(recipient.handled(), length);
+        for (uint32 i; i < count; ++i) {
+            assertEq(inbox.delivered(i), i >= first && i < first + length);
+        }
+        inbox.deliverRange(_slice(first, length), root, TreeReference.openRange(ids, first, length));
+        assertEq(recipient.handled(), length, "nothing twice");
+    }
+
+    /// @dev Any change of a right range: a sibling, their number, a message, the order, the root.
+    function testFuzz_alteredRangeIsRefused(uint8 first, uint8 length, uint8 change, uint256 which) public {
+        first = uint8(bound(first, 0, 9));
+        length = uint8(bound(length, 2, 10));
+        for (uint256 i; i < 20; ++i) {
+            _dispatch(abi.encodePacked(i));
+        }
+        bytes32 root = _accept();
+        Message[] memory range = _slice(first, length);
+        bytes32[] memory siblings = TreeReference.openRange(ids, first, length);
+        Message memory m = range[which % length];
+        if (change % 7 == 0) {
+            siblings[which % siblings.length] ^= bytes32(1 << (which >> 8) % 256);
+        } else if (change % 7 == 1) {
+            siblings = TreeReference.openRange(ids, first, length - 1);
+        } else if (change % 7 == 2) {
+            siblings = abi.decode(abi.encodePacked(uint256(32), siblings.length + 1, siblings, bytes32(0)), (bytes32[]));
+        } else if (change % 7 == 3) {
+            m.body = "forged";
+        } else if (change % 7 == 4) {
+            m.sender = address(this) == address(1) ? address(2) : address(1);
+        } else if (change % 7 == 5) {
+            m.index += 1;
+        } else {
+            root = keccak256("root");
+        }
+        vm.expectRevert();
+        inbox.deliverRange(range, root, siblings);
+        assertEq(recipient.handled(), 0);
+    }
+
+    function test_rangeOutlivesFailuresAndTakesItsCheckpointAlong() public {
+        Recipient bad = new Recipient();
+        bad.set(Recipient.Mode.Revert, "");
+        _dispatch("a");
+        _dispatchTo(address(bad), "b");
+        _dispatch("c");
+        Checkpoint memory c = _checkpoint();
+        bytes32[] memory siblings = TreeReference.openRange(ids, 0, 3);
+        inbox.submitAndDeliverRange(c, _sign(c, 7), messages, siblings);
+        assertEq(recipient.handled(), 2);
+        assertTrue(inbox.delivered(0) && !inbox.delivered(1) && inbox.delivered(2));
+        vm.expectRevert(abi.encodeWithSignature("EmptyRange()"));
+        inbox.deliverRange(new Message[](0), c.root, siblings);
+        c.count = 2;
+        Quorum memory q = _sign(c, 3);
+        vm.expectPartialRevert(IKingSet.QuorumNotReached.selector);
+        inbox.submitAndDeliverRange(c, q, messages, siblings);
+    }
+
+    function test_bridgeContractsAndForeignMessagesAreRefusedInRangesToo() public {
+        _dispatchTo(address(inbox), "a");
+        bytes32 root = _accept();
+        bytes32[] memory siblings = TreeReference.openRange(ids, 0, 1);
+        vm.expectRevert(abi.encodeWithSelector(IInbox.ForbiddenRecipient.selector, inbox));
+        inbox.deliverRange(messages, root, siblings);
+        messages[0].destination = HERE + 1;
+        vm.expectRevert(abi.encodeWithSelector(IInbox.WrongDestination.selector, HERE + 1));
+        inbox.deliverRange(messages, root, siblings);
+    }
+
+    // ---------------------------------------------------------------------------------------- quorum, by fuzzing
+
+    /// @dev Any bitmap: accepted exactly when the signers' weight exceeds two thirds.
+    function testFuzz_quorumIsCountedByWeight(uint8 bitmap, uint8[4] memory heavier) public {
+        for (uint256 i; i < 4; ++i) {
+            weights[i] = 1 + uint96(heavier[i]);
+        }
+        _makeKings();
+        _deployInbox();
+        _dispatch("a");
+        Checkpoint memory c = _checkpoint();
+        Quorum memory q = _sign(c, bitmap % 16);
+        (uint256 signed, uint256 total) = (0, 0);
+        for (uint256 i; i < 4; ++i) {
+            total += uint96(uint256(members[i]));
+            if ((bitmap >> i) & 1 == 1) signed += uint96(uint256(members[i]));
+        }
+        if (signed * 3 <= total * 2) vm.expectRevert(abi.encodeWithSelector(IKingSet.QuorumNotReached.selector, signed, total));
+        inbox.submitCheckpoint(c, q);
+    }
+
+    /// @dev One flipped bit of a signature, a signature too few or twice, a stray bit of the bitmap.
+    function testFuzz_alteredSignaturesAreRefused(uint8 change, uint256 which) public {
+        _dispatch("a");
+        Checkpoint memory c = _checkpoint();
+        Quorum memory q = _sign(c, 15);
+        if (change % 4 == 0) q.signatures[which % 256] ^= bytes1(uint8(1 << (which >> 8) % 8));
+        else if (change % 4 == 1) q.signatures = _sign(c, 7).signatures;
+        else if (change % 4 == 2) q.signatures = abi.encodePacked(_sign(c, 7).signatures, _sign(c, 4).signatures);
+        else q.signerBitmap |= 1 << bound(which, 4, 255);
+        vm.expectRevert();
+        inbox.submitCheckpoint(c, q);
+    }
+
+    function test_missingSignatureIsNamed() public {
+        _dispatch("a");
+        Checkpoint memory c = _checkpoint();
+        Quorum memory q = _sign(c, 7);
+        q.signerBitmap = 15;
+        vm.expectRevert(abi.encodeWithSelector(IKingSet.MalformedSignatures.selector, 192, 4));
+        inbox.submitCheckpoint(c, q);
+    }
+
     // ---------------------------------------------------------------------------------------- helpers
 
     function _expectRefused(Checkpoint memory c, uint256 bitmap, bytes memory reason) private {
@@ -418,6 +552,13 @@ contract BridgeTest is Test {
 
     function _checkpoint() private view returns (Checkpoint memory) {
         return Checkpoint(ORIGIN, address(outbox), 1, outbox.root(), outbox.count(), 10, keccak256("block"), 1000);
+    }
+
+    function _slice(uint256 first, uint256 length) private view returns (Message[] memory range) {
+        range = new Message[](length);
+        for (uint256 i; i < length; ++i) {
+            range[i] = messages[first + i];
+        }
     }
 
     function _accept() private returns (bytes32) {

@@ -30,6 +30,7 @@ contract KernelsTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: deep.fuzz.runs = 10000
     function testFuzz_foldMatchesTheReference(bytes32 seed, uint32 row, uint16 fold, uint8 words) public view {
         uint256 innerSize = 32 * (1 + uint256(words) % 9);
         assertEq(harness.foldOf(seed, row, fold, innerSize), KernelReference.fold(seed, row, fold, innerSize));
@@ -45,6 +46,7 @@ contract KernelsTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 32
+    /// forge-config: deep.fuzz.runs = 1000
     function testFuzz_segmentMatchesTheReference(bytes32 seed, uint8 lane, uint8 iterations, uint8 windows) public view {
         Profile memory p = _profile();
         p.hashIterations = 1 + iterations % 9;
@@ -56,6 +58,7 @@ contract KernelsTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 32
+    /// forge-config: deep.fuzz.runs = 1000
     function testFuzz_rightProofPasses(bytes32 seed, bytes32 sampleSeed) public view {
         Profile memory p = _profile();
         (bytes32 root, WorkProof memory proof) = KernelReference.build(p, seed, sampleSeed);
@@ -63,6 +66,7 @@ contract KernelsTest is Test {
     }
 
     /// forge-config: default.fuzz.runs = 64
+    /// forge-config: deep.fuzz.runs = 1000
     /// @dev Any one bit of any part of a right proof, or a path that is one too long or too short.
     function testFuzz_corruptedProofIsRefused(bytes32 seed, uint8 part, uint256 position, uint8 iterations) public view {
         Profile memory p = _profile();

@@ -80,17 +80,24 @@ abstract contract BridgeBench is Test {
         }
     }
 
-    function deliverFrom(uint256 first, uint256 count) internal {
-        bytes32 root = source.root();
+    function deliverOne(uint256 index) internal {
+        (bytes32 root, bytes32[32] memory proof) = TreeReference.open(queueIds, index);
+        vm.chainId(TO);
+        benchInbox.deliver(queue[index], root, proof);
+    }
+
+    /// @dev `each` with a whole proof per message, otherwise one for the range.
+    function checkpointAndDeliver(uint256 signers, uint256 first, uint256 count, bool each) internal {
+        (Checkpoint memory c, Quorum memory q) = signedCheckpoint(signers);
         Message[] memory messages = new Message[](count);
         bytes32[32][] memory proofs = new bytes32[32][](count);
         for (uint256 i; i < count; ++i) {
             messages[i] = queue[first + i];
-            (, proofs[i]) = TreeReference.open(queueIds, first + i);
+            if (each) (, proofs[i]) = TreeReference.open(queueIds, first + i);
         }
         vm.chainId(TO);
-        if (count == 1) benchInbox.deliver(messages[0], root, proofs[0]);
-        else benchInbox.deliverBatch(messages, root, proofs);
+        if (each) benchInbox.submitAndDeliver(c, q, messages, proofs);
+        else benchInbox.submitAndDeliverRange(c, q, messages, TreeReference.openRange(queueIds, first, count));
     }
 
     function queued() internal view returns (uint256) {

@@ -22,4 +22,20 @@ library TreeReference {
         }
         root = level.length == 0 ? empty : level[0];
     }
+
+    /// @dev Of the full proofs of both edges, what lies outside of the range at its height, left before right.
+    function openRange(bytes32[] memory ids, uint256 first, uint256 count) internal pure returns (bytes32[] memory siblings) {
+        (, bytes32[32] memory left) = open(ids, first);
+        (, bytes32[32] memory right) = open(ids, first + count - 1);
+        siblings = new bytes32[](64);
+        uint256 length;
+        uint256 last = first + count - 1;
+        for (uint256 h; h < 32; ++h) {
+            if ((first >> h) % 2 == 1) siblings[length++] = left[h];
+            if ((last >> h) % 2 == 0) siblings[length++] = right[h];
+        }
+        assembly ("memory-safe") {
+            mstore(siblings, length)
+        }
+    }
 }
