@@ -1,6 +1,8 @@
-// Runs one demo with the given binary, watches the memory of its processes, measures the device, and writes target/bench/summary.json:
-// a flat map from a stable name that ends with its unit to a number. Figures come from this machine and from nowhere else.
+// Measures the device, alone and beside other programs, runs one demo with the given binary, watches the memory of its processes,
+// and writes target/bench/summary.json: a flat map from a stable name that ends with its unit, or names a ratio, to a number.
+// Figures come from this machine and from nowhere else.
 import { execFileSync, spawn } from 'node:child_process';
+import { peers } from './peers.mjs';
 import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 
 const binary = realpathSync(process.argv[2]);
@@ -78,6 +80,7 @@ function device() {
 
 put('binary_mib', statSync(binary).size / 2 ** 20);
 device();
+peers(binary, put);
 await demo();
 mkdirSync('target/bench', { recursive: true });
 const sorted = Object.fromEntries(Object.entries(summary).sort(([a], [b]) => (a < b ? -1 : 1)));

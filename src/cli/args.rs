@@ -392,6 +392,18 @@ pub struct BenchArgs {
     /// Runs per kernel
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
+    /// Also say what the device earns at this price, GPUTOKEN per hour
+    #[arg(long, value_name = "TOKENS")]
+    pub price: Option<Amount>,
+    /// The same at the market's present price, through the chains of this configuration file
+    #[arg(long, short, value_name = "FILE", conflicts_with = "price")]
+    pub config: Option<PathBuf>,
+    /// Measure both modes of the class and print it as a deployment file takes it
+    #[arg(long, conflicts_with_all = ["seed", "price", "config"])]
+    pub calibrate: bool,
+    /// Stake that the printed class requires, GPUTOKEN
+    #[arg(long, value_name = "TOKENS", default_value = "1000", requires = "calibrate")]
+    pub stake: Amount,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

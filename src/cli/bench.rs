@@ -1,18 +1,27 @@
 //! `gpumkt bench`: devices, roots for a seed, and measurements.
 
-use std::{io::IsTerminal, ops::ControlFlow, time::Duration};
+use std::{io::IsTerminal, ops::ControlFlow, path::Path, time::Duration};
 
 use alloy::primitives::B256;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::{
     args::{BenchArgs, ModeName},
     commands::Outcome,
-    render::{output, table},
+    render::{OperatorError, output, table},
 };
 use crate::{
-    client::bench::{self, BenchError, BenchProgress, BenchReport, DeviceInfo, RootsReport, Stage},
-    types::work::{Mode, Profile},
+    client::{
+        Clients,
+        bench::{self, Basis, BenchError, BenchProgress, BenchReport, ClassForecast, DeviceInfo, Earnings, Figures, RootsReport, Stage},
+        market,
+    },
+    config::NodeConfig,
+    types::{
+        Amount,
+        work::{Mode, Profile},
+    },
 };
 
 /// Ticks of the bar per stage: stages report thousandths of themselves.
@@ -26,24 +35,52 @@ pub async fn run(args: BenchArgs, json: bool) -> Outcome {
         output(json, &devices, |devices| device_table(devices));
         return Ok(());
     }
+    let (index, runs) = (args.device, args.runs);
+    let mut display = Display::new(json);
+    if args.calibrate {
+        let class = args.class.clone();
+        let measured = blocking(move || bench::calibrate_class(index, &class, runs, &mut |progress| display.show(progress))).await?;
+        let text = measured.to_toml(&args.class, args.stake)?;
+        output(json, &measured, |_| text.trim_end().to_owned());
+        return Ok(());
+    }
     let mode = match args.mode {
         ModeName::Full => Mode::Full,
         ModeName::Light => Mode::Light,
     };
     let profile = bench::class_profile(&args.class, mode)?;
-    let (index, runs) = (args.device, args.runs);
-    let mut display = Display::new(json);
-    match args.seed {
-        Some(seed) => {
-            let report = blocking(move || bench::roots(index, &profile, seed, &mut |progress| display.show(progress))).await?;
-            output(json, &report, roots_text);
-        }
-        None => {
-            let report = blocking(move || bench::bench(index, &profile, None, runs, &mut |progress| display.show(progress))).await?;
-            output(json, &report, report_text);
-        }
+    if let Some(seed) = args.seed {
+        let report = blocking(move || bench::roots(index, &profile, seed, &mut |progress| display.show(progress))).await?;
+        output(json, &report, roots_text);
+        return Ok(());
     }
+    let price = match (args.price, &args.config) {
+        (None, Some(config)) => market_price(config).await?,
+        (price, _) => price,
+    };
+    let report = blocking(move || bench::bench(index, &profile, None, runs, &mut |progress| display.show(progress))).await?;
+    let earnings = price.map(|price| Earnings::at(price, report.overhead_ppm));
+    let report = PricedReport { report, earnings };
+    output(json, &report, report_text);
     Ok(())
+}
+
+/// A report, with what the device earns where there is a price.
+#[derive(Serialize)]
+struct PricedReport {
+    #[serde(flatten)]
+    report: BenchReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earnings: Option<Earnings>,
+}
+
+/// Median price per hour of everything on offer; None where nothing is.
+async fn market_price(config: &Path) -> Result<Option<Amount>, OperatorError> {
+    let clients = Clients::connect(&NodeConfig::load(config, &[])?).await?;
+    let everything = market::Filter { include_unavailable: true, ..market::Filter::default() };
+    let mut prices: Vec<Amount> = market::market(&clients, &everything).await?.iter().map(|offer| offer.price_per_hour_wei).collect();
+    prices.sort();
+    Ok(prices.get(prices.len() / 2).copied())
 }
 
 /// Drivers block for as long as they like, so everything that touches a device runs off the async threads.
@@ -88,6 +125,7 @@ impl Display {
                     eprintln!("run {run} of {runs}");
                 }
                 BenchProgress::Running { .. } => {}
+                BenchProgress::Limits => eprintln!("measuring the device's limits"),
                 BenchProgress::Verifying => eprintln!("checking a proof"),
             },
         }
@@ -115,6 +153,7 @@ fn show_bar(bar: &ProgressBar, progress: BenchProgress) {
             bar.set_position(bar.position().max(position));
             bar.set_message(format!("run {run} of {runs}: {}", progress.stage.name()));
         }
+        BenchProgress::Limits => bar.set_message("measuring the device's limits"),
         BenchProgress::Verifying => bar.set_message("checking a proof"),
     }
 }
@@ -148,26 +187,81 @@ fn roots_text(report: &RootsReport) -> String {
     lines.join("\n")
 }
 
-fn report_text(report: &BenchReport) -> String {
-    let median = report.median;
-    let stages = [
-        ("fill", median.fill_us, format!("{:.2} MH/s keccak", report.keccak_mhash_per_second)),
-        ("walk", median.walk_us, format!("{:.2} Msteps/s memory", report.memory_msteps_per_second)),
-        ("operands", median.operands_us, String::new()),
-        ("product", median.product_us, format!("{:.2} GMAC/s matmul", report.matmul_gmac_per_second)),
-        ("trees", median.trees_us, String::new()),
-        ("total", median.total_us, format!("median of {}", report.runs.len())),
-    ];
-    let rows = stages.map(|(name, us, rate)| vec![name.to_owned(), milliseconds(us), rate]).into();
-    format!(
-        "{} ({})\n{}\n{}\n\nverification {} us per sample\nwork root    {}",
+fn report_text(priced: &PricedReport) -> String {
+    let report = &priced.report;
+    let mut text = format!(
+        "{} ({})\n{}\n{}\n\n{}\n\n{}\n\n",
         report.device,
         report.variant,
         shape(&report.profile),
-        table(&["stage", "ms", "rate"], rows),
-        report.verify_us_per_sample,
-        report.work_root,
-    )
+        stage_table(report),
+        figure_table(&report.figures),
+        class_table(report),
+    );
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<24} {value}\n"));
+    line("verification", format!("{} us of a core per sample", report.verify_us_per_sample));
+    line("overhead", format!("{} of the time, with one such challenge in 20 minutes", percent(report.overhead_ppm as f64 / 1e6)));
+    line("cheater without memory", format!("{:.1} times slower per step", report.figures.memory_cheater_slowdown));
+    match &priced.earnings {
+        Some(earnings) => line(
+            "earnings",
+            format!("{} GPUTOKEN a day if always rented at {} an hour, before gas", earnings.per_day_wei, earnings.price_per_hour_wei),
+        ),
+        None => line("earnings", "no price: name one with --price, or take the market's with --config".to_owned()),
+    }
+    line("work root", report.work_root.to_string());
+    text.trim_end().to_owned()
+}
+
+fn stage_table(report: &BenchReport) -> String {
+    let (median, rates) = (report.median, report.rates);
+    let stages = [
+        ("fill", median.fill_us, format!("{:.2} MH/s keccak", rates.keccak_mhash_per_second)),
+        ("walk", median.walk_us, format!("{:.2} Msteps/s memory", rates.memory_msteps_per_second)),
+        ("operands", median.operands_us, format!("{:.2} MH/s keccak", rates.operand_mhash_per_second)),
+        ("product", median.product_us, format!("{:.2} GMAC/s matmul", rates.matmul_gmac_per_second)),
+        ("trees", median.trees_us, String::new()),
+        ("total", median.total_us, format!("median of {}", report.runs.len())),
+    ];
+    table(&["stage", "ms", "rate"], stages.map(|(name, us, rate)| vec![name.to_owned(), milliseconds(us), rate]).into())
+}
+
+/// Best rates beside the device's limits.
+fn figure_table(figures: &Figures) -> String {
+    let (rates, limits) = (figures.rates, figures.limits);
+    let walk_gb = rates.memory_msteps_per_second * 0.128;
+    let row = |name: &str, value: f64, unit: &str, limit: f64, what: &str| {
+        vec![name.to_owned(), format!("{value:.2} {unit}"), format!("{limit:.2} {unit}"), percent(value / limit), what.to_owned()]
+    };
+    let rows = vec![
+        row("keccak", rates.keccak_mhash_per_second, "MH/s", limits.keccak_mhash_per_second(), "logic instructions"),
+        row("memory", walk_gb, "GB/s", limits.random_read_gb_per_second, "plain random reads of 128 bytes"),
+        row("memory", walk_gb, "GB/s", limits.copy_gb_per_second, "copy"),
+        row("matmul", rates.matmul_gmac_per_second, "GMAC/s", limits.float_gmac_per_second, "float multiply-adds"),
+    ];
+    let best = match figures.basis {
+        Basis::Core => "best per core",
+        Basis::Device => "best",
+    };
+    let share = percent(figures.generation_share);
+    format!("{}\nmaking the operands takes {share} of a product's time", table(&["kernel", best, "limit", "share", "limited by"], rows))
+}
+
+fn class_table(report: &BenchReport) -> String {
+    let row = |class: &ClassForecast| {
+        let verdict = match class.margin_permille {
+            _ if !class.fits => "too little memory".to_owned(),
+            Some(margin) if margin >= 0 => format!("passes, {} to spare", percent(margin as f64 / 1e3)),
+            Some(margin) => format!("too slow by {}", percent(-margin as f64 / 1e3)),
+            None => "not calibrated yet".to_owned(),
+        };
+        vec![class.class.clone(), milliseconds(class.predicted_ms * 1000), verdict]
+    };
+    table(&["class", "predicted ms", "verdict"], report.classes.iter().map(row).collect())
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
 }
 
 fn shape(profile: &Profile) -> String {

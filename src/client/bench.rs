@@ -1,5 +1,8 @@
 //! Measures a device: `bench` one profile, `calibrate` the reference times of a class.
 
+mod classes;
+mod figures;
+
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -8,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::gpu::{self, Engine, GpuError};
-pub use crate::gpu::{DeviceInfo, DeviceKind, Progress, Stage, Timings};
+pub use crate::gpu::{DeviceInfo, DeviceKind, Limits, Progress, Stage, Timings};
 use crate::rules::kernel::{self, NoSuchSample, VerifyError, WorkOutput};
-use crate::types::Coded;
-use crate::types::work::{Mode, Profile, WorkRoots, cpu_test_class};
+use crate::types::work::{Mode, Profile, WorkRoots};
+use crate::types::{Amount, Coded};
+pub use classes::{ClassForecast, class_names, class_profile};
+pub use figures::{Basis, Earnings, Figures, Rates};
 
 /// Samples of the proof that a benchmark checks.
 const PROOF_SAMPLES: u32 = 4;
-/// The class that this program brings along; those of a deployment are in its description.
-const CPU_TEST: &str = "cpu-test";
 
 /// What a device does in one profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,16 +33,18 @@ pub struct BenchReport {
     pub runs: Vec<Timings>,
     /// The run with the median total.
     pub median: Timings,
-    /// Keccak-256 hashes of the fill.
-    pub keccak_mhash_per_second: f64,
-    /// Multiply-accumulates of the product.
-    pub matmul_gmac_per_second: f64,
-    /// Steps of the walk, 128 bytes each.
-    pub memory_msteps_per_second: f64,
+    /// Rates of the median run, by the clock.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// Best rate of each kernel over all runs, beside the device's limits.
+    pub figures: Figures,
     pub roots: WorkRoots,
     pub work_root: B256,
     /// CPU time of checking one sample (a fold and two segments).
     pub verify_us_per_sample: u64,
+    /// Share of the device's time that challenges like this one take on Ethereum Classic, in parts per million.
+    pub overhead_ppm: u64,
+    pub classes: Vec<ClassForecast>,
 }
 
 /// Limits of a class in thousandths of its reference time.
@@ -90,6 +95,7 @@ pub struct RootsReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calibration {
     pub device: DeviceInfo,
+    pub variant: String,
     pub runs: u32,
     pub full_median_us: u64,
     pub light_median_us: u64,
@@ -105,6 +111,8 @@ pub enum BenchProgress {
     Preparing,
     /// Run `run` of `runs`, counted from 1.
     Running { run: u32, runs: u32, progress: Progress },
+    /// Measuring what plain loops do.
+    Limits,
     /// Checking a proof on the CPU.
     Verifying,
 }
@@ -127,8 +135,10 @@ pub enum BenchError {
     Proof(#[from] VerifyError),
     #[error("two runs with the same seed gave {first} and {second}")]
     Unstable { first: B256, second: B256 },
-    #[error("there is no device class {class:?}; known here: {CPU_TEST}")]
-    UnknownClass { class: String },
+    #[error("there is no device class {class:?}; known here: {known}")]
+    UnknownClass { class: String, known: String },
+    #[error("the class cannot be written: {0}")]
+    Toml(#[from] toml::ser::Error),
     #[error("the thread that measures ended early: {0}")]
     Thread(#[from] tokio::task::JoinError),
 }
@@ -144,6 +154,7 @@ impl Coded for BenchError {
             Self::Unstable { .. } => "E-BENCH-003",
             Self::UnknownClass { .. } => "E-BENCH-004",
             Self::Thread(_) => "E-BENCH-005",
+            Self::Toml(_) => "E-BENCH-006",
         }
     }
 
@@ -154,6 +165,7 @@ impl Coded for BenchError {
             Self::NoRuns => "pass a number of runs of 1 or more",
             Self::Cancelled => "nothing to do: the caller asked for it",
             Self::UnknownClass { .. } => "pass one of the known classes with --class",
+            Self::Toml(_) => "report this: it is a defect of this build",
             Self::Thread(_) => "report what the program printed before; a driver that crashes is the usual cause",
             Self::Proof(_) | Self::Unstable { .. } => {
                 "the device computes wrongly: update the driver, remove overclocking, test the memory; do not offer it"
@@ -166,18 +178,6 @@ impl Coded for BenchError {
 /// All OpenCL devices of this machine. Blocks.
 pub fn list_devices() -> Result<Vec<DeviceInfo>, BenchError> {
     Ok(gpu::devices()?)
-}
-
-/// The profile of a class that this program knows by name.
-pub fn class_profile(class: &str, mode: Mode) -> Result<Profile, BenchError> {
-    if class != CPU_TEST {
-        return Err(BenchError::UnknownClass { class: class.to_owned() });
-    }
-    let (full, light) = cpu_test_class();
-    Ok(match mode {
-        Mode::Full => full,
-        Mode::Light => light,
-    })
 }
 
 /// Roots of both kernels for one seed, computed once on device `index`. Blocks.
@@ -200,25 +200,30 @@ pub fn roots(index: usize, profile: &Profile, seed: B256, hook: BenchHook<'_>) -
 
 /// Measures `profile` on device `index`; a random seed where none is given. Blocks.
 pub fn bench(index: usize, profile: &Profile, seed: Option<B256>, runs: u32, hook: BenchHook<'_>) -> Result<BenchReport, BenchError> {
-    let seed = seed.unwrap_or_else(|| B256::from(rand::random::<[u8; 32]>()));
+    let seed = seed.unwrap_or_else(classes::random_seed);
     let mut engine = prepare(index, &[*profile], runs, hook)?;
-    let (timings, output) = measure(&mut engine, profile, seed, runs, hook)?;
+    let Measured { timings, best, basis, output } = measure(&mut engine, profile, seed, runs, hook)?;
+    report_progress(hook, BenchProgress::Limits)?;
+    let limits = Limits::measure(index, profile.memory_bytes / u64::from(profile.windows))?;
     report_progress(hook, BenchProgress::Verifying)?;
     let verify_us_per_sample = verify(profile, seed, &output)?;
     let median = median(&timings);
+    let rates = Rates::of(profile, &median);
+    let fits = |profile: &Profile| engine.needed_bytes(profile) <= engine.info().memory_bytes;
     Ok(BenchReport {
         device: engine.info().clone(),
         variant: engine.variant().name().to_owned(),
         profile: *profile,
         seed,
-        keccak_mhash_per_second: per_microsecond(hashes(profile), median.fill_us),
-        matmul_gmac_per_second: per_microsecond(multiplications(profile), median.product_us) / 1000.0,
-        memory_msteps_per_second: per_microsecond(steps(profile), median.walk_us),
+        rates,
+        figures: Figures::of(profile, basis, &best, limits),
         median,
         runs: timings,
         work_root: output.roots.work_root(),
         roots: output.roots,
         verify_us_per_sample,
+        overhead_ppm: figures::overhead_ppm(median.total_us),
+        classes: classes::forecasts(&rates, fits),
     })
 }
 
@@ -231,20 +236,76 @@ pub fn calibrate(
     hook: BenchHook<'_>,
 ) -> Result<Calibration, BenchError> {
     let mut engine = prepare(index, &[*full, *light], runs, hook)?;
-    let mut measured = |profile: &Profile| -> Result<u64, BenchError> {
-        let seed = B256::from(rand::random::<[u8; 32]>());
-        let (timings, _) = measure(&mut engine, profile, seed, runs, hook)?;
-        Ok(median(&timings).total_us)
+    let full_run = calibrate_mode(&mut engine, *full, None, runs, hook)?;
+    let light_run = calibrate_mode(&mut engine, *light, None, runs, hook)?;
+    Ok(Calibration::of(&engine, runs, (full_run, full_limits), (light_run, light_limits)))
+}
+
+/// The same for a class that this program knows by name; classes of GPUs are stretched to the time that a challenge should take.
+pub fn calibrate_class(index: usize, class: &str, runs: u32, hook: BenchHook<'_>) -> Result<Calibration, BenchError> {
+    let (full, light) = (class_profile(class, Mode::Full)?, class_profile(class, Mode::Light)?);
+    let (full_limits, light_limits) = match class {
+        classes::CPU_TEST => (TimeLimits::CPU_TEST, TimeLimits::CPU_TEST),
+        _ => (TimeLimits::FULL, TimeLimits::LIGHT),
     };
-    let (full_median_us, light_median_us) = (measured(full)?, measured(light)?);
-    Ok(Calibration {
-        device: engine.info().clone(),
-        runs,
-        full_median_us,
-        light_median_us,
-        full: full_limits.apply(full, full_median_us),
-        light: light_limits.apply(light, light_median_us),
-    })
+    let mut engine = prepare(index, &[full, light], runs, hook)?;
+    let full_run = calibrate_mode(&mut engine, full, classes::target_us(class, Mode::Full), runs, hook)?;
+    let light_run = calibrate_mode(&mut engine, light, classes::target_us(class, Mode::Light), runs, hook)?;
+    Ok(Calibration::of(&engine, runs, (full_run, full_limits), (light_run, light_limits)))
+}
+
+/// The profile, stretched to `target_us` where there is one, and the median time of its runs.
+fn calibrate_mode(
+    engine: &mut Engine,
+    profile: Profile,
+    target_us: Option<u64>,
+    runs: u32,
+    hook: BenchHook<'_>,
+) -> Result<(Profile, u64), BenchError> {
+    let mut sized = profile;
+    if let Some(target_us) = target_us {
+        let first = median(&measure(engine, &profile, classes::random_seed(), 1, hook)?.timings);
+        let round_us = (first.operands_us + first.product_us + first.trees_us) / u64::from(profile.rounds);
+        sized = classes::stretch(&profile, first.fill_us, first.walk_us, round_us, target_us);
+    }
+    let measured = measure(engine, &sized, classes::random_seed(), runs, hook)?;
+    Ok((sized, median(&measured.timings).total_us))
+}
+
+impl Calibration {
+    fn of(engine: &Engine, runs: u32, full: ((Profile, u64), TimeLimits), light: ((Profile, u64), TimeLimits)) -> Self {
+        let ((full, full_median_us), full_limits) = full;
+        let ((light, light_median_us), light_limits) = light;
+        Self {
+            device: engine.info().clone(),
+            variant: engine.variant().name().to_owned(),
+            runs,
+            full_median_us,
+            light_median_us,
+            full: full_limits.apply(&full, full_median_us),
+            light: light_limits.apply(&light, light_median_us),
+        }
+    }
+
+    /// The class as a deployment file takes it.
+    pub fn to_toml(&self, name: &str, required_stake: Amount) -> Result<String, BenchError> {
+        #[derive(Serialize)]
+        struct Class<'a> {
+            name: &'a str,
+            version: u32,
+            required_stake: String,
+            full: &'a Profile,
+            light: &'a Profile,
+        }
+        #[derive(Serialize)]
+        struct Deployment<'a> {
+            classes: [Class<'a>; 1],
+        }
+        let (full, light) = (&self.full, &self.light);
+        let class = Class { name, version: 1, required_stake: required_stake.to_string(), full, light };
+        let text = toml::to_string(&Deployment { classes: [class] })?;
+        Ok(format!("# Measured on {} ({}, {}), median of {} runs.\n{text}", self.device.name, self.device.driver, self.variant, self.runs))
+    }
 }
 
 fn prepare(index: usize, profiles: &[Profile], runs: u32, hook: BenchHook<'_>) -> Result<Engine, BenchError> {
@@ -260,28 +321,49 @@ fn prepare(index: usize, profiles: &[Profile], runs: u32, hook: BenchHook<'_>) -
     Ok(engine)
 }
 
-fn measure(
-    engine: &mut Engine,
-    profile: &Profile,
-    seed: B256,
-    runs: u32,
-    hook: BenchHook<'_>,
-) -> Result<(Vec<Timings>, WorkOutput), BenchError> {
+/// Runs of one profile.
+struct Measured {
+    timings: Vec<Timings>,
+    /// The fastest of each stage, on `basis`.
+    best: Timings,
+    basis: Basis,
+    output: WorkOutput,
+}
+
+fn measure(engine: &mut Engine, profile: &Profile, seed: B256, runs: u32, hook: BenchHook<'_>) -> Result<Measured, BenchError> {
     let mut timings = Vec::with_capacity(runs as usize);
-    let mut output: Option<WorkOutput> = None;
+    let mut measured: Option<Measured> = None;
     for run in 1..=runs {
         let mut forward = |progress| hook(BenchProgress::Running { run, runs, progress });
         let finished = engine.run(profile, seed, &mut forward)?;
         timings.push(finished.timings);
-        if let Some(previous) = &output
-            && previous.roots != finished.output.roots
-        {
-            let (first, second) = (previous.roots.work_root(), finished.output.roots.work_root());
-            return Err(BenchError::Unstable { first, second });
-        }
-        output = Some(finished.output);
+        let (basis, times) = match finished.cpu {
+            Some(cpu) => (Basis::Core, cpu),
+            None => (Basis::Device, finished.timings),
+        };
+        let best = match &measured {
+            Some(previous) if previous.output.roots != finished.output.roots => {
+                let (first, second) = (previous.output.roots.work_root(), finished.output.roots.work_root());
+                return Err(BenchError::Unstable { first, second });
+            }
+            Some(previous) => fastest(&previous.best, &times),
+            None => times,
+        };
+        measured = Some(Measured { timings: Vec::new(), best, basis, output: finished.output });
     }
-    output.map(|output| (timings, output)).ok_or(BenchError::NoRuns)
+    measured.map(|measured| Measured { timings, ..measured }).ok_or(BenchError::NoRuns)
+}
+
+/// The smaller time of each stage.
+fn fastest(a: &Timings, b: &Timings) -> Timings {
+    Timings {
+        fill_us: a.fill_us.min(b.fill_us),
+        walk_us: a.walk_us.min(b.walk_us),
+        operands_us: a.operands_us.min(b.operands_us),
+        product_us: a.product_us.min(b.product_us),
+        trees_us: a.trees_us.min(b.trees_us),
+        total_us: a.total_us.min(b.total_us),
+    }
 }
 
 fn verify(profile: &Profile, seed: B256, output: &WorkOutput) -> Result<u64, BenchError> {
@@ -303,23 +385,6 @@ fn median(timings: &[Timings]) -> Timings {
     let mut sorted = timings.to_vec();
     sorted.sort_by_key(|timing| timing.total_us);
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-fn hashes(profile: &Profile) -> u64 {
-    profile.memory_bytes / 32 * u64::from(profile.hash_iterations)
-}
-
-fn steps(profile: &Profile) -> u64 {
-    u64::from(profile.lanes) * u64::from(profile.steps)
-}
-
-fn multiplications(profile: &Profile) -> u64 {
-    let size = u64::from(profile.matrix_size);
-    size * size * u64::from(profile.inner_size) * u64::from(profile.rounds)
-}
-
-fn per_microsecond(count: u64, microseconds: u64) -> f64 {
-    count as f64 / microseconds.max(1) as f64
 }
 
 #[cfg(test)]
@@ -344,6 +409,7 @@ mod tests {
         assert_eq!(report.roots, compute(&small_profile(), seed).roots);
         assert_eq!(report.runs.len(), 3);
         assert!(report.runs.contains(&report.median));
+        assert!(report.classes.iter().any(|class| class.class == "cpu-test" && class.fits && class.margin_permille.is_some()));
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<BenchReport>(&text).unwrap().roots, report.roots);
     }
@@ -359,7 +425,7 @@ mod tests {
 
     #[test]
     fn unknown_classes_and_devices_have_codes() {
-        assert_eq!(class_profile("cpu-test", Mode::Light).unwrap(), cpu_test_class().1);
+        assert_eq!(class_profile("cpu-test", Mode::Light).unwrap(), crate::types::work::cpu_test_class().1);
         let error = class_profile("h100", Mode::Full).unwrap_err();
         assert_eq!(error.code(), "E-BENCH-004");
         assert!(error.to_string().contains("cpu-test"), "{error}");
@@ -368,14 +434,18 @@ mod tests {
     }
 
     #[test]
-    fn calibration_sets_ordered_times() {
-        let profile = small_profile();
-        let class = (&profile, TimeLimits::CPU_TEST);
-        let calibration = calibrate(0, class, (&profile, TimeLimits::LIGHT), 1, &mut silent).unwrap();
-        assert_eq!(calibration.full.validate(), Ok(()));
-        assert_eq!(calibration.light.validate(), Ok(()));
+    fn a_calibrated_class_is_one_that_a_deployment_takes() {
+        let calibration = calibrate_class(0, "cpu-test", 1, &mut silent).unwrap();
+        assert_eq!(calibration.full.validate_class(), Ok(()));
+        assert_eq!(calibration.light.validate_class(), Ok(()));
         assert_eq!(calibration.full.pass_ms, 8 * calibration.full.reference_ms);
         assert_eq!(u64::from(calibration.full.reference_ms), calibration.full_median_us.div_ceil(1000));
+        let text = calibration.to_toml("cpu-test", Amount::parse_tokens("500").unwrap()).unwrap();
+        let devnet = include_str!("../../config/chains/devnet.toml");
+        let (others, _) = devnet.split_once("[[classes]]").unwrap();
+        let deployment = crate::client::deploy::DeployConfig::from_toml(&format!("{others}{text}")).unwrap();
+        assert_eq!(deployment.classes[0].full, calibration.full);
+        assert_eq!(deployment.classes[0].required_stake, Amount::parse_tokens("500").unwrap());
     }
 
     #[test]

@@ -43,11 +43,11 @@ impl Limits {
         self.logic_gop_per_second * 1e3 / KECCAK_OPERATIONS
     }
 
-    /// Measures device `index`. Blocks for about a second.
-    pub fn measure(index: usize) -> Result<Self, GpuError> {
+    /// Measures device `index`, with random reads over `window_bytes`. Blocks for about a second.
+    pub fn measure(index: usize, window_bytes: u64) -> Result<Self, GpuError> {
         let open = device::open(index)?;
         let kernels = Kernels::build_sources(&open, Variant::Portable, &LIMIT_SOURCES, None)?;
-        let words = BUFFER_WORDS.min(kernels.info.max_buffer_bytes / 64).max(1 << 16);
+        let words = BUFFER_WORDS.max(window_bytes / 8).min(kernels.info.max_buffer_bytes / 16).next_multiple_of(1 << 16);
         let (from, to) = (kernels.allocate(words)?, kernels.allocate(words)?);
         let (vector_width, chains) = (kernels.vector_width as u64, kernels.chains as u64);
         let on_cpu = kernels.on_cpu();
@@ -61,7 +61,7 @@ impl Limits {
         let in_registers = [Arg::Buffer(&out), Arg::U32(steps)];
         let float_us = fastest_us(&kernels, "limit_float", items, &in_registers)?;
         let logic_us = fastest_us(&kernels, "limit_logic", items, &in_registers)?;
-        let reads = [Arg::Buffer(&from), Arg::Buffer(&out), Arg::U64(words / 16), Arg::U32(READ_STEPS)];
+        let reads = [Arg::Buffer(&from), Arg::Buffer(&out), Arg::U64((window_bytes / 128).min(words / 16)), Arg::U32(READ_STEPS)];
         let read_us = fastest_us(&kernels, "limit_random_read", items, &reads)?;
         let float_lanes = if on_cpu { 16 } else { 1 };
         let steps = u64::from(steps);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn every_limit_is_measured() {
-        let limits = Limits::measure(0).unwrap();
+        let limits = Limits::measure(0, 1 << 20).unwrap();
         for rate in [
             limits.copy_gb_per_second,
             limits.random_read_gb_per_second,

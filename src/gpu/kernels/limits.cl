@@ -66,11 +66,17 @@ __kernel void limit_random_read(__global const ulong4 *memory, __global ulong *o
     ulong4 sum = 0;
     for (int c = 0; c < CHAINS; c++)
         address[c] = (get_global_id(0) * CHAINS + c + 1) * ODD;
-    for (uint i = 0; i < steps; i++)
+    for (uint i = 0; i < steps; i++) {
+        ulong offset[CHAINS];
         for (int c = 0; c < CHAINS; c++) {
             address[c] = address[c] * 6364136223846793005UL + 1442695040888963407UL;
-            __global const ulong4 *line = memory + 4 * mul_hi(address[c], lines);
+            offset[c] = 4 * mul_hi(address[c], lines);
+            FETCH(memory + offset[c])
+        }
+        for (int c = 0; c < CHAINS; c++) {
+            __global const ulong4 *line = memory + offset[c];
             sum ^= line[0] ^ line[1] ^ line[2] ^ line[3];
         }
+    }
     out[get_global_id(0)] = sum.x ^ sum.y ^ sum.z ^ sum.w;
 }
