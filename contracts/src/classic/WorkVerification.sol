@@ -27,7 +27,6 @@ import {
     ReceiptSignature,
     RentalTerms,
     WorkProof,
-    WorkReceipt,
     WorkReport
 } from "../types/Protocol.sol";
 import {WorkOutcome} from "./WorkOutcome.sol";
@@ -147,8 +146,14 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
 
     function _store(CommitInput calldata input, ReceiptSignature[] calldata receipts) private {
         (bool measured, uint32 elapsedMs) = _measure(input, receipts);
-        commits[input.challengeBlock][input.deviceId] =
-            Commit(input.root, input.rentalId, uint64(block.number), elapsedMs, input.mode, measured, CommitStatus.Committed);
+        Commit storage m = commits[input.challengeBlock][input.deviceId];
+        m.root = input.root;
+        // The second slot of a Commit in one write, its fields from the lowest bits on; the compiler would write each of them.
+        uint256 packed = uint256(input.rentalId) | (block.number & type(uint64).max) << 64 | uint256(elapsedMs) << 128;
+        packed |= uint256(input.mode) << 160 | (measured ? 1 << 168 : 0) | uint256(CommitStatus.Committed) << 176;
+        assembly ("memory-safe") {
+            sstore(add(m.slot, 1), packed)
+        }
         emit WorkCommitted(
             input.challengeBlock, input.deviceId, input.mode, input.rentalId, input.root, elapsedMs, measured, receipts.length
         );
@@ -164,13 +169,13 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
         if (receipts.length == 0) return (false, 0);
         uint16[] memory members = committee(input.blockHash, input.deviceId);
         uint32[] memory times = new uint32[](receipts.length);
-        WorkReceipt memory receipt = WorkReceipt(input.challengeBlock, input.deviceId, input.blockHash, input.root, 0);
+        bytes memory receipt =
+            Receipts.layout(_domainSeparator(), input.challengeBlock, input.deviceId, input.blockHash, input.root);
         for (uint256 i; i < receipts.length; ++i) {
             ReceiptSignature calldata s = receipts[i];
             if (i != 0 && s.queenIndex <= receipts[i - 1].queenIndex) revert ReceiptsNotAscending(i);
             if (!Receipts.contains(members, s.queenIndex)) revert NotInCommittee(s.queenIndex);
-            receipt.elapsedMs = s.elapsedMs;
-            address recovered = Signatures.recover(_hashTypedData(Receipts.structHash(receipt)), s.r, s.vs);
+            address recovered = Signatures.recover(Receipts.digestOf(receipt, s.elapsedMs), s.r, s.vs);
             // Queens are never zero, so a signature that recovers to zero can't match.
             if (recovered != _queens[s.queenIndex]) revert InvalidReceipt(i, recovered);
             times[i] = s.elapsedMs;

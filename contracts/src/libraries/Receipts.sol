@@ -17,6 +17,29 @@ library Receipts {
         );
     }
 
+    /// @dev What is the same in every receipt of a commit, laid out for `digestOf`: the struct's six words, of which the last is left
+    ///      to each receipt, then `0x1901`, the domain separator and room for the struct's hash.
+    function layout(bytes32 domain, uint64 challengeBlock, uint64 deviceId, bytes32 blockHash, bytes32 root)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        bytes32[5] memory fields =
+            [RECEIPT_TYPEHASH, bytes32(uint256(challengeBlock)), bytes32(uint256(deviceId)), blockHash, root];
+        return abi.encodePacked(fields, bytes32(0), hex"1901", domain, bytes32(0));
+    }
+
+    /// @return digest that a Queen signs.
+    function digestOf(bytes memory prepared, uint32 elapsedMs) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            // `prepared` has 258 bytes of content: 192 of the struct, 2, 32, 32.
+            let content := add(prepared, 0x20)
+            mstore(add(content, 160), and(elapsedMs, 0xffffffff))
+            mstore(add(content, 226), keccak256(content, 192))
+            digest := keccak256(add(content, 192), 66)
+        }
+    }
+
     /// @return members indices into the Queen set, ascending.
     function committee(bytes32 blockHash, address provider, uint64 deviceId, uint256 queens, uint256 size)
         internal
@@ -25,21 +48,37 @@ library Receipts {
     {
         if (size > queens) size = queens;
         bytes32 seed = keccak256(abi.encode(COMMITTEE_TAG, blockHash, provider, deviceId));
-        uint16[] memory index = new uint16[](queens);
-        for (uint256 i; i < queens; ++i) {
-            index[i] = uint16(i);
-        }
+        uint256[] memory index = new uint256[](queens);
         members = new uint16[](size);
-        for (uint256 i; i < size; ++i) {
-            uint256 j = i + uint256(keccak256(abi.encode(seed, i))) % (queens - i);
-            (index[i], index[j]) = (index[j], index[i]);
-            _insertSorted(members, i, index[i]);
+        // Positions stay below `queens` and `size`, the lengths of the two arrays: i < size <= queens, and i <= j < queens.
+        assembly ("memory-safe") {
+            let list := add(index, 0x20)
+            for { let i := 1 } lt(i, queens) { i := add(i, 1) } { mstore(add(list, shl(5, i)), i) }
+            mstore(0x00, seed)
+            for { let i := 0 } lt(i, size) { i := add(i, 1) } {
+                mstore(0x20, i)
+                let at_ := add(list, shl(5, i))
+                let other := add(at_, shl(5, mod(keccak256(0x00, 0x40), sub(queens, i))))
+                let member := mload(other)
+                mstore(other, mload(at_))
+                mstore(at_, member)
+                // Insertion into the members before it, which ascend.
+                let to := add(add(members, 0x20), shl(5, i))
+                for {} and(gt(to, add(members, 0x20)), gt(mload(sub(to, 0x20)), member)) { to := sub(to, 0x20) } {
+                    mstore(to, mload(sub(to, 0x20)))
+                }
+                mstore(to, member)
+            }
         }
     }
 
     function contains(uint16[] memory members, uint16 member) internal pure returns (bool) {
-        for (uint256 i; i < members.length; ++i) {
-            if (members[i] == member) return true;
+        uint256 length = members.length;
+        // The index stays below the length.
+        unchecked {
+            for (uint256 i; i < length; ++i) {
+                if (members[i] == member) return true;
+            }
         }
         return false;
     }
@@ -56,12 +95,5 @@ library Receipts {
             times[j] = time;
         }
         return times[size / 2];
-    }
-
-    function _insertSorted(uint16[] memory members, uint256 length, uint16 member) private pure {
-        for (; length > 0 && members[length - 1] > member; --length) {
-            members[length] = members[length - 1];
-        }
-        members[length] = member;
     }
 }
