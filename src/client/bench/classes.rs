@@ -52,7 +52,7 @@ pub fn class_profile(class: &str, mode: Mode) -> Result<Profile, BenchError> {
 
 fn peers() -> Profile {
     let full = cpu_test_class().0;
-    Profile { memory_bytes: 64 << 20, hash_iterations: 4, lanes: 1024, windows: 1, cycles: 1, matrix_size: 2048, inner_size: 2048, ..full }
+    Profile { memory_bytes: 64 << 20, hash_iterations: 8, lanes: 1024, windows: 1, cycles: 1, matrix_size: 2048, inner_size: 2048, ..full }
 }
 
 fn shape_profiles(shape: &(&str, u64, u32, u32, u32, u32)) -> (Profile, Profile) {
