@@ -29,8 +29,10 @@ __constant ulong ROUND_CONSTANTS[24] = {
 #if VECTOR_WIDTH == 8 && defined(__AVX512F__)
 // The compiler shares `a ^ b` between five lanes, which costs an instruction that the three-operand form saves.
 #define XOR3(x, a, b) __asm__("vpternlogq $0x96, %2, %1, %0" : "+v"(x) : "v"(a), "v"(b));
+#define XOR_AND_NOT(x, a, b) __asm__("vpternlogq $0xd2, %2, %1, %0" : "+v"(x) : "v"(a), "v"(b));
 #else
 #define XOR3(x, a, b) x ^= (a) ^ (b);
+#define XOR_AND_NOT(x, a, b) x ^= ~(a) & (b);
 #endif
 
 #ifdef __x86_64__
@@ -42,26 +44,41 @@ __constant ulong ROUND_CONSTANTS[24] = {
 #define FULL_WIDTH_KERNEL
 #endif
 
-#define PARITY(i) (s[i] ^ s[i + 5] ^ s[i + 10] ^ s[i + 15] ^ s[i + 20])
-#define THETA(c, d0, d1) { t = ROTATE_LEFT(d1, 1); \
-    XOR3(s[c], d0, t) XOR3(s[c + 5], d0, t) XOR3(s[c + 10], d0, t) XOR3(s[c + 15], d0, t) XOR3(s[c + 20], d0, t) }
-#define RHO_PI(target, n) { u = s[target]; s[target] = ROTATE_LEFT(t, n); t = u; }
-#define CHI(r) { lane_t a = s[r], b = s[r + 1]; \
-    s[r] ^= ~b & s[r + 2]; s[r + 1] ^= ~s[r + 2] & s[r + 3]; s[r + 2] ^= ~s[r + 3] & s[r + 4]; \
-    s[r + 3] ^= ~s[r + 4] & a; s[r + 4] ^= ~a & b; }
+// Parities of the columns, and the same rotated.
+#define PARITY(x) { \
+    c[x] = s[x]; \
+    XOR3(c[x], s[x + 5], s[x + 10]) \
+    XOR3(c[x], s[x + 15], s[x + 20]) \
+    d[(x + 4) % 5] = ROTATE_LEFT(c[x], 1); }
+#define PARITIES() PARITY(0) PARITY(1) PARITY(2) PARITY(3) PARITY(4)
+
+// Theta, rho and pi for one lane of a row: lane `i` of the old state, rotated by n.
+#define TAKE(b, i, n) b = s[i]; XOR3(b, c[(i + 4) % 5], d[i % 5]) b = ROTATE_LEFT(b, n);
+#define TAKE_FIRST(b) b = s[0]; XOR3(b, c[4], d[0])
+
+// Chi for one row.
+#define CHI(row) { \
+    lane_t first = b0, second = b1; \
+    XOR_AND_NOT(b0, b1, b2) XOR_AND_NOT(b1, b2, b3) XOR_AND_NOT(b2, b3, b4) XOR_AND_NOT(b3, b4, first) \
+    XOR_AND_NOT(b4, first, second) \
+    t[row] = b0; t[row + 1] = b1; t[row + 2] = b2; t[row + 3] = b3; t[row + 4] = b4; }
+
+#define FIRST_ROW() { TAKE_FIRST(b0) TAKE(b1, 6, 44) TAKE(b2, 12, 43) TAKE(b3, 18, 21) TAKE(b4, 24, 14) CHI(0) }
 
 // The first `rounds` rounds. Not unrolled: as fast as unrolled code, and much faster to compile.
 FULL_WIDTH static inline void keccak_rounds(lane_t *s, int rounds)
 {
     for (int round = 0; round < rounds; round++) {
-        lane_t t, u, c0 = PARITY(0), c1 = PARITY(1), c2 = PARITY(2), c3 = PARITY(3), c4 = PARITY(4);
-        THETA(0, c4, c1) THETA(1, c0, c2) THETA(2, c1, c3) THETA(3, c2, c4) THETA(4, c3, c0)
-        t = s[1];
-        RHO_PI(10, 1) RHO_PI(7, 3) RHO_PI(11, 6) RHO_PI(17, 10) RHO_PI(18, 15) RHO_PI(3, 21)
-        RHO_PI(5, 28) RHO_PI(16, 36) RHO_PI(8, 45) RHO_PI(21, 55) RHO_PI(24, 2) RHO_PI(4, 14)
-        RHO_PI(15, 27) RHO_PI(23, 41) RHO_PI(19, 56) RHO_PI(13, 8) RHO_PI(12, 25) RHO_PI(2, 43)
-        RHO_PI(20, 62) RHO_PI(14, 18) RHO_PI(22, 39) RHO_PI(9, 61) RHO_PI(6, 20) RHO_PI(1, 44)
-        CHI(0) CHI(5) CHI(10) CHI(15) CHI(20)
+        lane_t c[5], d[5], t[25], b0, b1, b2, b3, b4;
+        PARITIES()
+        FIRST_ROW()
+        TAKE(b0, 3, 28) TAKE(b1, 9, 20) TAKE(b2, 10, 3) TAKE(b3, 16, 45) TAKE(b4, 22, 61) CHI(5)
+        TAKE(b0, 1, 1) TAKE(b1, 7, 6) TAKE(b2, 13, 25) TAKE(b3, 19, 8) TAKE(b4, 20, 18) CHI(10)
+        TAKE(b0, 4, 27) TAKE(b1, 5, 36) TAKE(b2, 11, 10) TAKE(b3, 17, 15) TAKE(b4, 23, 56) CHI(15)
+        TAKE(b0, 2, 62) TAKE(b1, 8, 55) TAKE(b2, 14, 39) TAKE(b3, 15, 41) TAKE(b4, 21, 2) CHI(20)
+#pragma unroll
+        for (int i = 0; i < 25; i++)
+            s[i] = t[i];
         s[0] ^= ROUND_CONSTANTS[round];
     }
 }
@@ -75,21 +92,13 @@ FULL_WIDTH static inline void keccak_f(lane_t *s)
 FULL_WIDTH static inline void keccak_f_digest(lane_t *s)
 {
     keccak_rounds(s, 23);
-    lane_t c0 = PARITY(0), c1 = PARITY(1), c2 = PARITY(2), c3 = PARITY(3), c4 = PARITY(4);
-    lane_t b0 = s[0], b1 = s[6], b2 = s[12], b3 = s[18], b4 = s[24];
-    b0 ^= c4 ^ ROTATE_LEFT(c1, 1);
-    b1 ^= c0 ^ ROTATE_LEFT(c2, 1);
-    b2 ^= c1 ^ ROTATE_LEFT(c3, 1);
-    b3 ^= c2 ^ ROTATE_LEFT(c4, 1);
-    b4 ^= c3 ^ ROTATE_LEFT(c0, 1);
-    b1 = ROTATE_LEFT(b1, 44);
-    b2 = ROTATE_LEFT(b2, 43);
-    b3 = ROTATE_LEFT(b3, 21);
-    b4 = ROTATE_LEFT(b4, 14);
-    s[0] = b0 ^ (~b1 & b2) ^ (lane_t)(ROUND_CONSTANTS[23]);
-    s[1] = b1 ^ (~b2 & b3);
-    s[2] = b2 ^ (~b3 & b4);
-    s[3] = b3 ^ (~b4 & b0);
+    lane_t c[5], d[5], t[5], b0, b1, b2, b3, b4;
+    PARITIES()
+    FIRST_ROW()
+    s[0] = t[0] ^ (lane_t)(ROUND_CONSTANTS[23]);
+    s[1] = t[1];
+    s[2] = t[2];
+    s[3] = t[3];
 }
 
 static inline lane_t swap_bytes(lane_t x)
