@@ -110,6 +110,11 @@ impl Chain {
         Ok(Self { inner: Arc::new(Inner { config, endpoints }) })
     }
 
+    /// The machine that an endpoint's URL names; `None` for what is no URL.
+    pub fn host_of(url: &str) -> Option<String> {
+        url.parse::<alloy::transports::http::reqwest::Url>().ok()?.host_str().map(str::to_lowercase)
+    }
+
     pub fn kind(&self) -> ChainKind {
         self.inner.config.kind
     }

@@ -20,6 +20,7 @@ use crate::{
         COLUMNS,
         checkpoints::CheckpointBook,
         index::ChainIndex,
+        kings::KingSets,
         peers::Peers,
         records::{OwnNode, Records},
         router::{Handlers, Router},
@@ -93,7 +94,7 @@ impl Node {
         let http_address = http.local_address();
         supervisor.add(http);
         webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
-        let checkpoints = CheckpointBook::new(kings, book.clone());
+        let checkpoints = CheckpointBook::new(KingSets::new(kings), book.clone());
         Ok(Self {
             config,
             book,
@@ -126,9 +127,10 @@ impl Node {
 
     /// The one writer of `signer` on a chain.
     pub fn add_sender(&mut self, kind: ChainKind, signer: PrivateKeySigner) -> Sender {
-        let confirmations = self.config.chain(kind).confirmations;
+        let section = self.config.chain(kind);
+        let (confirmations, max_gas_price_wei) = (section.confirmations, u128::from(section.max_fee_gwei) * 1_000_000_000);
         self.watched.push((kind, signer.address()));
-        let config = SenderConfig { confirmations: confirmations + 1, ..SenderConfig::default() };
+        let config = SenderConfig { confirmations: confirmations + 1, max_gas_price_wei, ..SenderConfig::default() };
         let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
         self.supervisor.add(service);
         handle
@@ -139,7 +141,13 @@ impl Node {
         self.supervisor.take_signals().map_err(boxed)?;
         self.supervisor.add(watch(&self));
         tell_where(&self).await?;
-        let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
+        let router = Router {
+            net: self.peers.net.clone(),
+            events: self.events,
+            records: self.peers.records.clone(),
+            handlers,
+            alerts: self.alerts.clone(),
+        };
         self.supervisor.add(router);
         self.health.ready("services");
         tracing::info!(role = ?self.role, account = %self.account, peer = %self.peers.net.local_peer_id(), "node is up");

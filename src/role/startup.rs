@@ -70,11 +70,13 @@ pub(super) fn follow(
         ChainKind::Classic => book.classic.work_verification,
     });
     let mut follower = Follower::new(chain.clone(), store.clone(), kind.name(), addresses, book.start_block(kind));
+    follower = follower.with_metrics(metrics.clone());
     let events = follower.subscribe(EVENTS);
+    let rescan = follower.rescan();
     let (indexer, index) = Indexer::new(kind, store.clone(), book.clone(), events, metrics.clone())?;
     supervisor.add(follower);
     supervisor.add(indexer);
-    Ok(index)
+    Ok(index.with_rescan(rescan))
 }
 
 /// What the network adapter needs of a node's configuration.

@@ -2,11 +2,13 @@
 
 pub mod challenges;
 pub mod checkpoints;
+pub mod commands;
 pub mod committee;
 pub mod delivery;
 pub mod follower;
 pub mod hosting;
 pub mod index;
+pub mod kings;
 pub mod peers;
 pub mod prover;
 pub mod records;
@@ -15,6 +17,7 @@ pub mod router;
 pub mod sender;
 pub mod session;
 pub mod signer;
+pub mod solvency;
 pub mod stake;
 pub mod tenants;
 pub mod watch;
@@ -25,6 +28,10 @@ pub const COLUMNS: &[&str] = &[
     index::LOG_TABLES[0].name(),
     index::LOG_TABLES[1].name(),
     signer::SIGNED.name(),
+    delivery::MESSAGES.name(),
+    delivery::BATCHES.name(),
+    signer::halt::HALTS.name(),
+    signer::halt::ENDED.name(),
     committee::RECEIPTS.name(),
     follower::COLUMNS[0],
     follower::COLUMNS[1],

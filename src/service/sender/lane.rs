@@ -257,6 +257,7 @@ impl Lane {
                 block_number: receipt.block_number,
                 block_hash: receipt.block_hash,
                 gas_used: receipt.gas_used,
+                gas_price_wei: receipt.effective_gas_price_wei,
                 tx_type: receipt.tx_type,
                 status: true,
                 contract_address: receipt.contract_address,
