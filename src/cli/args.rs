@@ -22,13 +22,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a King: sign bridge checkpoints of both chains
-    King(NodeArgs),
+    King(KingArgs),
     /// Run a Queen: time and check providers, sign their receipts
     Queen(NodeArgs),
     /// Run a provider: prove a GPU and host renters' work on it
     Provider(ProviderArgs),
     /// Run a relay: carry messages over the bridge, both ways
-    Relay(NodeArgs),
+    Relay(RelayArgs),
 
     /// List the GPUs on offer
     Market(MarketArgs),
@@ -112,6 +112,68 @@ impl NodeArgs {
         }
         overrides
     }
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct KingArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<KingAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KingAction {
+    /// Show why this King has stopped signing, and let it go on
+    Resume {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RelayArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<RelayAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RelayAction {
+    /// List messages that wait, failed or are dead letters, with what they cost
+    Messages {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Also those that this relay has delivered
+        #[arg(long)]
+        all: bool,
+    },
+    /// Try messages again now, dead letters too
+    Retry {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Chain that the messages come from
+        #[arg(value_enum)]
+        origin: ChainName,
+        /// All dead letters of that chain
+        #[arg(long, conflicts_with = "indices")]
+        dead: bool,
+        /// Indices of the messages
+        #[arg(value_name = "INDEX", required_unless_present = "dead")]
+        indices: Vec<u32>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ChainName {
+    Ethereum,
+    Classic,
 }
 
 #[derive(Debug, Args)]

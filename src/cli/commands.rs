@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::{
     args::{
-        ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
-        RoleName, RunArgs, StakeArgs,
+        ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, KingArgs, MarketArgs, NodeArgs, OfferArgs, RelayArgs, RentalArgs,
+        RentalsArgs, RoleName, RunArgs, StakeArgs,
     },
-    bench, earnings, launch,
+    bench, earnings, launch, operator,
     render::{OperatorError, line, output, table},
 };
 use crate::{
@@ -33,9 +33,9 @@ pub(super) type Outcome = Result<(), OperatorError>;
 pub async fn run(cli: Cli) -> Outcome {
     let json = cli.json;
     match cli.command {
-        Command::King(args) => role::run_king(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::King(KingArgs { node, action: None }) => role::run_king(load(&node)?).await.map_err(OperatorError::from_box),
         Command::Queen(args) => role::run_queen(load(&args)?).await.map_err(OperatorError::from_box),
-        Command::Relay(args) => role::run_relay(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::Relay(RelayArgs { node, action: None }) => role::run_relay(load(&node)?).await.map_err(OperatorError::from_box),
         Command::Provider(args) => {
             let mut overrides = args.node.overrides();
             overrides.extend(args.device.map(|device| ("provider.device".to_string(), device.to_string())));
@@ -74,6 +74,8 @@ async fn run_client(command: Command, json: bool) -> Outcome {
             output(true, &vectors, |_| String::new());
             Ok(())
         }
+        Command::King(KingArgs { action: Some(action), .. }) => operator::king(&action, json),
+        Command::Relay(RelayArgs { action: Some(action), .. }) => operator::relay(&action, json),
         Command::King(_)
         | Command::Queen(_)
         | Command::Relay(_)
@@ -83,7 +85,7 @@ async fn run_client(command: Command, json: bool) -> Outcome {
     }
 }
 
-fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
+pub(super) fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
     Ok(NodeConfig::load(&args.config, &args.overrides())?)
 }
 
@@ -139,7 +141,7 @@ pub(super) fn agrees(quote: &rent::Quote) -> Result<bool, OperatorError> {
 }
 
 /// Without a terminal nobody can answer: that is a no, and `--yes` is the way to say yes.
-fn confirm(question: &str) -> Result<bool, OperatorError> {
+pub(super) fn confirm(question: &str) -> Result<bool, OperatorError> {
     let failed = |source| ClientError::File { path: "terminal".into(), source };
     if !std::io::stdin().is_terminal() {
         return Ok(false);

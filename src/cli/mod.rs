@@ -5,6 +5,7 @@ mod bench;
 mod commands;
 mod earnings;
 mod launch;
+mod operator;
 mod render;
 mod shell;
 

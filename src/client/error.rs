@@ -11,6 +11,7 @@ use crate::{
     net::NetError,
     sandbox::SandboxError,
     service::session::{SessionError, UNKNOWN_RENTAL_CODE},
+    store::StoreError,
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
 
@@ -26,6 +27,8 @@ pub enum ClientError {
     Net(#[from] NetError),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("{label} failed on {chain} in transaction {transaction}: {reason}")]
     Failed { label: String, chain: ChainKind, transaction: B256, reason: String },
     #[error("{label} was sent to {chain} as {transaction}, but is not in a block yet")]
@@ -90,6 +93,7 @@ impl Coded for ClientError {
             ClientError::Key(error) => error.code(),
             ClientError::Net(error) => error.code(),
             ClientError::Session(error) => error.code(),
+            ClientError::Store(error) => error.code(),
             ClientError::Failed { .. } => "E-CLIENT-001",
             ClientError::NotMined { .. } => "E-CLIENT-002",
             ClientError::InsufficientTokens { .. } => "E-CLIENT-003",
@@ -119,6 +123,7 @@ impl Coded for ClientError {
             ClientError::Key(error) => error.next_step(),
             ClientError::Net(error) => error.next_step(),
             ClientError::Session(error) => error.next_step(),
+            ClientError::Store(error) => error.next_step(),
             ClientError::Failed { .. } => "read the reason; only gas was spent".into(),
             ClientError::NotMined { transaction, .. } => format!("look up {transaction} before you try again: it may still be mined"),
             ClientError::InsufficientTokens { account, .. } => {

@@ -6,6 +6,7 @@ pub mod earnings;
 mod error;
 pub mod launch;
 pub mod market;
+pub mod operator;
 pub mod rent;
 pub mod session;
 pub mod shell;

@@ -50,8 +50,12 @@ const SCAN_STEP: usize = 256;
 /// Due checkpoints that are signed one by one after an absence; of more, only the newest. Old ones cost reads of old state that nodes
 /// may not keep, and the newest covers every message.
 const MAX_BACKLOG: usize = 32;
+/// The contract's count of messages is compared with the own one this often.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// Pause between two rescans of a chain's logs. Shorter reads the same history over and over while an endpoint lies.
 const RESCAN_PAUSE: Duration = Duration::from_secs(20);
+/// The verifying chain's King set changes over days; looked at this often.
+const EPOCH_EVERY: Duration = Duration::from_secs(5);
 /// Own checkpoints that have no quorum yet are asked for this often: gossip may have missed them.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
@@ -79,6 +83,8 @@ pub struct CheckpointSigner {
 pub struct SignerState {
     /// Set epoch that is signed for, with the newest checkpoint of it.
     epoch: Option<u64>,
+    epoch_read: Option<Instant>,
+    counted: Option<Instant>,
     last: Option<CheckpointData>,
     /// Messages that need no signature of this King any more.
     covered: u32,
@@ -99,6 +105,7 @@ impl CheckpointSigner {
         self.health.ready(self.name());
         self.follow_epoch().await?;
         self.check_signed().await?;
+        self.check_index().await?;
         self.sign_due().await?;
         self.ask_for_missing().await;
         Ok(())
@@ -106,9 +113,13 @@ impl CheckpointSigner {
 
     /// The set that the other chain will verify with. A new one starts where the old one got accepted.
     async fn follow_epoch(&mut self) -> Result<(), SignerError> {
+        if self.state.epoch.is_some() && self.state.epoch_read.is_some_and(|at| at.elapsed() < EPOCH_EVERY) {
+            return Ok(());
+        }
         let at = self.verifier.agreed_block(self.verifier.agreed_head_number().await?).await?;
         let king_set = self.book.bridge(self.verifier.kind()).king_set;
         let epoch = self.verifier.agreed_call(king_set, KingSet::currentEpochCall {}, at.hash).await?;
+        self.state.epoch_read = Some(Instant::now());
         if self.state.epoch == Some(epoch) {
             return Ok(());
         }
@@ -131,6 +142,23 @@ impl CheckpointSigner {
         let Some(last) = self.state.last.filter(|last| last.count > self.state.acknowledged) else { return Ok(()) };
         let now = self.chain.agreed_block(last.block_number).await?;
         if now.hash == last.block_hash { Ok(()) } else { self.halt(last, Finding::BlockGone { hash_now: now.hash }).await }
+    }
+
+    /// The own view must hold every message that the contract counts: an endpoint may leave logs out.
+    async fn check_index(&mut self) -> Result<(), SignerError> {
+        let has_gap = self.index.views().bridge.has_gap();
+        if !has_gap && self.state.counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
+            return Ok(());
+        }
+        self.state.counted = Some(Instant::now());
+        let number = self.index.newest().number.min(self.chain.agreed_head_number().await?);
+        let block = self.chain.agreed_block(number).await?;
+        let count = self.chain.agreed_call(self.book.bridge(self.chain.kind()).outbox, Outbox::countCall {}, block.hash).await?;
+        if has_gap || count > self.index.views().bridge.count_at(number) {
+            tracing::warn!(chain = %self.chain.kind(), block = number, count, "messages are missing in the logs");
+            self.rescan();
+        }
+        Ok(())
     }
 
     /// Signs every stride block that is final and holds new messages.

@@ -5,6 +5,7 @@
 
 mod bad_inputs;
 mod chain;
+mod chaos;
 mod engine;
 mod guest;
 mod guest_hostile;
