@@ -9,10 +9,12 @@ GPUMKT := $(CARGO_TARGET_DIR)/debug/gpumkt
 PREFIX ?= /usr/local
 # Set KEEP=1 to leave the demo's network running.
 KEEP ?=
+# Rounds of `make chaos`.
+ROUNDS ?= 5
 # Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
 PROFILE ?= release
 
-.PHONY: help setup build demo test lint fmt check check-full bench fuzz vectors abi install clean
+.PHONY: help setup build demo test lint fmt check check-full bench chaos fuzz vectors abi install clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +52,10 @@ fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full
 	@npm --prefix contracts run --silent test:deep
 	@PROPTEST_CASES=20000 cargo test --locked --lib
+
+chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/chaos/summary.json
+	@scripts/setup.sh demo
+	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message --nocapture
 
 bench: ## Measure; writes target/bench/summary.json
 	@scripts/setup.sh demo
