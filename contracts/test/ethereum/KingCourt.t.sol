@@ -53,11 +53,8 @@ contract KingCourtTest is World {
     // ------------------------------------------------------------------------------------ equivocation
 
     function test_twoRootsForOneCount() public {
-        Checkpoint memory c = _classic(5, keccak256("one"));
-        SignedCheckpoint memory first = _sign(c);
-        c.root = keccak256("two");
-        c.blockNumber += 1;
-        SignedCheckpoint memory second = _sign(c);
+        SignedCheckpoint memory first = _sign(_classic(5, keccak256("one")));
+        SignedCheckpoint memory second = _sign(_classic(5, keccak256("two")));
         vm.expectEmit();
         emit IKingCourt.KingConvicted(king, SLASH_EQUIVOCATION, CLASSIC, 1, reporter);
         vm.prank(reporter);
@@ -345,7 +342,7 @@ contract KingCourtTest is World {
     }
 
     function deploy(bytes calldata arguments) external {
-        deployCode("KingCourt.sol:KingCourt", arguments);
+        vm.deployCode("KingCourt.sol:KingCourt", arguments);
     }
 
     // ---------------------------------------------------------------------------------------- helpers
