@@ -12,6 +12,13 @@ use crate::types::{
 
 /// Members of a King set, as KingSet bounds them.
 const MEMBER_LIMIT: usize = 21;
+/// How much the chains' clocks and the steps of a deployment may lie apart. Too little makes KingSet refuse the expiry.
+const CLOCK_MARGIN_SECONDS: u64 = 86_400;
+/// What a person must put in place begins with this.
+const FILL_IN: &str = "FILL IN";
+/// Ethereum, Ethereum Classic, OP Mainnet, Base, Arbitrum One.
+const VALUABLE_CHAINS: [u64; 5] = [1, 61, 10, 8_453, 42_161];
+const FAUCET_INTERVAL_SECONDS: u64 = 60;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +33,8 @@ pub struct DeployConfig {
     pub court: CourtSettings,
     pub governance: GovernanceSettings,
     pub classes: Vec<ClassSettings>,
+    /// Gives GPUTOKEN away on networks where it is worth nothing.
+    pub faucet: Option<FaucetSettings>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +42,11 @@ pub struct DeployConfig {
 pub struct ChainIds {
     pub ethereum: u64,
     pub classic: u64,
+    /// JSON-RPC endpoints, in order of preference; the command line's take their place.
+    #[serde(default)]
+    pub ethereum_rpc: Vec<String>,
+    #[serde(default)]
+    pub classic_rpc: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -73,7 +87,7 @@ pub struct KingSettings {
     pub minimum_delay_seconds: u32,
     /// How long Kings have to sign a nominated set, and anybody to bring it to both chains.
     pub signing_window_seconds: u32,
-    /// Of a set, from its nomination. The first set's `valid_seconds` stay below it by more than the chains' clocks differ.
+    /// Of a set, from its nomination. The first set's `valid_seconds` are a day less at least.
     pub lifetime_seconds: u32,
     pub members: Vec<KingMember>,
 }
@@ -162,6 +176,21 @@ pub struct GovernanceSettings {
     pub timelock_delay_seconds: u64,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaucetSettings {
+    /// Minted to it at genesis.
+    #[serde(deserialize_with = "tokens")]
+    pub supply: Amount,
+    /// For each account, once per interval.
+    #[serde(deserialize_with = "tokens")]
+    pub amount: Amount,
+    pub interval_seconds: u64,
+    /// For all accounts together, per day.
+    #[serde(deserialize_with = "tokens")]
+    pub daily_limit: Amount,
+}
+
 /// A device class: its stake on Ethereum and its profiles on Ethereum Classic.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,10 +214,38 @@ pub(super) fn wei(amount: Amount) -> u128 {
     amount.wei().saturating_to()
 }
 
+/// Fails with every key whose value a person must fill in first.
+pub fn require_filled(file: &toml::Table) -> Result<(), DeployError> {
+    let mut keys = Vec::new();
+    for (key, value) in file {
+        collect_unset(key.clone(), value, &mut keys);
+    }
+    if keys.is_empty() { Ok(()) } else { Err(DeployError::Unset { keys }) }
+}
+
+fn collect_unset(key: String, value: &toml::Value, found: &mut Vec<String>) {
+    match value {
+        toml::Value::String(text) if text.starts_with(FILL_IN) => found.push(key),
+        toml::Value::Array(items) => {
+            for (position, item) in items.iter().enumerate() {
+                collect_unset(format!("{key}[{position}]"), item, found);
+            }
+        }
+        toml::Value::Table(table) => {
+            for (name, item) in table {
+                collect_unset(format!("{key}.{name}"), item, found);
+            }
+        }
+        _ => {}
+    }
+}
+
 impl DeployConfig {
     /// Parses and checks a deployment file.
     pub fn from_toml(text: &str) -> Result<Self, DeployError> {
-        let config: Self = toml::from_str(text).map_err(|error| DeployError::Config { reason: error.to_string() })?;
+        let invalid = |error: toml::de::Error| DeployError::Config { reason: error.to_string() };
+        require_filled(&text.parse().map_err(invalid)?)?;
+        let config: Self = toml::from_str(text).map_err(invalid)?;
         config.check()?;
         Ok(config)
     }
@@ -198,29 +255,13 @@ impl DeployConfig {
         if self.chains.ethereum == self.chains.classic {
             return refuse("both chains have the same chain id".into());
         }
-        let genesis = self.token.genesis.iter().fold(U256::ZERO, |sum, share| sum + share.amount.wei());
+        self.check_faucet()?;
+        let faucet = self.faucet.as_ref().map_or(U256::ZERO, |faucet| faucet.supply.wei());
+        let genesis = self.token.genesis.iter().fold(faucet, |sum, share| sum + share.amount.wei());
         if genesis > self.token.cap.wei() {
             return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
         }
-        if self.kings.members.is_empty() || self.kings.members.iter().any(|king| king.weight == 0) {
-            return refuse("there must be Kings, each with a weight".into());
-        }
-        if self.kings.members.len() > MEMBER_LIMIT {
-            return refuse(format!("a King set has at most {MEMBER_LIMIT} members"));
-        }
-        let members = self.king_members();
-        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
-            return refuse("a King is listed twice".into());
-        }
-        let kings = &self.kings;
-        let [overlap, delay, window, lifetime] =
-            [kings.overlap_seconds, kings.minimum_delay_seconds, kings.signing_window_seconds, kings.lifetime_seconds].map(u64::from);
-        if overlap == 0 || window == 0 || overlap + window > delay || delay + 2 * window > lifetime {
-            return refuse("a King set's overlap and signing window must fit into the delay, and the delay into its lifetime".into());
-        }
-        if kings.valid_seconds == 0 || kings.valid_seconds > lifetime {
-            return refuse("the first King set must not outlive the lifetime of a set".into());
-        }
+        self.check_kings()?;
         if self.verification.queens.is_empty() {
             return refuse("there must be Queens".into());
         }
@@ -233,6 +274,46 @@ impl DeployConfig {
                     return refuse(format!("class {} ({mode}): {error}", class.name));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_kings(&self) -> Result<(), DeployError> {
+        let refuse = |reason: String| Err(DeployError::Config { reason });
+        let kings = &self.kings;
+        if kings.members.is_empty() || kings.members.iter().any(|king| king.weight == 0) {
+            return refuse("there must be Kings, each with a weight".into());
+        }
+        if kings.members.len() > MEMBER_LIMIT {
+            return refuse(format!("a King set has at most {MEMBER_LIMIT} members"));
+        }
+        let members = self.king_members();
+        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
+            return refuse("a King is listed twice".into());
+        }
+        let [overlap, delay, window, lifetime] =
+            [kings.overlap_seconds, kings.minimum_delay_seconds, kings.signing_window_seconds, kings.lifetime_seconds].map(u64::from);
+        if overlap == 0 || window == 0 || overlap + window > delay || delay + 2 * window > lifetime {
+            return refuse("a King set's overlap and signing window must fit into the delay, and the delay into its lifetime".into());
+        }
+        if kings.valid_seconds == 0 || kings.valid_seconds.saturating_add(CLOCK_MARGIN_SECONDS) > lifetime {
+            return refuse(format!("the first King set must be valid for {CLOCK_MARGIN_SECONDS} s less than the lifetime of a set"));
+        }
+        Ok(())
+    }
+
+    fn check_faucet(&self) -> Result<(), DeployError> {
+        let refuse = |reason: &str| Err(DeployError::Config { reason: reason.into() });
+        let Some(faucet) = &self.faucet else { return Ok(()) };
+        let chains = [self.chains.ethereum, self.chains.classic];
+        if chains.iter().any(|chain| VALUABLE_CHAINS.contains(chain)) {
+            return refuse("a faucet is for test networks: here GPUTOKEN is worth something");
+        }
+        if faucet.amount.wei().is_zero() || faucet.amount > faucet.daily_limit || faucet.daily_limit > faucet.supply {
+            return refuse("a faucet gives some amount, which its daily limit exceeds, which its supply exceeds");
+        }
+        if faucet.interval_seconds < FAUCET_INTERVAL_SECONDS {
+            return refuse("a faucet's interval is at least a minute");
         }
         Ok(())
     }
@@ -250,12 +331,14 @@ impl DeployConfig {
         members
     }
 
-    /// Stands for the contents, so that a half-done deployment is not continued with other ones.
+    /// Stands for the contents, so that a half-done deployment is not continued with other ones. Endpoints may change meanwhile.
     pub(super) fn fingerprint(&self) -> String {
-        keccak256(format!("{self:?}")).to_string()
+        let chains = ChainIds { ethereum_rpc: Vec::new(), classic_rpc: Vec::new(), ..self.chains.clone() };
+        keccak256(format!("{:?}", Self { chains, ..self.clone() })).to_string()
     }
 
-    pub(super) fn allocations(&self) -> Vec<token_distributor::TokenDistributor::Allocation> {
+    /// Those of the file, then the faucet's.
+    pub(super) fn allocations(&self, faucet: Option<Address>) -> Vec<token_distributor::TokenDistributor::Allocation> {
         let convert = |share: &Allocation| token_distributor::TokenDistributor::Allocation {
             beneficiary: share.beneficiary,
             amount: wei(share.amount),
@@ -264,7 +347,20 @@ impl DeployConfig {
             duration: share.duration_seconds,
             revocable: share.revocable,
         };
-        self.token.genesis.iter().map(convert).collect()
+        let mut allocations: Vec<_> = self.token.genesis.iter().map(convert).collect();
+        if let (Some(settings), Some(beneficiary)) = (&self.faucet, faucet) {
+            let (amount, none) = (wei(settings.supply), 0);
+            let share = token_distributor::TokenDistributor::Allocation {
+                beneficiary,
+                amount,
+                start: none,
+                cliff: none,
+                duration: none,
+                revocable: false,
+            };
+            allocations.push(share);
+        }
+        allocations
     }
 
     pub(super) fn staking_parameters(&self) -> staking_manager::StakingManager::Parameters {
