@@ -64,7 +64,7 @@ pub(super) fn follow(
 ) -> Result<ChainIndex, StoreError> {
     let kind = chain.kind();
     let bridge = book.bridge(kind);
-    let mut addresses = vec![bridge.outbox, bridge.inbox];
+    let mut addresses = vec![bridge.outbox, bridge.inbox, bridge.king_set];
     addresses.push(match kind {
         ChainKind::Ethereum => book.ethereum.gpu_rental,
         ChainKind::Classic => book.classic.work_verification,

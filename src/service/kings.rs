@@ -6,9 +6,14 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 
-use crate::rules::quorum::KingSet;
+use super::index::ChainIndex;
+use crate::{
+    chain::{BlockId, Chain, ChainError},
+    rules::quorum::KingSet,
+    types::abi::KingSet as Contract,
+};
 
 /// Epochs kept. Fewer forget a set whose signatures are still on the way; checkpoints of more would have expired.
 const MAX_SETS: usize = 16;
@@ -31,6 +36,29 @@ impl KingSets {
 
     pub fn newest(&self) -> Option<Arc<KingSet>> {
         self.sets.read().unwrap_or_else(PoisonError::into_inner).values().next_back().cloned()
+    }
+
+    /// Takes in what `chain` has installed since, as far as its contract confirms it. For whoever loses no more than gas by a lie.
+    pub async fn follow(&self, chain: &Chain, index: &ChainIndex, contract: Address) -> Result<(), ChainError> {
+        for set in self.unknown(index) {
+            let hash = chain.call(contract, Contract::setHashCall { setEpoch: set.epoch }, BlockId::latest()).await?;
+            self.install(set, hash);
+        }
+        Ok(())
+    }
+
+    /// The same for a King: a majority of the endpoints must confirm it at this block.
+    pub async fn follow_agreed(&self, chain: &Chain, index: &ChainIndex, contract: Address, block: B256) -> Result<(), ChainError> {
+        for set in self.unknown(index) {
+            let hash = chain.agreed_call(contract, Contract::setHashCall { setEpoch: set.epoch }, block).await?;
+            self.install(set, hash);
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, index: &ChainIndex) -> Vec<KingSet> {
+        let newest = self.newest().map_or(0, |set| set.epoch);
+        index.views().kings.after(newest)
     }
 
     /// Takes a set in if it is the one whose hash the chain holds for its epoch; `false` if it is another.

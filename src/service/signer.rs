@@ -119,6 +119,7 @@ impl CheckpointSigner {
         let at = self.verifier.agreed_block(self.verifier.agreed_head_number().await?).await?;
         let king_set = self.book.bridge(self.verifier.kind()).king_set;
         let epoch = self.verifier.agreed_call(king_set, KingSet::currentEpochCall {}, at.hash).await?;
+        self.checkpoints.kings().follow_agreed(&self.verifier, &self.verifier_index, king_set, at.hash).await?;
         self.state.epoch_read = Some(Instant::now());
         if self.state.epoch == Some(epoch) {
             return Ok(());

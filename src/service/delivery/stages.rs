@@ -103,6 +103,10 @@ impl Deliverer {
             return;
         }
         self.state.counted = Some(Instant::now());
+        let king_set = self.book.bridge(self.destination.chain).king_set;
+        if let Err(error) = self.checkpoints.kings().follow(self.sender.chain(), &self.destination, king_set).await {
+            tracing::debug!(%error, "the King set cannot be read");
+        }
         if has_gap || self.lacks_messages().await {
             self.rescan();
         }

@@ -3,9 +3,11 @@
 use crate::{chain::ChainError, service::sender::SendError};
 
 /// Errors of an Inbox or KingSet that are about the checkpoint: no message of the batch is to blame.
-const ABOUT_CHECKPOINT: [&str; 12] = [
+const ABOUT_CHECKPOINT: [&str; 14] = [
     "CheckpointConflict",
     "CheckpointStale",
+    "RootConflict",
+    "ZeroRoot",
     "RootNotAccepted",
     "UnknownSet",
     "SetExpired",

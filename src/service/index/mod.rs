@@ -4,12 +4,14 @@
 //! therefore be lost at any time. Services wake on [`ChainIndex::head`] and compare the views with what they have done.
 
 mod bridge;
+mod kings;
 mod market;
 mod work;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 pub use bridge::{BridgeView, SentMessage};
+pub use kings::KingsView;
 pub use market::{MarketView, RentalInfo};
 use tokio::sync::watch;
 pub use work::{ChallengeInfo, CommitInfo, DeviceInfo, TermsInfo, WorkView};
@@ -34,6 +36,7 @@ pub struct Views {
     pub bridge: BridgeView,
     pub work: WorkView,
     pub market: MarketView,
+    pub kings: KingsView,
     /// Grows whenever everything was folded anew, as after a reorganisation: what was seen before may not hold any more.
     pub generation: u64,
 }
@@ -43,6 +46,8 @@ impl Views {
         let bridge = book.bridge(chain);
         if log.address == bridge.outbox || log.address == bridge.inbox {
             self.bridge.apply(log, book.chain_id(chain));
+        } else if log.address == bridge.king_set {
+            self.kings.apply(log);
         } else if chain == ChainKind::Classic && log.address == book.classic.work_verification {
             self.work.apply(log);
         } else if chain == ChainKind::Ethereum && log.address == book.ethereum.gpu_rental {
