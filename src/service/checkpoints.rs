@@ -126,14 +126,20 @@ impl CheckpointBook {
         })
     }
 
-    /// The highest checkpoint of `origin` that has a quorum and covers more than `above` messages.
+    /// The checkpoint of `origin` that has a quorum and covers more than `above` messages: of the newest set epoch, as older ones expire,
+    /// and of that the highest.
     pub fn best(&self, origin: u64, above: u32) -> Option<(CheckpointData, QuorumSignatures)> {
         let all = self.lock();
-        let newest_first = all.get(&origin)?.by_count.values().rev();
-        newest_first.take_while(|(data, _)| data.count > above).find_map(|(data, signatures)| {
-            let quorum = self.kings.get(data.set_epoch)?.assemble(signatures)?;
-            Some((*data, quorum))
-        })
+        let mut best: Option<(CheckpointData, QuorumSignatures)> = None;
+        for (data, signatures) in all.get(&origin)?.by_count.values().rev().take_while(|(data, _)| data.count > above) {
+            if best.as_ref().is_some_and(|(found, _)| found.set_epoch >= data.set_epoch) {
+                continue;
+            }
+            if let Some(quorum) = self.kings.get(data.set_epoch).and_then(|set| set.assemble(signatures)) {
+                best = Some((*data, quorum));
+            }
+        }
+        best
     }
 
     /// Signatures for counts from `from_count` on, lowest first.

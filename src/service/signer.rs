@@ -130,7 +130,7 @@ impl CheckpointSigner {
             return Err(SignerError::NotInSet { chain: self.verifier.kind(), epoch, key: me });
         }
         self.state.last = self.restore(epoch)?;
-        self.state.acknowledged = halt::acknowledged_count(&self.store, self.chain.chain_id())?;
+        self.state.acknowledged = halt::acknowledged_count(&self.store, self.chain.chain_id(), epoch)?;
         let accepted = self.verifier_index.views().bridge.newest_accepted().unwrap_or(0);
         self.state.covered = self.state.last.map_or(0, |last| last.count).max(accepted);
         self.state.epoch = Some(epoch);

@@ -77,8 +77,9 @@ pub(super) fn end(store: &Store, origin: u64, seen: &Halt, now: u64) -> Result<b
     Ok(true)
 }
 
-/// The signed counts up to which an operator has looked at reorganisations, and went on.
-pub(super) fn acknowledged_count(store: &Store, origin: u64) -> Result<u32, StoreError> {
+/// The counts, signed in `epoch`, up to which an operator has looked at reorganisations and went on.
+pub(super) fn acknowledged_count(store: &Store, origin: u64, epoch: u64) -> Result<u32, StoreError> {
     let ended = store.scan(&ENDED, Some(&(origin, 0)), usize::MAX)?;
-    Ok(ended.iter().filter(|((chain, _), _)| *chain == origin).map(|(_, ended)| ended.halt.signed.count).max().unwrap_or(0))
+    let signed = ended.iter().filter(|((chain, _), _)| *chain == origin).map(|(_, ended)| ended.halt.signed);
+    Ok(signed.filter(|signed| signed.set_epoch == epoch).map(|signed| signed.count).max().unwrap_or(0))
 }
