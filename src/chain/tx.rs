@@ -219,7 +219,8 @@ impl Chain {
 
     /// Hands a signed transaction to every endpoint: one of them may take it and keep it to itself. Safe to repeat.
     pub async fn broadcast(&self, account: Address, tx: &SignedTx) -> Result<Broadcast, ChainError> {
-        let asked = self.inner.endpoints.all.iter().map(|endpoint| endpoint.request::<_, B256>("eth_sendRawTransaction", (tx.raw.clone(),)));
+        let asked =
+            self.inner.endpoints.all.iter().map(|endpoint| endpoint.request::<_, B256>("eth_sendRawTransaction", (tx.raw.clone(),)));
         let (mut refused, mut silent) = (None, None);
         for answer in join_all(asked).await {
             match answer {

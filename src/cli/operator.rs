@@ -35,7 +35,9 @@ pub fn king(action: &KingAction, json: bool) -> Outcome {
     let told: Vec<String> = halts.iter().map(|halt| printable(&halt.describe())).collect();
     if !json {
         told.iter().for_each(line);
-        line("Compare the chain's history on several nodes of different operators. Going on never signs a second history in one set epoch:");
+        line(
+            "Compare the chain's history on several nodes of different operators. Going on never signs a second history in one set epoch:",
+        );
         line("if messages that were signed have changed, this King waits for the next epoch of the King set.");
     }
     if !yes && !confirm("Go on signing? [y/N] ")? {

@@ -377,7 +377,9 @@ impl NodeConfig {
             return invalid("king strides must be at least 1".into());
         }
         if self.king.classic_block_reward_gwei == 0 || self.king.token_price_gwei == 0 {
-            return invalid("king.classic_block_reward_gwei and king.token_price_gwei must be positive: the depth on ETC follows from them".into());
+            return invalid(
+                "king.classic_block_reward_gwei and king.token_price_gwei must be positive: the depth on ETC follows from them".into(),
+            );
         }
         if self.king.single_endpoint && !self.network.local {
             return invalid("king.single_endpoint is for a devnet (network.local): a single lying node could forge messages".into());

@@ -161,7 +161,9 @@ async fn exchange(mut client: TcpStream, upstream: &str, mut fault: watch::Recei
     };
     let answer = match now {
         EndpointFault::LoseAnswer(method) if calls(&request, method) => return Ok(false),
-        EndpointFault::Lie | EndpointFault::LieAboutState | EndpointFault::TruncateLogs | EndpointFault::WrongChainId(_) => falsify(&request, answer, now),
+        EndpointFault::Lie | EndpointFault::LieAboutState | EndpointFault::TruncateLogs | EndpointFault::WrongChainId(_) => {
+            falsify(&request, answer, now)
+        }
         _ => answer,
     };
     let head =

@@ -33,7 +33,8 @@ impl DepthPolicy {
         let per_block = (self.block_reward_wei / 2).max(1);
         let (mut exposure_wei, mut last) = (0u128, 0u64);
         for outflow in outflows.into_iter().filter(|outflow| outflow.block <= at) {
-            exposure_wei = drained(exposure_wei, outflow.block.saturating_sub(last), per_block).saturating_add(self.in_etc(outflow.value_wei));
+            exposure_wei =
+                drained(exposure_wei, outflow.block.saturating_sub(last), per_block).saturating_add(self.in_etc(outflow.value_wei));
             last = last.max(outflow.block);
         }
         let blocks = drained(exposure_wei, at.saturating_sub(last), per_block).div_ceil(per_block);

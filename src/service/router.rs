@@ -122,12 +122,8 @@ impl Service for Router {
         let free = Arc::new(Semaphore::new(MAX_REQUESTS));
         let judging = Arc::new(Semaphore::new(MAX_JUDGED));
         let mut answers = JoinSet::new();
-        let judging_with = Judge {
-            net: self.net.clone(),
-            records: self.records.clone(),
-            handlers: self.handlers.clone(),
-            alerts: self.alerts.clone(),
-        };
+        let judging_with =
+            Judge { net: self.net.clone(), records: self.records.clone(), handlers: self.handlers.clone(), alerts: self.alerts.clone() };
         while let Some(Some(event)) = shutdown.or_stop(self.events.next()).await {
             while answers.try_join_next().is_some() {}
             match event {

@@ -81,9 +81,5 @@ fn checkpoint(data: &CheckpointData) -> Inbox::Checkpoint {
 }
 
 fn quorum(quorum: &QuorumSignatures) -> Inbox::Quorum {
-    Inbox::Quorum {
-        members: quorum.members.clone(),
-        signerBitmap: quorum.signer_bitmap,
-        signatures: quorum.signatures.clone().into(),
-    }
+    Inbox::Quorum { members: quorum.members.clone(), signerBitmap: quorum.signer_bitmap, signatures: quorum.signatures.clone().into() }
 }

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use alloy::{
-    primitives::utils::format_ether,
-    sol_types::SolCall,
-};
+use alloy::{primitives::utils::format_ether, sol_types::SolCall};
 use rand::Rng;
 use tokio::task::JoinSet;
 
@@ -189,7 +186,8 @@ impl Deliverer {
         let (messages, call) = {
             let views = self.origin.views();
             let sent = views.bridge.sent();
-            let messages: Vec<BridgeMessage> = indices.iter().filter_map(|index| Some(sent.get(*index as usize)?.message.clone())).collect();
+            let messages: Vec<BridgeMessage> =
+                indices.iter().filter_map(|index| Some(sent.get(*index as usize)?.message.clone())).collect();
             let call = encode(&cover, &messages, views.bridge.tree());
             (messages, call)
         };

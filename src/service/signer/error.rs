@@ -54,8 +54,12 @@ impl Coded for SignerError {
             }
             SignerError::Key(_) => "check the operator keystore".into(),
             SignerError::Moved { .. } => "nothing: the block is read again".into(),
-            SignerError::NotInSet { .. } => "check the stake of this King and the address book; until its set is current it signs nothing".into(),
-            SignerError::NeedsEpoch { .. } => "wait for the recovery epoch of the King set; docs/bridge-operations.md says how it comes".into(),
+            SignerError::NotInSet { .. } => {
+                "check the stake of this King and the address book; until its set is current it signs nothing".into()
+            }
+            SignerError::NeedsEpoch { .. } => {
+                "wait for the recovery epoch of the King set; docs/bridge-operations.md says how it comes".into()
+            }
         }
     }
 }

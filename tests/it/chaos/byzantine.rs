@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use super::world::{World, until};
 
 pub struct Byzantine {
-    key: PrivateKeySigner,
+    pub key: PrivateKeySigner,
     net: NetHandle,
     shutdown: Shutdown,
     tasks: JoinSet<()>,
@@ -40,7 +40,8 @@ impl Byzantine {
         let folder = world.folder.join(name);
         let identity = load_or_create_identity(&folder.join("node.key")).unwrap();
         let bootstrap = world.nodes.values().filter_map(|node| node.info.listen.first()?.parse().ok()).collect();
-        let config = NetConfig { listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()], bootstrap, local_network: true, ..NetConfig::default() };
+        let config =
+            NetConfig { listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()], bootstrap, local_network: true, ..NetConfig::default() };
         let metrics = Metrics::default();
         let (net, mut events, mut event_loop) = Network::start(config, *identity, metrics.clone()).unwrap();
         let key = world.accounts.signer(name).unwrap();

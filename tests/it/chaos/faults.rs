@@ -20,7 +20,8 @@ pub async fn processes_are_killed(world: &mut World, summary: &mut Summary) {
         let seen = |proxy: &FaultProxy| proxy.seen(method);
         let before = world.relay_proxies.each_ref().map(seen);
         world.dispatch_both(1).await;
-        until(method, async || (seen(&world.relay_proxies[0]) > before[0] || seen(&world.relay_proxies[1]) > before[1]).then_some(())).await;
+        until(method, async || (seen(&world.relay_proxies[0]) > before[0] || seen(&world.relay_proxies[1]) > before[1]).then_some(()))
+            .await;
         world.kill("relay-1");
         world.start_node("relay-1", true).await;
         summary.fault(format!("relay killed at {method}"));
@@ -101,10 +102,8 @@ pub async fn a_liar_and_a_dead_endpoint_leave_no_quorum(world: &mut World, summa
     world.dispatch_both(1).await;
     let accepted = (world.accepted(ChainKind::Ethereum).await, world.accepted(ChainKind::Classic).await);
     // Every King has looked at the new messages several times and found no agreement.
-    until("refusals of all Kings", async || {
-        refusals(world).iter().zip(&refused).all(|(now, before)| *now >= before + 4).then_some(())
-    })
-    .await;
+    until("refusals of all Kings", async || refusals(world).iter().zip(&refused).all(|(now, before)| *now >= before + 4).then_some(()))
+        .await;
     world.reach(ChainKind::Classic, world.head(ChainKind::Classic).await + 8).await;
     assert_eq!(signatures(world), signed, "a King signed without a majority");
     assert_eq!((world.accepted(ChainKind::Ethereum).await, world.accepted(ChainKind::Classic).await), accepted);
@@ -231,6 +230,7 @@ pub async fn a_poisonous_message_waits_alone(world: &mut World, summary: &mut Su
     world.operate("relay-1", &["relay", "retry", "ethereum", &poison.to_string()]).await;
     until("the operator's retry", async || (world.logged("relay-1", "an operator has a message tried again") > 0).then_some(())).await;
     let all: Value = serde_json::from_str(&world.operate("relay-1", &["relay", "messages", "--all"]).await).unwrap();
-    let paid = |row: &&Value| row["stage"] == "delivered" && row["cost_coin"].as_str().is_some_and(|cost| cost.parse::<f64>().unwrap() > 0.0);
+    let paid =
+        |row: &&Value| row["stage"] == "delivered" && row["cost_coin"].as_str().is_some_and(|cost| cost.parse::<f64>().unwrap() > 0.0);
     assert!(all.as_array().unwrap().iter().filter(paid).count() >= 3, "what messages cost is visible: {all}");
 }

@@ -1,9 +1,6 @@
 //! Reorganisations, from harmless to what a King must stop for.
 
-use gpumkt::{
-    devnet::proxy::EndpointFault,
-    types::ChainKind,
-};
+use gpumkt::{devnet::proxy::EndpointFault, types::ChainKind};
 
 use super::{
     summary::Summary,

@@ -81,18 +81,19 @@ fn quantity(value: &Value) -> u64 {
 
 impl World {
     pub async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[]).await
+    }
+
+    /// With Kings beyond the four that have accounts here.
+    pub async fn start_with(folder: &Path, extra_kings: &[Address]) -> Self {
         let accounts = Accounts::create(&folder.join("keys")).unwrap();
-        let chain = |kind, id, millis| AnvilOptions {
-            block_time: Some(Duration::from_millis(millis)),
-            ..AnvilOptions::instant(kind, id, folder)
-        };
-        let (ethereum, classic) = tokio::try_join!(
-            Anvil::start(chain(ChainKind::Ethereum, 31301, 600)),
-            Anvil::start(chain(ChainKind::Classic, 31361, 600)),
-        )
-        .unwrap();
+        let chain =
+            |kind, id, millis| AnvilOptions { block_time: Some(Duration::from_millis(millis)), ..AnvilOptions::instant(kind, id, folder) };
+        let (ethereum, classic) =
+            tokio::try_join!(Anvil::start(chain(ChainKind::Ethereum, 31301, 600)), Anvil::start(chain(ChainKind::Classic, 31361, 600)),)
+                .unwrap();
         let chains = DevChains { ethereum, classic };
-        let book = deploy(folder, &accounts, &chains).await;
+        let book = deploy(folder, &accounts, &chains, extra_kings).await;
         let mut king_proxies = [Vec::new(), Vec::new()];
         for kind in ChainKind::BOTH {
             for _ in 0..ENDPOINTS {
@@ -107,7 +108,8 @@ impl World {
         };
         let (ethereum, classic) = (connect(ChainKind::Ethereum).await, connect(ChainKind::Classic).await);
         let clients = Clients { ethereum, classic, book: book.clone(), signer: accounts.signer("deployer").unwrap() };
-        let sender = chains.ethereum.ask("eth_accounts", json!([])).await.unwrap()[SENDER_ACCOUNT as usize].as_str().unwrap().parse().unwrap();
+        let sender =
+            chains.ethereum.ask("eth_accounts", json!([])).await.unwrap()[SENDER_ACCOUNT as usize].as_str().unwrap().parse().unwrap();
         let mut world = Self {
             folder: folder.into(),
             accounts,
@@ -204,8 +206,10 @@ impl World {
         for origin in ChainKind::BOTH {
             let count = self.count(origin).await;
             for index in (0..count).filter(|index| !refused[origin as usize].contains(index)) {
-                until(&format!("{what}: delivery of message {index} of {origin}"), async || self.is_delivered(origin, index).await.then_some(()))
-                    .await;
+                until(&format!("{what}: delivery of message {index} of {origin}"), async || {
+                    self.is_delivered(origin, index).await.then_some(())
+                })
+                .await;
             }
         }
     }
@@ -336,10 +340,17 @@ impl World {
     }
 }
 
-async fn deploy(folder: &Path, accounts: &Accounts, chains: &DevChains) -> AddressBook {
+async fn deploy(folder: &Path, accounts: &Accounts, chains: &DevChains, extra_kings: &[Address]) -> AddressBook {
+    let mut deployment: toml::Table = include_str!("../../../config/chains/devnet.toml").parse().unwrap();
+    let members = deployment["kings"]["members"].as_array_mut().unwrap();
+    for king in extra_kings {
+        members.push(toml::Table::from_iter([("operator".into(), king.to_string().into()), ("weight".into(), 1.into())]).into());
+    }
+    let description = folder.join("deployment.toml");
+    std::fs::write(&description, deployment.to_string()).unwrap();
     let out = folder.join("addresses.json");
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_gpumkt"));
-    command.args(["deploy", "--config", concat!(env!("CARGO_MANIFEST_DIR"), "/config/chains/devnet.toml"), "--out"]).arg(&out);
+    command.args(["deploy", "--config"]).arg(description).arg("--out").arg(&out);
     command.args(["--ethereum-rpc", &chains.ethereum.url(), "--classic-rpc", &chains.classic.url(), "--key"]);
     command.arg(accounts.keystore("deployer")).arg("--password-file").arg(accounts.password_file());
     let hurry = chains.hurry();
