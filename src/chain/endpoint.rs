@@ -135,6 +135,10 @@ impl Endpoints {
         self.all[first..].iter().chain(&self.all[..first])
     }
 
+    pub(super) fn prefer(&self, position: usize) {
+        self.preferred.store(position, Ordering::Relaxed);
+    }
+
     pub(super) fn change_for_logs(&self) {
         self.first_for_logs.fetch_add(1, Ordering::Relaxed);
     }

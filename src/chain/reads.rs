@@ -49,9 +49,25 @@ impl BlockInfo {
 }
 
 impl Chain {
-    /// Newest block.
+    /// Newest block. Of several endpoints, one that lags does not hold the others back, and one that runs ahead of them does not count:
+    /// single reads go to the one that is chosen.
     pub async fn head(&self) -> Result<BlockInfo, ChainError> {
-        self.require_block(BlockNumberOrTag::Latest).await
+        if self.inner.endpoints.all.len() == 1 {
+            return self.require_block(BlockNumberOrTag::Latest).await;
+        }
+        let mut answered: Vec<(usize, BlockInfo)> = Vec::new();
+        for (position, answer) in self.heights(BlockNumberOrTag::Latest).await.into_iter().enumerate() {
+            answered.extend(answer.ok().map(|block| (position, block)));
+        }
+        answered.sort_by_key(|(_, block)| std::cmp::Reverse(block.number));
+        let middle = answered.len().saturating_sub(1) / 2;
+        match answered.into_iter().nth(middle) {
+            Some((position, block)) => {
+                self.inner.endpoints.prefer(position);
+                Ok(block)
+            }
+            None => self.require_block(BlockNumberOrTag::Latest).await,
+        }
     }
 
     pub async fn block(&self, number: u64) -> Result<BlockInfo, ChainError> {
