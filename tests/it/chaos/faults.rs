@@ -234,3 +234,33 @@ pub async fn a_poisonous_message_waits_alone(world: &mut World, summary: &mut Su
         |row: &&Value| row["stage"] == "delivered" && row["cost_coin"].as_str().is_some_and(|cost| cost.parse::<f64>().unwrap() > 0.0);
     assert!(all.as_array().unwrap().iter().filter(paid).count() >= 3, "what messages cost is visible: {all}");
 }
+
+/// Whatever a thief found to take: Kings notice that a contract owes more than it holds.
+pub async fn a_contract_owes_more_than_it_holds(world: &mut World, summary: &mut Summary) {
+    let (anvil, rental) = (&world.chains.ethereum, world.book.ethereum.gpu_rental);
+    let margin = "gpumkt_solvency_margin_token{name=\"GPURental\"}";
+    until("a look at a solvent contract", async || world.ask("king-2", "/metrics").await.contains(margin).then_some(())).await;
+    assert!(world.metric("king-2", margin).await >= 0.0);
+    let credit = async || {
+        let call = gpumkt::types::abi::GPURental::totalCreditCall {};
+        world.chain(ChainKind::Ethereum).call(rental, call, gpumkt::chain::BlockId::latest()).await.unwrap()
+    };
+    // The debt appears out of nothing, in whichever slot holds it.
+    let mut slot = 0u64;
+    while credit().await.is_zero() {
+        let key = format!("{:#x}", U256::from(slot));
+        let before = anvil.ask("eth_getStorageAt", json!([rental, key, "latest"])).await.unwrap();
+        let word: B256 = before.as_str().unwrap().parse().unwrap();
+        let one_token = U256::from(10).pow(U256::from(18));
+        let changed = U256::from_be_bytes(word.0) | one_token | (one_token << 128);
+        anvil.ask("anvil_setStorageAt", json!([rental, B256::from(U256::from(slot)), B256::from(changed)])).await.unwrap();
+        if credit().await.is_zero() {
+            anvil.ask("anvil_setStorageAt", json!([rental, B256::from(U256::from(slot)), word])).await.unwrap();
+        }
+        slot += 1;
+        assert!(slot < 200, "the slot of the credits was not found");
+    }
+    summary.fault("a contract owes more than it holds");
+    until("the alarm", async || (world.logged("king-2", "insolvent") > 0).then_some(())).await;
+    assert!(world.metric("king-2", margin).await < 0.0);
+}

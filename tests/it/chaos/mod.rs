@@ -39,6 +39,8 @@ async fn no_message_is_lost_doubled_stuck_or_forged() {
     }
     faults::a_poisonous_message_waits_alone(&mut world, &mut summary).await;
     summary.account(&world).await;
+    faults::a_contract_owes_more_than_it_holds(&mut world, &mut summary).await;
+    reorgs::of_signed_messages(&mut world, &mut summary).await;
     summary.write(Path::new(env!("CARGO_MANIFEST_DIR")));
     summary.assert();
 }

@@ -92,3 +92,31 @@ pub async fn below_a_signature(world: &mut World, summary: &mut Summary) {
     summary.fault("operators resume all Kings");
     world.all_delivered("after the Kings were resumed", [&[], &[]]).await;
 }
+
+/// Messages that were signed are replaced by others: no King signs a second history in the same set epoch, whatever its operator says.
+pub async fn of_signed_messages(world: &mut World, summary: &mut Summary) {
+    let block = world.dispatch(ChainKind::Classic).await;
+    world.all_delivered("before signed messages vanish", [&[], &[]]).await;
+    let signed = world.count(ChainKind::Classic).await;
+    let depth = world.head(ChainKind::Classic).await - block + 1;
+    world.chains.classic.reorg(depth).await.unwrap();
+    assert_eq!(world.count(ChainKind::Classic).await, signed - 1, "the message is gone");
+    summary.fault("reorganisation of classic replaces signed messages");
+    // Two others take its place and the one after.
+    for _ in 0..2 {
+        world.dispatch(ChainKind::Classic).await;
+    }
+    let kings: Vec<String> = (1..=KINGS).map(|number| format!("king-{number}")).collect();
+    let mut told = Vec::new();
+    for king in &kings {
+        until("a King to halt", async || world.ask(king, "/readyz").await.contains("halted").then_some(())).await;
+        world.operate(king, &["king", "resume", "--yes"]).await;
+        told.push(world.logged(king, "E-KING-006"));
+    }
+    for (king, before) in kings.iter().zip(told) {
+        until("a refusal to sign another history", async || (world.logged(king, "E-KING-006") > before).then_some(())).await;
+    }
+    world.reach(ChainKind::Classic, world.head(ChainKind::Classic).await + MIN_DEPTH + 6).await;
+    assert_eq!(world.accepted(ChainKind::Classic).await, signed, "nothing of the new history was accepted");
+    assert!(world.count(ChainKind::Classic).await > signed);
+}
