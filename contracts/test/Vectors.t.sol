@@ -10,6 +10,7 @@ import {IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
 import {MessageTree} from "../src/libraries/MessageTree.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
 import {Checkpoint, ClassProfile, Message, Profile, WorkProof, WorkReceipt} from "../src/types/Protocol.sol";
+import {KingSetArguments} from "./utils/KingSetArguments.sol";
 import {TreeReference} from "./utils/TreeReference.sol";
 
 interface IReceiptDigest {
@@ -122,7 +123,7 @@ contract VectorsTest is Test {
     function test_checkpoint() public {
         bytes32[] memory members = new bytes32[](1);
         members[0] = bytes32((uint256(1) << 96) | 1);
-        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max)));
+        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
         for (uint256 i; _has("checkpoint", i); ++i) {
             Checkpoint memory c;
             c.originChainId = uint64(_number("checkpoint", i, "origin_chain_id"));
@@ -180,7 +181,7 @@ contract VectorsTest is Test {
                 uint256 account = uint160(vm.parseJsonAddress(json, string.concat(at_, ".address")));
                 members[k] = bytes32((account << 96) | vm.parseJsonUint(json, string.concat(at_, ".weight")));
             }
-            IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max)));
+            IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
             assertEq(kings.setHash(1), _word("king_set", i, "hash"), "king set hash");
         }
     }

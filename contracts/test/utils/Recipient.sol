@@ -9,6 +9,7 @@ contract Recipient is IMessageRecipient {
         Accept,
         Revert,
         Burn,
+        Bomb,
         Reenter
     }
 
@@ -27,6 +28,11 @@ contract Recipient is IMessageRecipient {
         if (mode == Mode.Revert) revert UnknownKind(9);
         if (mode == Mode.Burn) {
             while (true) {}
+        }
+        if (mode == Mode.Bomb) {
+            assembly {
+                revert(0, 1000000)
+            }
         }
         if (mode == Mode.Reenter) {
             (bool success,) = msg.sender.call(again);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::DeployError;
 use crate::types::{
     Amount,
-    abi::{governance, gpu_rental, rental_court, staking_manager, token_distributor, work_verification},
+    abi::{governance, gpu_rental, king_set, rental_court, staking_manager, token_distributor, work_verification},
     work::Profile,
 };
 
@@ -15,6 +15,8 @@ const FILL_IN: &str = "FILL IN";
 /// Ethereum, Ethereum Classic, OP Mainnet, Base, Arbitrum One.
 const VALUABLE_CHAINS: [u64; 5] = [1, 61, 10, 8_453, 42_161];
 const FAUCET_INTERVAL_SECONDS: u64 = 60;
+/// Members of a King set, as KingSet bounds them.
+const MEMBER_LIMIT: usize = 21;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +79,14 @@ pub struct KingSettings {
     pub set_epoch: u64,
     /// From the moment the deployment starts.
     pub valid_seconds: u64,
+    /// How long a set stays valid after the next one was installed; longer than Ethereum Classic takes to be final.
+    pub overlap_seconds: u32,
+    /// From one rotation to the next.
+    pub minimum_delay_seconds: u32,
+    /// How long Kings have to sign a nominated set, and anybody to bring it to both chains.
+    pub signing_window_seconds: u32,
+    /// Of a set, from its nomination. The first set's `valid_seconds` stay below it by more than the chains' clocks differ.
+    pub lifetime_seconds: u32,
     pub members: Vec<KingMember>,
 }
 
@@ -252,9 +262,21 @@ impl DeployConfig {
         if self.kings.members.is_empty() || self.kings.members.iter().any(|king| king.weight == 0) {
             return refuse("there must be Kings, each with a weight".into());
         }
+        if self.kings.members.len() > MEMBER_LIMIT {
+            return refuse(format!("a King set has at most {MEMBER_LIMIT} members"));
+        }
         let members = self.king_members();
         if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
             return refuse("a King is listed twice".into());
+        }
+        let kings = &self.kings;
+        let [overlap, delay, window, lifetime] =
+            [kings.overlap_seconds, kings.minimum_delay_seconds, kings.signing_window_seconds, kings.lifetime_seconds].map(u64::from);
+        if overlap == 0 || window == 0 || overlap + window > delay || delay + 2 * window > lifetime {
+            return refuse("a King set's overlap and signing window must fit into the delay, and the delay into its lifetime".into());
+        }
+        if kings.valid_seconds == 0 || kings.valid_seconds > lifetime {
+            return refuse("the first King set must not outlive the lifetime of a set".into());
         }
         if self.verification.queens.is_empty() {
             return refuse("there must be Queens".into());
@@ -362,6 +384,16 @@ impl DeployConfig {
             minimumBill: rental.minimum_bill_seconds,
             freshness: rental.freshness_seconds,
             settleTimeout: rental.settle_timeout_seconds,
+        }
+    }
+
+    pub(super) fn king_times(&self) -> king_set::KingSet::Times {
+        let kings = &self.kings;
+        king_set::KingSet::Times {
+            overlap: kings.overlap_seconds,
+            minimumDelay: kings.minimum_delay_seconds,
+            signingWindow: kings.signing_window_seconds,
+            lifetime: kings.lifetime_seconds,
         }
     }
 
