@@ -10,6 +10,8 @@ import {BridgePause, BridgeRecovery, Checkpoint, KingSetRotation, Quorum} from "
 contract KingSet is IKingSet {
     /// @dev Members of a set. More would make a checkpoint dearer for everybody.
     uint256 public constant MEMBER_LIMIT = 21;
+    /// @dev Members of a set that follows another one: with fewer, one key that is lost stops the bridge.
+    uint256 public constant MEMBER_MINIMUM = 4;
     /// @dev Stake that weighs one.
     uint256 public constant WEIGHT_UNIT = 1e18;
     /// @dev On the public chains the overlap must outlast the finality of Ethereum Classic.
@@ -130,6 +132,7 @@ contract KingSet is IKingSet {
         if (block.timestamp < notBefore) revert NominationTooEarly(uint64(notBefore));
 
         bytes32[] memory members = _drawn();
+        _requireEnough(members.length);
         uint64 now_ = uint64(block.timestamp);
         rotation = KingSetRotation(bridgeId, currentEpoch + 1, _hashOf(members), now_, now_ + lifetime);
         nomination = _rotationHash(rotation);
@@ -142,6 +145,7 @@ contract KingSet is IKingSet {
         uint64 epoch = currentEpoch;
         if (rotation.bridge != bridgeId) revert WrongBridge(bridgeId, rotation.bridge);
         if (rotation.setEpoch != epoch + 1) revert WrongEpoch(epoch + 1, rotation.setEpoch);
+        _requireEnough(members.length);
         bytes32 hash = _hash(members);
         if (hash != rotation.setHash) revert SetHashMismatch(rotation.setHash, hash);
         _requireOpen(rotation);
@@ -242,6 +246,10 @@ contract KingSet is IKingSet {
         if (rotation.expiresAt <= block.timestamp || rotation.expiresAt > latest) {
             revert InvalidExpiry(rotation.expiresAt, uint64(block.timestamp) + 1, uint64(latest));
         }
+    }
+
+    function _requireEnough(uint256 members) private pure {
+        if (members < MEMBER_MINIMUM) revert TooFewMembers(members, MEMBER_MINIMUM);
     }
 
     function _retire(uint64 epoch) private {

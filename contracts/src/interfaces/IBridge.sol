@@ -119,6 +119,7 @@ interface IKingSet {
     error SetHashMismatch(bytes32 expected, bytes32 actual);
     error EmptySet();
     error TooManyMembers(uint256 members, uint256 limit);
+    error TooFewMembers(uint256 members, uint256 minimum);
     error ZeroMember(uint256 position);
     error MembersNotAscending(uint256 position);
     error InvalidSigner(uint256 position, address recovered);

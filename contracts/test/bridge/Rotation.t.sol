@@ -15,21 +15,21 @@ contract RotationTest is BridgeBase {
     function setUp() public override {
         super.setUp();
         vm.warp(NOW);
-        for (uint256 i; i < 3; ++i) {
+        for (uint256 i; i < 4; ++i) {
             nextKeys.push(uint256(keccak256(abi.encode("next king", i))));
         }
-        for (uint256 i; i < 3; ++i) {
-            for (uint256 j = i + 1; j < 3; ++j) {
+        for (uint256 i; i < 4; ++i) {
+            for (uint256 j = i + 1; j < 4; ++j) {
                 if (vm.addr(nextKeys[j]) < vm.addr(nextKeys[i])) (nextKeys[i], nextKeys[j]) = (nextKeys[j], nextKeys[i]);
             }
-            nextMembers.push(bytes32((uint256(uint160(vm.addr(nextKeys[i]))) << 96) | (i + 1)));
+            nextMembers.push(bytes32((uint256(uint160(vm.addr(nextKeys[i]))) << 96) | 1));
         }
     }
 
     function test_theOutgoingSetInstallsTheNextAndStaysForTheOverlap() public {
         KingSetRotation memory r = _rotation();
         vm.expectEmit();
-        emit IKingSet.KingSetInstalled(2, r.setHash, nextMembers, 6, r.expiresAt);
+        emit IKingSet.KingSetInstalled(2, r.setHash, nextMembers, 4, r.expiresAt);
         _rotate(r);
         assertEq(kings.currentEpoch(), 2);
         assertEq(kings.setHash(2), r.setHash);
@@ -149,9 +149,11 @@ contract RotationTest is BridgeBase {
         assertLt(kings.expiresAt(1), block.timestamp, "never more than two valid sets");
     }
 
-    function test_setsOfNobodyOrTooManyAreRefused() public {
+    function test_setsOfTooFewOrTooManyAreRefused() public {
+        nextMembers.pop();
+        _expectRotationRefused(_rotation(), abi.encodeWithSelector(IKingSet.TooFewMembers.selector, 3, 4));
         nextMembers = new bytes32[](0);
-        _expectRotationRefused(_rotation(), abi.encodeWithSelector(IKingSet.EmptySet.selector));
+        _expectRotationRefused(_rotation(), abi.encodeWithSelector(IKingSet.TooFewMembers.selector, 0, 4));
         for (uint256 i = 1; i <= 22; ++i) {
             nextMembers.push(bytes32((i << 96) | 1));
         }

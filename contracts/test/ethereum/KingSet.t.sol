@@ -60,14 +60,14 @@ contract KingSetTest is World {
         assertEq(r.setHash, keccak256(abi.encodePacked(expected)));
     }
 
-    function test_nobodyStakedNominatesNobody() public {
-        for (uint256 i; i < 5; ++i) {
+    function test_fewerThanFourAreNoSet() public {
+        for (uint256 i; i < 2; ++i) {
             address account = vm.addr(stakerKeys[i]);
             vm.startPrank(account);
             staking.requestUnstake((20_000 + i) * UNIT);
             vm.stopPrank();
         }
-        vm.expectRevert(IKingSet.EmptySet.selector);
+        vm.expectRevert(abi.encodeWithSelector(IKingSet.TooFewMembers.selector, 3, 4));
         kings.nominate();
     }
 

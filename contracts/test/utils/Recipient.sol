@@ -10,7 +10,8 @@ contract Recipient is IMessageRecipient {
         Revert,
         Burn,
         Bomb,
-        Reenter
+        Reenter,
+        Repeat
     }
 
     Mode public mode;
@@ -31,12 +32,17 @@ contract Recipient is IMessageRecipient {
         }
         if (mode == Mode.Bomb) {
             assembly {
-                revert(0, 1000000)
+                revert(0x10000, 1000000)
             }
         }
         if (mode == Mode.Reenter) {
             (bool success,) = msg.sender.call(again);
             require(!success, "delivered twice");
+        }
+        if (mode == Mode.Repeat) {
+            mode = Mode.Accept;
+            (bool success,) = msg.sender.call(again);
+            success;
         }
         handled += 1;
         deliverer = deliverer_;

@@ -10,13 +10,15 @@ use crate::types::{
     work::Profile,
 };
 
+/// Members of a King set, as KingSet bounds them.
+const MEMBER_LIMIT: usize = 21;
+/// How much the chains' clocks and the steps of a deployment may lie apart. Too little makes KingSet refuse the expiry.
+const CLOCK_MARGIN_SECONDS: u64 = 86_400;
 /// What a person must put in place begins with this.
 const FILL_IN: &str = "FILL IN";
 /// Ethereum, Ethereum Classic, OP Mainnet, Base, Arbitrum One.
 const VALUABLE_CHAINS: [u64; 5] = [1, 61, 10, 8_453, 42_161];
 const FAUCET_INTERVAL_SECONDS: u64 = 60;
-/// Members of a King set, as KingSet bounds them.
-const MEMBER_LIMIT: usize = 21;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,7 +87,7 @@ pub struct KingSettings {
     pub minimum_delay_seconds: u32,
     /// How long Kings have to sign a nominated set, and anybody to bring it to both chains.
     pub signing_window_seconds: u32,
-    /// Of a set, from its nomination. The first set's `valid_seconds` stay below it by more than the chains' clocks differ.
+    /// Of a set, from its nomination. The first set's `valid_seconds` are a day less at least.
     pub lifetime_seconds: u32,
     pub members: Vec<KingMember>,
 }
@@ -259,25 +261,7 @@ impl DeployConfig {
         if genesis > self.token.cap.wei() {
             return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
         }
-        if self.kings.members.is_empty() || self.kings.members.iter().any(|king| king.weight == 0) {
-            return refuse("there must be Kings, each with a weight".into());
-        }
-        if self.kings.members.len() > MEMBER_LIMIT {
-            return refuse(format!("a King set has at most {MEMBER_LIMIT} members"));
-        }
-        let members = self.king_members();
-        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
-            return refuse("a King is listed twice".into());
-        }
-        let kings = &self.kings;
-        let [overlap, delay, window, lifetime] =
-            [kings.overlap_seconds, kings.minimum_delay_seconds, kings.signing_window_seconds, kings.lifetime_seconds].map(u64::from);
-        if overlap == 0 || window == 0 || overlap + window > delay || delay + 2 * window > lifetime {
-            return refuse("a King set's overlap and signing window must fit into the delay, and the delay into its lifetime".into());
-        }
-        if kings.valid_seconds == 0 || kings.valid_seconds > lifetime {
-            return refuse("the first King set must not outlive the lifetime of a set".into());
-        }
+        self.check_kings()?;
         if self.verification.queens.is_empty() {
             return refuse("there must be Queens".into());
         }
@@ -290,6 +274,30 @@ impl DeployConfig {
                     return refuse(format!("class {} ({mode}): {error}", class.name));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_kings(&self) -> Result<(), DeployError> {
+        let refuse = |reason: String| Err(DeployError::Config { reason });
+        let kings = &self.kings;
+        if kings.members.is_empty() || kings.members.iter().any(|king| king.weight == 0) {
+            return refuse("there must be Kings, each with a weight".into());
+        }
+        if kings.members.len() > MEMBER_LIMIT {
+            return refuse(format!("a King set has at most {MEMBER_LIMIT} members"));
+        }
+        let members = self.king_members();
+        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
+            return refuse("a King is listed twice".into());
+        }
+        let [overlap, delay, window, lifetime] =
+            [kings.overlap_seconds, kings.minimum_delay_seconds, kings.signing_window_seconds, kings.lifetime_seconds].map(u64::from);
+        if overlap == 0 || window == 0 || overlap + window > delay || delay + 2 * window > lifetime {
+            return refuse("a King set's overlap and signing window must fit into the delay, and the delay into its lifetime".into());
+        }
+        if kings.valid_seconds == 0 || kings.valid_seconds.saturating_add(CLOCK_MARGIN_SECONDS) > lifetime {
+            return refuse(format!("the first King set must be valid for {CLOCK_MARGIN_SECONDS} s less than the lifetime of a set"));
         }
         Ok(())
     }

@@ -61,8 +61,8 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             gpu_rental_terms: ethereum.created(8),
             gpu_rental: ethereum.created(9),
             rental_court: ethereum.created(10),
-            faucet: None,
             king_court: ethereum.created(11),
+            faucet: None,
         },
         classic: ClassicAddresses {
             chain_id: config.chains.classic,
