@@ -247,7 +247,7 @@ contract GasTest is World, BridgeBench {
         address timelock =
             deployCode("TimelockController.sol:TimelockController", abi.encode(uint256(60), none, none, address(this)));
         uint256[5] memory settings = [uint256(10), 100, UNIT, 4, 20];
-        IGovernorVote governance = IGovernorVote(deployCode("Governance.sol:Governance", abi.encode(token, timelock, settings)));
+        IGovernorVote governance = IGovernorVote(deployCode("Governance.sol:Governance", abi.encode(token, staking, timelock, settings)));
         vm.prank(renter);
         token.delegate(renter);
         vm.warp(block.timestamp + 1);

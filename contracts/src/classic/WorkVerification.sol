@@ -94,7 +94,7 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
         d.faults += 1;
         emit CommitVoided(challengeBlock, deviceId, FAULT_WRONG_PROOF);
         reputation.recordFault(d.provider, deviceId, FAULT_WRONG_PROOF);
-        FaultProven memory fault = FaultProven(deviceId, challengeBlock, FAULT_WRONG_PROOF, address(0));
+        FaultProven memory fault = FaultProven(deviceId, challengeBlock, FAULT_WRONG_PROOF, address(0), address(0));
         _dispatch(stakingManager, KIND_FAULT_PROVEN, abi.encode(fault));
     }
 

@@ -22,6 +22,7 @@ uint8 constant KIND_FAULT_PROVEN = 18;
 
 /// @dev Reasons of a proven fault.
 uint8 constant FAULT_WRONG_PROOF = 1;
+uint8 constant FAULT_MISSING_ANSWER = 2;
 
 /// @notice Size and time limits of one challenge mode of a device class.
 struct Profile {
@@ -105,6 +106,17 @@ struct DeviceRemoved {
     uint64 removedAt;
 }
 
+struct WorkerKeyChanged {
+    uint64 deviceId;
+    address worker;
+    uint64 changedAt;
+}
+
+struct QueenSetRotated {
+    uint64 epoch;
+    address[] operators;
+}
+
 /// @notice Complete terms of a rental; the highest termsVersion wins whatever the order of arrival.
 struct RentalTerms {
     uint64 rentalId;
@@ -142,6 +154,7 @@ struct FaultProven {
     uint64 challengeBlock;
     uint8 reason;
     address reporter;
+    address renter;
 }
 
 // ------------------------------------------------------------------------------------- proof of work

@@ -122,7 +122,7 @@ contract RentalTest is World {
         vm.expectRevert(refusal);
         rental.rent(offerId, 600, sessionKey, type(uint256).max);
         vm.revertToState(clean);
-        _deliver(address(staking), 18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        _deliver(address(staking), 18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         vm.expectRevert(refusal);
         rental.rent(offerId, 600, sessionKey, type(uint256).max);
         vm.revertToState(clean);

@@ -4,9 +4,9 @@ pragma solidity ^0.8.24;
 import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
 import {IGPURental, IRentalCourse, IRentalTerms} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
-import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {IStakePools, IStakes, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {Checkpoint, Quorum} from "../../src/types/Protocol.sol";
-import {IRentalTotals, IStakingAdmin} from "../utils/World.sol";
+import {IRentalTotals} from "../utils/World.sol";
 import {RentalWorld} from "../utils/RentalWorld.sol";
 
 interface IOwned {
@@ -214,23 +214,22 @@ contract RoleMatrixTest is RentalWorld {
     function test_staking() public {
         IStakingManager.Role queenRole = IStakingManager.Role.Queen;
         bytes4 mismatch = IStakingManager.RoleMismatch.selector;
-        IStakingAdmin.Parameters memory p = IStakingAdmin.Parameters(1, 1, 1, 1);
         _ownership();
         _wiring();
-        _row("setParameters", abi.encodeCall(IStakingAdmin.setParameters, (p)), OWNER, NOT_OWNER);
+        _row("setParameters", abi.encodeCall(IStakePools.setParameters, (_stakingParameters())), OWNER, NOT_OWNER);
         _row("setClass", abi.encodeWithSignature("setClass(uint32,uint128)", 2, 1), OWNER, NOT_OWNER);
         uint256 others = ANYBODY & ~(PROVIDER | KING);
-        _row("stake", abi.encodeCall(IStakingManager.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
-        bytes memory data = abi.encodeCall(IStakingManager.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
+        _row("stake", abi.encodeCall(IStakes.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
+        bytes memory data = abi.encodeCall(IStakes.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
         _row("stakeWithPermit", data, others, mismatch);
         // On one's own account only: there is no way to name another.
         bytes4 insufficient = IStakingManager.InsufficientStake.selector;
-        data = abi.encodeCall(IStakingManager.requestUnstake, (1000 * UNIT));
+        data = abi.encodeCall(IStakes.requestUnstake, (1000 * UNIT));
         _row("requestUnstake", data, PROVIDER | QUEEN | KING, insufficient);
-        _row("withdraw", abi.encodeCall(IStakingManager.withdraw, ()), 0, IStakingManager.ZeroAmount.selector);
-        data = abi.encodeCall(IStakingManager.registerDevice, (CLASS, relay));
+        _row("withdraw", abi.encodeCall(IStakes.withdraw, ()), 0, IStakingManager.ZeroAmount.selector);
+        data = abi.encodeCall(IStakes.registerDevice, (CLASS, relay));
         _row("registerDevice", data, PROVIDER | OPERATOR, mismatch);
-        data = abi.encodeCall(IStakingManager.removeDevice, (deviceId));
+        data = abi.encodeCall(IStakes.removeDevice, (deviceId));
         _row("removeDevice", data, PROVIDER | OPERATOR, IStakingManager.NotDeviceOwner.selector);
         data = abi.encodeCall(IMessageRecipient.handle, (CLASSIC, address(work), hex"10", relay));
         _row("handle", data, INBOX, IMessageRecipient.NotInbox.selector);

@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
 import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {DeviceReport, FaultProven} from "../../src/types/Protocol.sol";
-import {IStakingAdmin, World} from "../utils/World.sol";
+import {World} from "../utils/World.sol";
 
 contract StakingTest is World {
     IStakingManager.Role private constant PROVIDER = IStakingManager.Role.Provider;
@@ -216,10 +216,10 @@ contract StakingTest is World {
         vm.prank(provider);
         staking.requestUnstake(2000 * UNIT);
         uint256 supply = token.totalSupply();
-        _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         assertEq(staking.staker(provider).unbonding, 1500 * UNIT);
         assertEq(token.totalSupply(), supply - 500 * UNIT);
-        _deliver(18, abi.encode(FaultProven(deviceId, 2, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(deviceId, 2, 1, address(0), address(0))));
         assertEq(staking.staker(provider).unbonding, 1500 * UNIT, "never more than the class stake");
     }
 
@@ -232,25 +232,13 @@ contract StakingTest is World {
         staking.removeDevice(first);
         staking.registerDevice(CLASS, worker);
         vm.stopPrank();
-        _deliver(18, abi.encode(FaultProven(first, 1, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(first, 1, 1, address(0), address(0))));
         assertEq(staking.staker(provider).staked, 500 * UNIT);
         assertEq(staking.staker(provider).locked, 1000 * UNIT);
         assertFalse(staking.hasRole(provider, PROVIDER));
         vm.prank(provider);
         vm.expectRevert(abi.encodeWithSelector(IStakingManager.InsufficientStake.selector, 0, 1));
         staking.requestUnstake(1);
-    }
-
-    function test_ownerSetsParametersAndClasses() public {
-        IStakingAdmin.Parameters memory p = IStakingAdmin.Parameters(1, 2, 3, 4);
-        IStakingAdmin(address(staking)).setParameters(p);
-        assertEq(staking.minimumStake(IStakingManager.Role.King), 3);
-        p.unbondingPeriod = 91 days;
-        vm.expectRevert();
-        IStakingAdmin(address(staking)).setParameters(p);
-        vm.prank(renter);
-        vm.expectRevert();
-        IStakingAdmin(address(staking)).setParameters(p);
     }
 
     /// @dev What the contract holds is exactly what accounts have staked and are getting back.
@@ -262,7 +250,7 @@ contract StakingTest is World {
         out = uint96(bound(out, 1, amount - 1000 * UNIT));
         vm.prank(provider);
         staking.requestUnstake(out);
-        if (slash) _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        if (slash) _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         IStakingManager.Staker memory s = staking.staker(provider);
         assertEq(token.balanceOf(address(staking)), uint256(s.staked) + s.unbonding);
     }

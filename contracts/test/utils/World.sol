@@ -7,7 +7,7 @@ import {IInbox, IKingSet, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {IGPURental, IRental} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
 import {IReputationSystem} from "../../src/interfaces/IReputationSystem.sol";
-import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {IStaking, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
 import {
     Checkpoint,
@@ -77,19 +77,7 @@ interface IRentalTotals {
 }
 
 interface IStakingAdmin {
-    struct Parameters {
-        uint128 minimumProviderStake;
-        uint128 minimumQueenStake;
-        uint128 minimumKingStake;
-        uint64 unbondingPeriod;
-    }
-
-    struct ClassStake {
-        uint32 classVersion;
-        uint128 requiredStake;
-    }
-
-    function setParameters(Parameters calldata parameters) external;
+    function wire(address inbox, address outbox, uint64 chainId, address workVerification, address distributor, address rental) external;
 }
 
 interface IWorkDigest {
@@ -110,7 +98,7 @@ abstract contract World is Test {
 
     IToken internal token;
     IDistributor internal distributor;
-    IStakingManager internal staking;
+    IStaking internal staking;
     IRental internal rental;
     IRentalCourt internal court;
     IOutbox internal ethOutbox;
@@ -187,11 +175,11 @@ abstract contract World is Test {
         allocations[2] = IDistributor.Allocation(owner, uint128(1e6 * UNIT), 1_000_000, 100, 1000, true);
         distributor.genesis(allocations);
         ethOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        IStakingAdmin.Parameters memory p =
-            IStakingAdmin.Parameters(uint128(1000 * UNIT), uint128(5000 * UNIT), uint128(10_000 * UNIT), 1 days);
-        IStakingAdmin.ClassStake[] memory classes = new IStakingAdmin.ClassStake[](1);
-        classes[0] = IStakingAdmin.ClassStake(CLASS, uint128(500 * UNIT));
-        staking = IStakingManager(deployCode("StakingManager.sol:StakingManager", abi.encode(token, address(this), p, classes)));
+        IStakingManager.ClassStake[] memory classes = new IStakingManager.ClassStake[](1);
+        classes[0] = IStakingManager.ClassStake(CLASS, uint128(500 * UNIT));
+        address pools = deployCode("StakingPools.sol:StakingPools", abi.encode(token));
+        bytes memory stakingArguments = abi.encode(token, address(this), _stakingParameters(), classes, pools);
+        staking = IStaking(deployCode("StakingManager.sol:StakingManager", stakingArguments));
         address terms = deployCode("GPURentalTerms.sol:GPURentalTerms", abi.encode(token, staking, distributor));
         bytes memory arguments = abi.encode(token, staking, distributor, address(this), _rentalParameters(), terms);
         rental = IRental(deployCode("GPURental.sol:GPURental", arguments));
@@ -226,10 +214,25 @@ abstract contract World is Test {
     }
 
     function _wire() private {
-        IWiring(address(staking)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
+        IStakingAdmin(address(staking))
+            .wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work), address(distributor), address(rental));
         IWiring(address(rental)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
         IWiring(address(reputation)).wire(address(work));
         IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, address(staking), address(rental));
+    }
+
+    /// @dev A fault burns all it takes, unless a test says otherwise.
+    function _stakingParameters() internal pure virtual returns (IStakingManager.Parameters memory p) {
+        p.minimumProviderStake = uint128(1000 * UNIT);
+        p.minimumQueenStake = uint128(5000 * UNIT);
+        p.minimumKingStake = uint128(10_000 * UNIT);
+        p.missingAnswerPenalty = uint128(20 * UNIT);
+        p.unbondingPeriod = 1 days;
+        p.passFreshness = 1 days;
+        p.queenSetInterval = 1 hours;
+        p.queenSetMinimum = 3;
+        p.voteSlashCapBps = 1000;
+        p.burnBps = 10_000;
     }
 
     function _rentalParameters() internal pure virtual returns (IGPURental.Parameters memory) {
