@@ -23,6 +23,8 @@ pub struct EthereumAddresses {
     pub bridge: BridgeAddresses,
     pub gpu_token: Address,
     pub staking_manager: Address,
+    /// Second half of StakingManager's code; nobody calls it directly.
+    pub staking_pools: Address,
     pub gpu_rental: Address,
     /// Second half of GPURental's code; nobody calls it directly.
     pub gpu_rental_terms: Address,

@@ -24,7 +24,7 @@ sol! {
         uint64 deviceId; uint64 lastFullPass; uint32 reputationPpm; uint32 performancePermille; uint32 faults; uint64 settledIndex;
     }
     #[derive(Debug, PartialEq, Eq)]
-    struct FaultProven { uint64 deviceId; uint64 challengeBlock; uint8 reason; address reporter; }
+    struct FaultProven { uint64 deviceId; uint64 challengeBlock; uint8 reason; address reporter; address renter; }
 }
 
 /// Version byte of a message id.

@@ -108,6 +108,26 @@ pub struct StakingSettings {
     #[serde(deserialize_with = "tokens")]
     pub minimum_king_stake: Amount,
     pub unbonding_seconds: u64,
+    /// What a third missing answer costs, at most the class stake.
+    #[serde(deserialize_with = "tokens")]
+    pub missing_answer_penalty: Amount,
+    /// A device earns staking rewards on a full pass at most this old.
+    pub pass_freshness_seconds: u64,
+    pub queen_set_interval_seconds: u64,
+    pub queen_set_minimum: u16,
+    /// Most of a stake that one vote may burn.
+    pub vote_slash_cap_bps: u16,
+    pub slash: SlashSettings,
+}
+
+/// Where a slash goes; the four sum to 10,000.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlashSettings {
+    pub burn_bps: u16,
+    pub treasury_bps: u16,
+    pub renter_bps: u16,
+    pub reporter_bps: u16,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -163,6 +183,25 @@ pub struct ClassSettings {
     pub light: Profile,
 }
 
+impl StakingSettings {
+    /// The bounds that StakingManager would refuse without saying which.
+    fn check(&self) -> Result<(), String> {
+        let slash = &self.slash;
+        let shares = [slash.burn_bps, slash.treasury_bps, slash.renter_bps, slash.reporter_bps].map(u32::from);
+        if shares.iter().sum::<u32>() != 10_000 {
+            return Err(format!("the shares of a slash sum to {} instead of 10000", shares.iter().sum::<u32>()));
+        }
+        if shares[0] + shares[1] < 5_000 || shares[3] > 2_000 {
+            return Err("a slash must lose at least 5000 to burn and treasury, and at most 2000 to the reporter".into());
+        }
+        let minima = [self.minimum_provider_stake, self.minimum_queen_stake, self.minimum_king_stake];
+        if minima.iter().any(|minimum| minimum.wei() < U256::from(10).pow(U256::from(18))) {
+            return Err("minimum stakes are at least 1 token".into());
+        }
+        Ok(())
+    }
+}
+
 fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
     let text = String::deserialize(deserializer)?;
     let amount = Amount::parse_tokens(&text).map_err(D::Error::custom)?;
@@ -197,6 +236,11 @@ impl DeployConfig {
         let members = self.king_members();
         if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
             return refuse("a King is listed twice".into());
+        }
+        self.staking.check().or_else(refuse)?;
+        // Stake that is on its way out is still there when the last report of a rental may come.
+        if self.staking.unbonding_seconds <= self.rental.settle_timeout_seconds {
+            return refuse("staking.unbonding_seconds must exceed rental.settle_timeout_seconds".into());
         }
         if self.verification.queens.is_empty() {
             return refuse("there must be Queens".into());
@@ -250,7 +294,16 @@ impl DeployConfig {
             minimumProviderStake: wei(staking.minimum_provider_stake),
             minimumQueenStake: wei(staking.minimum_queen_stake),
             minimumKingStake: wei(staking.minimum_king_stake),
+            missingAnswerPenalty: wei(staking.missing_answer_penalty),
             unbondingPeriod: staking.unbonding_seconds,
+            passFreshness: staking.pass_freshness_seconds,
+            queenSetInterval: staking.queen_set_interval_seconds,
+            queenSetMinimum: staking.queen_set_minimum,
+            voteSlashCapBps: staking.vote_slash_cap_bps,
+            burnBps: staking.slash.burn_bps,
+            treasuryBps: staking.slash.treasury_bps,
+            renterBps: staking.slash.renter_bps,
+            reporterBps: staking.slash.reporter_bps,
         }
     }
 

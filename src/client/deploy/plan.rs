@@ -12,7 +12,7 @@ use crate::{
         AddressBook,
         abi::{
             GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, TimelockController, TokenDistributor, WorkVerification,
+            StakingManager, StakingPools, TimelockController, TokenDistributor, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -56,10 +56,11 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             token_distributor: ethereum.created(4),
             timelock: ethereum.created(5),
             governance: ethereum.created(6),
-            staking_manager: ethereum.created(7),
-            gpu_rental_terms: ethereum.created(8),
-            gpu_rental: ethereum.created(9),
-            rental_court: ethereum.created(10),
+            staking_pools: ethereum.created(7),
+            staking_manager: ethereum.created(8),
+            gpu_rental_terms: ethereum.created(9),
+            gpu_rental: ethereum.created(10),
+            rental_court: ethereum.created(11),
         },
         classic: ClassicAddresses {
             chain_id: config.chains.classic,
@@ -96,8 +97,14 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         create(
             "Governance",
             &Governance::BYTECODE,
-            Governance::constructorCall { token: eth.gpu_token, timelock: eth.timelock, settings: config.governance_settings() },
+            Governance::constructorCall {
+                token: eth.gpu_token,
+                stakedVotes_: eth.staking_manager,
+                timelock: eth.timelock,
+                settings: config.governance_settings(),
+            },
         ),
+        create("StakingPools", &StakingPools::BYTECODE, StakingPools::constructorCall { token_: eth.gpu_token }),
         create(
             "StakingManager",
             &StakingManager::BYTECODE,
@@ -106,6 +113,7 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
                 owner_: deployer,
                 parameters_: config.staking_parameters(),
                 classes: config.class_stakes(),
+                stakingPools_: eth.staking_pools,
             },
         ),
     ]);
@@ -168,6 +176,8 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
                 outbox_: outbox,
                 classicChainId_: etc.chain_id,
                 workVerification_: etc.work_verification,
+                distributor_: eth.token_distributor,
+                gpuRental_: eth.gpu_rental,
             },
         ),
         call(

@@ -11,7 +11,7 @@ use crate::{
         AddressBook,
         abi::{
             GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, TimelockController, TokenDistributor, WorkVerification,
+            StakingManager, StakingPools, TimelockController, TokenDistributor, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -33,6 +33,7 @@ async fn verify_ethereum(book: &AddressBook, chain: &Chain) -> Result<(), Deploy
     view.code("TimelockController", eth.timelock, &TimelockController::DEPLOYED_BYTECODE).await?;
     view.code("Governance", eth.governance, &Governance::DEPLOYED_BYTECODE).await?;
     view.code("StakingManager", eth.staking_manager, &StakingManager::DEPLOYED_BYTECODE).await?;
+    view.code("StakingPools", eth.staking_pools, &StakingPools::DEPLOYED_BYTECODE).await?;
     view.code("GPURental", eth.gpu_rental, &GPURental::DEPLOYED_BYTECODE).await?;
     view.code("GPURentalTerms", eth.gpu_rental_terms, &GPURentalTerms::DEPLOYED_BYTECODE).await?;
     view.code("RentalCourt", eth.rental_court, &RentalCourt::DEPLOYED_BYTECODE).await?;
@@ -48,6 +49,10 @@ async fn verify_ethereum(book: &AddressBook, chain: &Chain) -> Result<(), Deploy
     view.equal("StakingManager.classicChainId", staking, StakingManager::classicChainIdCall {}, book.classic.chain_id).await?;
     let work_verification = book.classic.work_verification;
     view.equal("StakingManager.workVerification", staking, StakingManager::workVerificationCall {}, work_verification).await?;
+    view.equal("StakingManager.stakingPools", staking, StakingManager::stakingPoolsCall {}, eth.staking_pools).await?;
+    view.equal("StakingManager.distributor", staking, StakingManager::distributorCall {}, distributor).await?;
+    view.equal("StakingManager.gpuRental", staking, StakingManager::gpuRentalCall {}, rental).await?;
+    view.equal("Governance.stakedVotes", eth.governance, Governance::stakedVotesCall {}, staking).await?;
     view.equal("GPURental.token", rental, GPURental::tokenCall {}, eth.gpu_token).await?;
     view.equal("GPURental.stakingManager", rental, GPURental::stakingManagerCall {}, staking).await?;
     view.equal("GPURental.distributor", rental, GPURental::distributorCall {}, distributor).await?;

@@ -186,7 +186,7 @@ fn bodies() -> [Body; 7] {
             faults: 0,
             settledIndex: 12_345,
         }),
-        Body::FaultProven(bridge::FaultProven { deviceId: 7, challengeBlock: 20_000_000, reason: 1, reporter: account("reporter") }),
+        Body::FaultProven(bridge::FaultProven { deviceId: 7, challengeBlock: 20_000_000, reason: 1, reporter: account("reporter"), renter: account("renter") }),
     ]
 }
 
