@@ -234,9 +234,7 @@ contract StakingManager is StakingStore, IStakes, IMessageRecipient {
         Device storage d = _ownDevice(deviceId);
         if (worker == address(0)) revert ZeroAddress();
         d.worker = worker;
-        uint32 index = _dispatch(
-            KIND_WORKER_KEY_CHANGED, abi.encode(WorkerKeyChanged(deviceId, worker, uint64(block.timestamp)))
-        );
+        uint32 index = _dispatch(KIND_WORKER_KEY_CHANGED, abi.encode(WorkerKeyChanged(deviceId, worker, uint64(block.timestamp))));
         emit WorkerChanged(deviceId, worker, index);
     }
 

@@ -76,7 +76,8 @@ abstract contract StakingStore is StakeVotes, Ownable, Wired {
 
     Seats internal queens;
     Seats internal kings;
-    uint64 public queenEpoch;
+    /// @notice Of the newest Queen set that was announced. Ethereum Classic was deployed with the first.
+    uint64 public queenEpoch = 1;
     uint64 public queensAnnouncedAt;
 
     constructor(GPUToken token_) {

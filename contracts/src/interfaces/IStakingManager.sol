@@ -191,6 +191,8 @@ interface IStakingManager {
     function queensBefore(uint64 time) external view returns (address[] memory accounts);
     /// @notice Everything that stakers, delegators, the treasury and the rewarded are owed; the token balance covers it.
     function totalHeld() external view returns (uint256);
+    /// @notice The treasury's shares of slashes; the owner withdraws them.
+    function treasury() external view returns (uint256);
     /// @notice Shares of slashes that `account` may claim.
     function credits(address account) external view returns (uint256);
 }

@@ -22,9 +22,7 @@ contract StakingRewardsTest is StakingWorld {
         // Stakes are not a reward that came.
         _staker("king", KING, 10_000 * UNIT);
         vm.prank(address(distributor));
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.RewardNotReceived.selector, 10_000 * UNIT, 10_000 * UNIT + 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.RewardNotReceived.selector, 10_000 * UNIT, 10_000 * UNIT + 1));
         staking.notifyReward(KING, 1);
     }
 
@@ -198,9 +196,7 @@ contract StakingRewardsTest is StakingWorld {
         assertEq(_claim(delegator), 25 * UNIT);
         assertEq(_claim(king), 125 * UNIT);
         vm.prank(renter);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, IStakingManager.Role.None, PROVIDER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, IStakingManager.Role.None, PROVIDER));
         staking.announceCommission(1);
     }
 

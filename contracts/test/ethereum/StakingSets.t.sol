@@ -22,15 +22,15 @@ contract StakingSetsTest is StakingWorld {
         staking.setOperator(relay, PEER);
         address[] memory operators = new address[](3);
         (operators[0], operators[1], operators[2]) = (makeAddr("queen0"), makeAddr("queen1"), relay);
-        bytes memory body = abi.encodePacked(uint8(7), abi.encode(QueenSetRotated(1, operators)));
+        bytes memory body = abi.encodePacked(uint8(7), abi.encode(QueenSetRotated(2, operators)));
         vm.expectCall(address(ethOutbox), abi.encodeCall(IOutbox.dispatch, (CLASSIC, address(work), body)));
         vm.prank(renter);
-        assertEq(staking.announceQueens(), 1);
+        assertEq(staking.announceQueens(), 2);
         uint64 earliest = uint64(block.timestamp + 1 hours);
         vm.expectRevert(abi.encodeWithSelector(IStakingManager.TooEarly.selector, earliest));
         staking.announceQueens();
         vm.warp(earliest);
-        assertEq(staking.announceQueens(), 2);
+        assertEq(staking.announceQueens(), 3);
     }
 
     function test_queensWithoutTheMinimumAreNotAnnounced() public {
@@ -189,9 +189,7 @@ contract StakingSetsTest is StakingWorld {
         half.notifyReward(KING, 1);
         vm.startPrank(renter);
         token.approve(address(half), UNIT);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, IStakingManager.Role.None, PROVIDER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.RoleMismatch.selector, IStakingManager.Role.None, PROVIDER));
         half.delegateStake(provider, UNIT);
         vm.expectRevert(abi.encodeWithSelector(IStakingManager.NothingToClaim.selector, renter));
         half.claimRewards(renter);

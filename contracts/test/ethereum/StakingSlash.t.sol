@@ -47,9 +47,7 @@ contract StakingSlashTest is StakingWorld {
         staking.claimCredit(relay);
         vm.expectRevert(IStakingManager.ZeroAddress.selector);
         staking.withdrawTreasury(address(0), 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStakingManager.InsufficientTreasury.selector, 150 * UNIT, 150 * UNIT + 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.InsufficientTreasury.selector, 150 * UNIT, 150 * UNIT + 1));
         staking.withdrawTreasury(owner, 150 * UNIT + 1);
         staking.withdrawTreasury(owner, 150 * UNIT);
         assertEq(token.balanceOf(owner), 150 * UNIT);

@@ -77,7 +77,8 @@ interface IRentalTotals {
 }
 
 interface IStakingAdmin {
-    function wire(address inbox, address outbox, uint64 chainId, address workVerification, address distributor, address rental) external;
+    function wire(address inbox, address outbox, uint64 chainId, address workVerification, address distributor, address rental)
+        external;
 }
 
 interface IWorkDigest {

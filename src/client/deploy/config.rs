@@ -288,9 +288,9 @@ impl DeployConfig {
         self.token.genesis.iter().map(convert).collect()
     }
 
-    pub(super) fn staking_parameters(&self) -> staking_manager::StakingManager::Parameters {
+    pub(super) fn staking_parameters(&self) -> staking_manager::IStakingManager::Parameters {
         let staking = &self.staking;
-        staking_manager::StakingManager::Parameters {
+        staking_manager::IStakingManager::Parameters {
             minimumProviderStake: wei(staking.minimum_provider_stake),
             minimumQueenStake: wei(staking.minimum_queen_stake),
             minimumKingStake: wei(staking.minimum_king_stake),
@@ -307,8 +307,8 @@ impl DeployConfig {
         }
     }
 
-    pub(super) fn class_stakes(&self) -> Vec<staking_manager::StakingManager::ClassStake> {
-        let convert = |class: &ClassSettings| staking_manager::StakingManager::ClassStake {
+    pub(super) fn class_stakes(&self) -> Vec<staking_manager::IStakingManager::ClassStake> {
+        let convert = |class: &ClassSettings| staking_manager::IStakingManager::ClassStake {
             classVersion: class.version,
             requiredStake: wei(class.required_stake),
         };
