@@ -20,11 +20,12 @@ export const DEPLOYABLES = {
   StakingManager: ['StakingManager', 'osaka'],
   TimelockController: ['TimelockController', 'osaka'],
   TokenDistributor: ['TokenDistributor', 'osaka'],
+  WorkSettlement: ['WorkSettlement', 'shanghai'],
   WorkVerification: ['WorkVerification', 'shanghai'],
 };
 
 /** Contracts that answer at another's address too: name -> whose code the rest of their calls runs. */
-export const HALVES = { GPURental: 'GPURentalTerms' };
+export const HALVES = { GPURental: 'GPURentalTerms', WorkVerification: 'WorkSettlement' };
 
 /** forge writes one artifact per compiler profile that needed the file: take the one for the right EVM. */
 export function artifactOf(name) {

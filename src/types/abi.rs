@@ -43,6 +43,7 @@ contracts! {
     timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
     token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";
     work_verification: WorkVerification, WorkVerificationErrors, "contracts/abi/WorkVerification.json";
+    work_settlement: WorkSettlement, WorkSettlementErrors, "contracts/abi/WorkSettlement.json";
     reputation_system: ReputationSystem, ReputationSystemErrors, "contracts/abi/ReputationSystem.json";
 }
 

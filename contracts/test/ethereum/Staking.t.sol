@@ -216,10 +216,10 @@ contract StakingTest is World {
         vm.prank(provider);
         staking.requestUnstake(2000 * UNIT);
         uint256 supply = token.totalSupply();
-        _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         assertEq(staking.staker(provider).unbonding, 1500 * UNIT);
         assertEq(token.totalSupply(), supply - 500 * UNIT);
-        _deliver(18, abi.encode(FaultProven(deviceId, 2, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(deviceId, 2, 1, address(0), address(0))));
         assertEq(staking.staker(provider).unbonding, 1500 * UNIT, "never more than the class stake");
     }
 
@@ -232,7 +232,7 @@ contract StakingTest is World {
         staking.removeDevice(first);
         staking.registerDevice(CLASS, worker);
         vm.stopPrank();
-        _deliver(18, abi.encode(FaultProven(first, 1, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(first, 1, 1, address(0), address(0))));
         assertEq(staking.staker(provider).staked, 500 * UNIT);
         assertEq(staking.staker(provider).locked, 1000 * UNIT);
         assertFalse(staking.hasRole(provider, PROVIDER));
@@ -262,7 +262,7 @@ contract StakingTest is World {
         out = uint96(bound(out, 1, amount - 1000 * UNIT));
         vm.prank(provider);
         staking.requestUnstake(out);
-        if (slash) _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        if (slash) _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         IStakingManager.Staker memory s = staking.staker(provider);
         assertEq(token.balanceOf(address(staking)), uint256(s.staked) + s.unbonding);
     }
