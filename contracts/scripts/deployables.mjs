@@ -22,11 +22,12 @@ export const DEPLOYABLES = {
   StakingPools: ['StakingPools', 'osaka'],
   TimelockController: ['TimelockController', 'osaka'],
   TokenDistributor: ['TokenDistributor', 'osaka'],
+  WorkSettlement: ['WorkSettlement', 'shanghai'],
   WorkVerification: ['WorkVerification', 'shanghai'],
 };
 
 /** Contracts that answer at another's address too: name -> whose code the rest of their calls runs. */
-export const HALVES = { GPURental: 'GPURentalTerms', StakingManager: 'StakingPools' };
+export const HALVES = { GPURental: 'GPURentalTerms', StakingManager: 'StakingPools', WorkVerification: 'WorkSettlement' };
 
 /** forge writes one artifact per compiler profile that needed the file: take the one for the right EVM. */
 export function artifactOf(name) {

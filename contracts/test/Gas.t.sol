@@ -234,7 +234,8 @@ contract GasTest is World, BridgeBench {
         work.reportRental(id, 1);
         _record("report_rental");
         onEthereum();
-        bytes memory body = abi.encodePacked(uint8(16), abi.encode(WorkReport(id, 3, 1_000_200, 200, 1, 1, 1000, true)));
+        bytes memory body =
+            abi.encodePacked(uint8(16), abi.encode(WorkReport(id, 3, 1_000_200, 200, 1, 1, 1000, true, 2e17, false)));
         vm.prank(address(ethInbox));
         IMessageRecipient(address(rental)).handle(CLASSIC, address(work), body, relay);
         _record("apply_report");

@@ -45,6 +45,7 @@ contracts! {
     faucet: Faucet, FaucetErrors, "contracts/abi/Faucet.json";
     token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";
     work_verification: WorkVerification, WorkVerificationErrors, "contracts/abi/WorkVerification.json";
+    work_settlement: WorkSettlement, WorkSettlementErrors, "contracts/abi/WorkSettlement.json";
     reputation_system: ReputationSystem, ReputationSystemErrors, "contracts/abi/ReputationSystem.json";
 }
 

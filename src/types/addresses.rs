@@ -45,6 +45,8 @@ pub struct ClassicAddresses {
     pub start_block: u64,
     pub bridge: BridgeAddresses,
     pub work_verification: Address,
+    /// Second half of WorkVerification's code; nobody calls it directly.
+    pub work_settlement: Address,
     pub reputation_system: Address,
     pub proof_verifier: Address,
 }

@@ -32,7 +32,7 @@ contract RentalTest is World {
     function _report(uint64 rentalId, uint32 version, uint64 covered, uint64 verified, bool isFinal) private {
         IGPURental.Rental memory r = rental.rental(rentalId);
         uint32 passed = verified == covered ? 3 : 2;
-        WorkReport memory report = WorkReport(rentalId, version, r.start + covered, verified, 3, passed, 1000, isFinal);
+        WorkReport memory report = WorkReport(rentalId, version, r.start + covered, verified, 3, passed, 1000, isFinal, 0, false);
         _deliver(address(rental), 16, abi.encode(report));
     }
 

@@ -8,7 +8,7 @@ import {IGPURental, IRental} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
 import {IReputationSystem} from "../../src/interfaces/IReputationSystem.sol";
 import {IStaking, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
-import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
+import {IWork, IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
 import {
     Checkpoint,
     ClassProfile,
@@ -17,6 +17,7 @@ import {
     Profile,
     Quorum,
     ReceiptSignature,
+    WorkParameters,
     WorkProof,
     WorkReceipt
 } from "../../src/types/Protocol.sol";
@@ -63,7 +64,7 @@ interface IDistributor {
 interface IWiring {
     function transferOwnership(address owner) external;
     function wire(address inbox, address outbox, uint64 chainId, address workVerification) external;
-    function wire(address inbox, address outbox, uint64 chainId, address stakingManager, address rental) external;
+    function wire(address inbox, address outbox, uint64 chainId, address[4] calldata senders) external;
     function wire(address workVerification) external;
 }
 
@@ -106,7 +107,7 @@ abstract contract World is Test {
     IInbox internal ethInbox;
     IOutbox internal etcOutbox;
     IInbox internal etcInbox;
-    IWorkVerification internal work;
+    IWork internal work;
     IReputationSystem internal reputation;
     address internal ethKingSet;
 
@@ -199,16 +200,14 @@ abstract contract World is Test {
         address verifier = deployCode("ProofVerifier.sol:ProofVerifier");
         reputation = IReputationSystem(deployCode("ReputationSystem.sol:ReputationSystem", abi.encode(100, 1e6)));
         ClassProfile[] memory classes = new ClassProfile[](1);
-        classes[0] = ClassProfile(CLASS, _profile(100), _profile(50));
+        classes[0] = ClassProfile(CLASS, uint128(500 * UNIT), _profile(100), _profile(50));
         address[] memory queens = new address[](queenKeys.length);
         for (uint256 i; i < queens.length; ++i) {
             queens[i] = vm.addr(queenKeys[i]);
         }
-        work = IWorkVerification(
-            deployCode(
-                "WorkVerification.sol:WorkVerification", abi.encode(_workParameters(), classes, queens, reputation, verifier)
-            )
-        );
+        address settlement = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(reputation, verifier));
+        bytes memory arguments = abi.encode(_workParameters(), classes, queens, reputation, verifier, settlement);
+        work = IWork(deployCode("WorkVerification.sol:WorkVerification", arguments));
         onEthereum();
         ethKingSet = deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max));
         ethInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(CLASSIC, etcOutbox, ethKingSet, ethOutbox)));
@@ -219,7 +218,8 @@ abstract contract World is Test {
             .wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work), address(distributor), address(rental));
         IWiring(address(rental)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
         IWiring(address(reputation)).wire(address(work));
-        IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, address(staking), address(rental));
+        address[4] memory senders = [address(staking), address(rental), address(this), address(court)];
+        IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, senders);
     }
 
     /// @dev A fault burns all it takes, unless a test says otherwise.
@@ -245,8 +245,28 @@ abstract contract World is Test {
     }
 
     /// @dev Beacon period 1: every block is a challenge block, so a test chooses which ones to open.
-    function _workParameters() internal pure virtual returns (IWorkVerification.Parameters memory) {
-        return IWorkVerification.Parameters(1, 6, 8, 4, 16, 1, 1, 3, 3, 30, 16);
+    function _workParameters() internal pure virtual returns (WorkParameters memory p) {
+        p.beaconPeriod = 1;
+        p.beaconSpacing = 6;
+        p.commitWindow = 8;
+        p.disputeWindow = 4;
+        p.answerWindow = 16;
+        p.proofRate = 1;
+        p.proofSamples = 1;
+        p.committeeSize = 3;
+        p.shardSize = 3;
+        p.minOwners = 20;
+        p.maxPerCall = 16;
+        p.modeSlack = 3;
+        p.bridgeMax = 30;
+        p.graceWindow = 1000;
+        p.capWindow = 2;
+        p.valueCap = uint128(1e6 * UNIT);
+        p.gasPriceCap = 1e9;
+        p.answerGas = 1_000_000;
+        p.blockGas = 8_000_000;
+        p.disputeBond = 1.2e15;
+        p.openDisputes = 4;
     }
 
     function _profile(uint32 referenceMs) internal pure virtual returns (Profile memory) {

@@ -99,9 +99,30 @@ pub struct VerificationSettings {
     pub proof_rate: u32,
     pub proof_samples: u32,
     pub committee_size: u32,
+    /// Queens per shard; a set of no more than that is one shard.
+    pub shard_size: u32,
+    /// Owners below which a challenge is never void for all.
+    pub min_owners: u32,
     pub mode_slack_seconds: u64,
     pub bridge_max_seconds: u64,
+    /// Time in which missing answers and unmeasured commits of a device add up.
+    pub grace_window_seconds: u64,
     pub max_per_call: u32,
+    /// Blocks of a window for `value_cap`: the stride at which Kings sign Ethereum Classic.
+    pub cap_window_blocks: u64,
+    /// Most that reports make newly due within such a window.
+    #[serde(deserialize_with = "tokens")]
+    pub value_cap: Amount,
+    /// Bond of a dispute, in wei of Ethereum Classic's coin.
+    pub dispute_bond_wei: u64,
+    /// Gas price above which nothing is refunded from gas funds.
+    pub gas_price_cap_wei: u64,
+    /// Gas of an answer of the largest class.
+    pub answer_gas: u32,
+    /// Gas limit of a block of Ethereum Classic.
+    pub block_gas: u32,
+    /// Disputes that one Queen may have open at once.
+    pub open_disputes: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -441,9 +462,9 @@ impl DeployConfig {
         }
     }
 
-    pub(super) fn verification_parameters(&self) -> work_verification::IWorkVerification::Parameters {
+    pub(super) fn verification_parameters(&self) -> work_verification::WorkVerification::WorkParameters {
         let verification = &self.verification;
-        work_verification::IWorkVerification::Parameters {
+        work_verification::WorkVerification::WorkParameters {
             beaconPeriod: verification.beacon_period,
             beaconSpacing: verification.beacon_spacing,
             commitWindow: verification.commit_window_blocks,
@@ -454,13 +475,24 @@ impl DeployConfig {
             committeeSize: verification.committee_size,
             modeSlack: verification.mode_slack_seconds,
             bridgeMax: verification.bridge_max_seconds,
+            shardSize: verification.shard_size,
+            minOwners: verification.min_owners,
+            graceWindow: verification.grace_window_seconds,
             maxPerCall: verification.max_per_call,
+            capWindow: verification.cap_window_blocks,
+            valueCap: wei(verification.value_cap),
+            disputeBond: verification.dispute_bond_wei.into(),
+            gasPriceCap: verification.gas_price_cap_wei,
+            answerGas: verification.answer_gas,
+            blockGas: verification.block_gas,
+            openDisputes: verification.open_disputes,
         }
     }
 
     pub(super) fn class_profiles(&self) -> Vec<work_verification::WorkVerification::ClassProfile> {
         let convert = |class: &ClassSettings| work_verification::WorkVerification::ClassProfile {
             classVersion: class.version,
+            stake: wei(class.required_stake),
             full: profile_to_abi(&class.full),
             light: profile_to_abi(&class.light),
         };

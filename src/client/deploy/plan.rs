@@ -12,7 +12,7 @@ use crate::{
         AddressBook,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, StakingPools, TimelockController, TokenDistributor, WorkVerification,
+            StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -69,7 +69,8 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             bridge: classic.bridge(),
             reputation_system: classic.created(3),
             proof_verifier: classic.created(4),
-            work_verification: classic.created(5),
+            work_settlement: classic.created(5),
+            work_verification: classic.created(6),
         },
     }
 }
@@ -237,6 +238,11 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
         ),
         create_plain("ProofVerifier", &ProofVerifier::BYTECODE),
         create(
+            "WorkSettlement",
+            &WorkSettlement::BYTECODE,
+            WorkSettlement::constructorCall { reputation_: etc.reputation_system, verifier_: etc.proof_verifier },
+        ),
+        create(
             "WorkVerification",
             &WorkVerification::BYTECODE,
             WorkVerification::constructorCall {
@@ -245,6 +251,7 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
                 queens_: config.verification.queens.clone(),
                 reputation_: etc.reputation_system,
                 verifier_: etc.proof_verifier,
+                settlement_: etc.work_settlement,
             },
         ),
         call("ReputationSystem.wire", etc.reputation_system, ReputationSystem::wireCall { workVerification_: etc.work_verification }),
@@ -255,8 +262,7 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
                 inbox_: etc.bridge.inbox,
                 outbox_: etc.bridge.outbox,
                 ethereumChainId_: eth.chain_id,
-                stakingManager_: eth.staking_manager,
-                gpuRental_: eth.gpu_rental,
+                senders: [eth.staking_manager, eth.gpu_rental, eth.timelock, eth.rental_court],
             },
         ),
     ]);

@@ -19,7 +19,7 @@ use crate::{
         AddressBook,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, StakingPools, TimelockController, TokenDistributor, WorkVerification,
+            StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -121,6 +121,7 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     let etc = &book.classic;
     view.code("ReputationSystem", etc.reputation_system, &ReputationSystem::DEPLOYED_BYTECODE).await?;
     view.code("ProofVerifier", etc.proof_verifier, &ProofVerifier::DEPLOYED_BYTECODE).await?;
+    view.code("WorkSettlement", etc.work_settlement, &WorkSettlement::DEPLOYED_BYTECODE).await?;
     view.code("WorkVerification", etc.work_verification, &WorkVerification::DEPLOYED_BYTECODE).await?;
     view.bridge(&etc.bridge, book.ethereum.chain_id, book.ethereum.bridge.outbox).await?;
     let (reputation, work) = (etc.reputation_system, etc.work_verification);
@@ -132,6 +133,9 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     view.equal("WorkVerification.ethereumChainId", work, WorkVerification::ethereumChainIdCall {}, book.ethereum.chain_id).await?;
     view.equal("WorkVerification.stakingManager", work, WorkVerification::stakingManagerCall {}, book.ethereum.staking_manager).await?;
     view.equal("WorkVerification.gpuRental", work, WorkVerification::gpuRentalCall {}, book.ethereum.gpu_rental).await?;
+    view.equal("WorkVerification.governance", work, WorkVerification::governanceCall {}, book.ethereum.timelock).await?;
+    view.equal("WorkVerification.court", work, WorkVerification::courtCall {}, book.ethereum.rental_court).await?;
+    view.equal("WorkVerification.settlement", work, WorkVerification::settlementCall {}, etc.work_settlement).await?;
     view.classic_owners(book).await?;
     view.classic_parameters(config, book).await
 }
