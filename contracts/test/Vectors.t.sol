@@ -6,7 +6,7 @@ import {Test} from "forge-std/Test.sol";
 import {IKingSet} from "../src/interfaces/IBridge.sol";
 import {IGPURental, IRental} from "../src/interfaces/IGPURental.sol";
 import {IProofVerifier} from "../src/interfaces/IProofVerifier.sol";
-import {IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
+import {IWork, IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
 import {MessageTree} from "../src/libraries/MessageTree.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
 import {
@@ -17,6 +17,7 @@ import {
     KingSetRotation,
     Message,
     Profile,
+    WorkParameters,
     WorkProof,
     WorkReceipt
 } from "../src/types/Protocol.sol";
@@ -25,7 +26,7 @@ import {TreeReference} from "./utils/TreeReference.sol";
 
 interface IReceiptDigest {
     function receiptDigest(WorkReceipt calldata receipt) external view returns (bytes32);
-    function wire(address inbox, address outbox, uint64 chainId, address stakingManager, address rental) external;
+    function wire(address inbox, address outbox, uint64 chainId, address[4] calldata senders) external;
 }
 
 /// @dev The same vectors are checked by the Rust suite: both sides agree byte for byte, or one of them fails here.
@@ -46,11 +47,11 @@ contract VectorsTest is Test {
 
     function test_beacon() public {
         for (uint256 i; _has("beacon", i); ++i) {
-            IWorkVerification.Parameters memory p = _parameters();
+            WorkParameters memory p = _parameters();
             p.beaconPeriod = uint64(_number("beacon", i, "period"));
             address where = makeAddr(vm.toString(i));
             _deployWork(where, p, _profile("seed", 0), 1);
-            bool actual = IWorkVerification(where).isChallengeBlock(_word("beacon", i, "block_hash"));
+            bool actual = IWork(where).isChallengeBlock(_word("beacon", i, "block_hash"));
             assertEq(actual, vm.parseJsonBool(json, _key("beacon", i, "is_challenge")), "beacon");
         }
     }
@@ -64,8 +65,7 @@ contract VectorsTest is Test {
             uint32 class_ = uint32(_number("seed", i, "class_version"));
             _deployWork(where, _parameters(), _profile("seed", i), class_);
             _addDevice(where, deviceId, _account("seed", i, "provider"), class_);
-            bytes32 actual =
-                IWorkVerification(where).seedOf(_word("seed", i, "block_hash"), deviceId, uint8(_number("seed", i, "mode")));
+            bytes32 actual = IWork(where).seedOf(_word("seed", i, "block_hash"), deviceId, uint8(_number("seed", i, "mode")));
             assertEq(actual, _word("seed", i, "seed"), "seed");
             vm.revertToState(clean);
         }
@@ -240,20 +240,22 @@ contract VectorsTest is Test {
         );
     }
 
-    function _parameters() private pure returns (IWorkVerification.Parameters memory) {
-        return IWorkVerification.Parameters(3, 6, 8, 4, 16, 1, 1, 3, 3, 30, 16);
+    function _parameters() private pure returns (WorkParameters memory) {
+        return WorkParameters(3, 6, 8, 4, 16, 1, 1, 3, 3, 20, 16, 3, 30, 1000, 2, 8, 0, 0, 1, 1, 1);
     }
 
-    function _deployWork(address where, IWorkVerification.Parameters memory p, Profile memory profile, uint32 class_) private {
+    function _deployWork(address where, WorkParameters memory p, Profile memory profile, uint32 class_) private {
         ClassProfile[] memory classes = new ClassProfile[](1);
-        classes[0] = ClassProfile(class_, profile, profile);
+        classes[0] = ClassProfile(class_, 1, profile, profile);
         address[] memory queens = new address[](1);
         queens[0] = makeAddr("queen");
-        deployCodeTo("WorkVerification.sol:WorkVerification", abi.encode(p, classes, queens, address(1), address(1)), where);
+        address half = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(address(1), address(1)));
+        bytes memory arguments = abi.encode(p, classes, queens, address(1), address(1), half);
+        deployCodeTo("WorkVerification.sol:WorkVerification", arguments, where);
     }
 
     function _addDevice(address where, uint64 deviceId, address provider, uint32 class_) private {
-        IReceiptDigest(where).wire(address(this), address(1), 1, address(2), address(3));
+        IReceiptDigest(where).wire(address(this), address(1), 1, [address(2), address(3), address(4), address(5)]);
         bytes memory body = abi.encodePacked(uint8(1), abi.encode(deviceId, provider, address(4), class_, uint64(1)));
         (bool success,) =
             where.call(abi.encodeWithSignature("handle(uint64,address,bytes,address)", uint64(1), address(2), body, address(5)));

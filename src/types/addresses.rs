@@ -23,6 +23,8 @@ pub struct EthereumAddresses {
     pub bridge: BridgeAddresses,
     pub gpu_token: Address,
     pub staking_manager: Address,
+    /// Second half of StakingManager's code; nobody calls it directly.
+    pub staking_pools: Address,
     pub gpu_rental: Address,
     /// Second half of GPURental's code; nobody calls it directly.
     pub gpu_rental_terms: Address,
@@ -44,6 +46,8 @@ pub struct ClassicAddresses {
     pub start_block: u64,
     pub bridge: BridgeAddresses,
     pub work_verification: Address,
+    /// Second half of WorkVerification's code; nobody calls it directly.
+    pub work_settlement: Address,
     pub reputation_system: Address,
     pub proof_verifier: Address,
 }

@@ -13,7 +13,7 @@ use crate::{
         abi::king_set,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
-            ReputationSystem, StakingManager, TimelockController, TokenDistributor, WorkVerification,
+            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -57,11 +57,12 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             token_distributor: ethereum.created(4),
             timelock: ethereum.created(5),
             governance: ethereum.created(6),
-            staking_manager: ethereum.created(7),
-            gpu_rental_terms: ethereum.created(8),
-            gpu_rental: ethereum.created(9),
-            rental_court: ethereum.created(10),
-            king_court: ethereum.created(11),
+            staking_pools: ethereum.created(7),
+            staking_manager: ethereum.created(8),
+            gpu_rental_terms: ethereum.created(9),
+            gpu_rental: ethereum.created(10),
+            rental_court: ethereum.created(11),
+            king_court: ethereum.created(12),
             faucet: None,
         },
         classic: ClassicAddresses {
@@ -70,7 +71,8 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             bridge: classic.bridge(),
             reputation_system: classic.created(3),
             proof_verifier: classic.created(4),
-            work_verification: classic.created(5),
+            work_settlement: classic.created(5),
+            work_verification: classic.created(6),
         },
     }
 }
@@ -109,8 +111,14 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         create(
             "Governance",
             &Governance::BYTECODE,
-            Governance::constructorCall { token: eth.gpu_token, timelock: eth.timelock, settings: config.governance_settings() },
+            Governance::constructorCall {
+                token: eth.gpu_token,
+                stakedVotes_: eth.staking_manager,
+                timelock: eth.timelock,
+                settings: config.governance_settings(),
+            },
         ),
+        create("StakingPools", &StakingPools::BYTECODE, StakingPools::constructorCall { token_: eth.gpu_token }),
         create(
             "StakingManager",
             &StakingManager::BYTECODE,
@@ -119,6 +127,7 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
                 owner_: deployer,
                 parameters_: config.staking_parameters(),
                 classes: config.class_stakes(),
+                stakingPools_: eth.staking_pools,
             },
         ),
     ]);
@@ -205,6 +214,8 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
                 outbox_: outbox,
                 classicChainId_: etc.chain_id,
                 workVerification_: etc.work_verification,
+                distributor_: eth.token_distributor,
+                gpuRental_: eth.gpu_rental,
             },
         ),
         call(
@@ -212,6 +223,7 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             eth.gpu_rental,
             GPURental::wireCall { inbox_: inbox, outbox_: outbox, classicChainId_: etc.chain_id, workVerification_: etc.work_verification },
         ),
+        call("StakingManager.setKingCourt", eth.staking_manager, StakingPools::setKingCourtCall { court: eth.king_court }),
         call("GPURental.setCourt", eth.gpu_rental, GPURental::setCourtCall { court_: eth.rental_court }),
         call(
             "TokenDistributor.genesis",
@@ -247,6 +259,11 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
         ),
         create_plain("ProofVerifier", &ProofVerifier::BYTECODE),
         create(
+            "WorkSettlement",
+            &WorkSettlement::BYTECODE,
+            WorkSettlement::constructorCall { reputation_: etc.reputation_system, verifier_: etc.proof_verifier },
+        ),
+        create(
             "WorkVerification",
             &WorkVerification::BYTECODE,
             WorkVerification::constructorCall {
@@ -255,6 +272,7 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
                 queens_: config.verification.queens.clone(),
                 reputation_: etc.reputation_system,
                 verifier_: etc.proof_verifier,
+                settlement_: etc.work_settlement,
             },
         ),
         call("ReputationSystem.wire", etc.reputation_system, ReputationSystem::wireCall { workVerification_: etc.work_verification }),
@@ -265,8 +283,7 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
                 inbox_: etc.bridge.inbox,
                 outbox_: etc.bridge.outbox,
                 ethereumChainId_: eth.chain_id,
-                stakingManager_: eth.staking_manager,
-                gpuRental_: eth.gpu_rental,
+                senders: [eth.staking_manager, eth.gpu_rental, eth.timelock, eth.rental_court],
             },
         ),
     ]);

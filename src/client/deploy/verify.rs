@@ -19,7 +19,7 @@ use crate::{
         AddressBook,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
-            ReputationSystem, StakingManager, TimelockController, TokenDistributor, WorkVerification,
+            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -81,6 +81,7 @@ async fn verify_ethereum(config: &DeployConfig, book: &AddressBook, view: &View<
     view.code("TimelockController", eth.timelock, &TimelockController::DEPLOYED_BYTECODE).await?;
     view.code("Governance", eth.governance, &Governance::DEPLOYED_BYTECODE).await?;
     view.code("StakingManager", eth.staking_manager, &StakingManager::DEPLOYED_BYTECODE).await?;
+    view.code("StakingPools", eth.staking_pools, &StakingPools::DEPLOYED_BYTECODE).await?;
     view.code("GPURental", eth.gpu_rental, &GPURental::DEPLOYED_BYTECODE).await?;
     view.code("GPURentalTerms", eth.gpu_rental_terms, &GPURentalTerms::DEPLOYED_BYTECODE).await?;
     view.code("RentalCourt", eth.rental_court, &RentalCourt::DEPLOYED_BYTECODE).await?;
@@ -100,6 +101,10 @@ async fn verify_ethereum(config: &DeployConfig, book: &AddressBook, view: &View<
     view.equal("StakingManager.classicChainId", staking, StakingManager::classicChainIdCall {}, book.classic.chain_id).await?;
     let work_verification = book.classic.work_verification;
     view.equal("StakingManager.workVerification", staking, StakingManager::workVerificationCall {}, work_verification).await?;
+    view.equal("StakingManager.stakingPools", staking, StakingManager::stakingPoolsCall {}, eth.staking_pools).await?;
+    view.equal("StakingManager.distributor", staking, StakingManager::distributorCall {}, distributor).await?;
+    view.equal("StakingManager.gpuRental", staking, StakingManager::gpuRentalCall {}, rental).await?;
+    view.equal("Governance.stakedVotes", eth.governance, Governance::stakedVotesCall {}, staking).await?;
     view.equal("GPURental.token", rental, GPURental::tokenCall {}, eth.gpu_token).await?;
     view.equal("GPURental.stakingManager", rental, GPURental::stakingManagerCall {}, staking).await?;
     view.equal("GPURental.distributor", rental, GPURental::distributorCall {}, distributor).await?;
@@ -121,6 +126,7 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     let etc = &book.classic;
     view.code("ReputationSystem", etc.reputation_system, &ReputationSystem::DEPLOYED_BYTECODE).await?;
     view.code("ProofVerifier", etc.proof_verifier, &ProofVerifier::DEPLOYED_BYTECODE).await?;
+    view.code("WorkSettlement", etc.work_settlement, &WorkSettlement::DEPLOYED_BYTECODE).await?;
     view.code("WorkVerification", etc.work_verification, &WorkVerification::DEPLOYED_BYTECODE).await?;
     view.bridge(&etc.bridge, book.ethereum.chain_id, book.ethereum.bridge.outbox).await?;
     view.equal("Inbox.governor", etc.bridge.inbox, Inbox::governorCall {}, Address::ZERO).await?;
@@ -134,6 +140,9 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     view.equal("WorkVerification.ethereumChainId", work, WorkVerification::ethereumChainIdCall {}, book.ethereum.chain_id).await?;
     view.equal("WorkVerification.stakingManager", work, WorkVerification::stakingManagerCall {}, book.ethereum.staking_manager).await?;
     view.equal("WorkVerification.gpuRental", work, WorkVerification::gpuRentalCall {}, book.ethereum.gpu_rental).await?;
+    view.equal("WorkVerification.governance", work, WorkVerification::governanceCall {}, book.ethereum.timelock).await?;
+    view.equal("WorkVerification.court", work, WorkVerification::courtCall {}, book.ethereum.rental_court).await?;
+    view.equal("WorkVerification.settlement", work, WorkVerification::settlementCall {}, etc.work_settlement).await?;
     view.classic_owners(book).await?;
     view.classic_parameters(config, book).await
 }
@@ -232,6 +241,7 @@ impl<'a> View<'a> {
     async fn king_court(&self, book: &AddressBook) -> Result<(), DeployError> {
         let (eth, etc) = (&book.ethereum, &book.classic);
         let court = eth.king_court;
+        self.equal("StakingManager.kingCourt", eth.staking_manager, StakingManager::kingCourtCall {}, court).await?;
         self.equal("KingCourt.slasher", court, KingCourt::slasherCall {}, eth.staking_manager).await?;
         self.equal("KingCourt.kingSet", court, KingCourt::kingSetCall {}, eth.bridge.king_set).await?;
         self.equal("KingCourt.outbox", court, KingCourt::outboxCall {}, eth.bridge.outbox).await?;
