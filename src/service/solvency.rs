@@ -9,7 +9,7 @@ use crate::{
     telemetry::{Alerts, Metrics, Severity},
     types::{
         AddressBook, Coded,
-        abi::{GPURental, GPUToken},
+        abi::{GPURental, GPUToken, StakingManager},
     },
 };
 
@@ -33,7 +33,7 @@ struct Position {
 impl SolvencyWatch {
     async fn look(&self) -> Result<(), ChainError> {
         let block = self.chain.agreed_block(self.chain.agreed_head_number().await?).await?;
-        let positions = [self.rental(block.hash).await?];
+        let positions = [self.rental(block.hash).await?, self.stakes(block.hash).await?];
         for position in positions {
             self.judge(&position, block.number);
         }
@@ -51,6 +51,12 @@ impl SolvencyWatch {
         let reserved = self.chain.agreed_call(address, GPURental::totalReserveCall {}, block).await?;
         let owed = in_escrow.saturating_add(credited).saturating_add(reserved);
         Ok(Position { contract: "GPURental", address, held: self.held(address, block).await?, owed })
+    }
+
+    async fn stakes(&self, block: B256) -> Result<Position, ChainError> {
+        let address = self.book.ethereum.staking_manager;
+        let owed = self.chain.agreed_call(address, StakingManager::totalHeldCall {}, block).await?;
+        Ok(Position { contract: "StakingManager", address, held: self.held(address, block).await?, owed })
     }
 
     fn judge(&self, position: &Position, block: u64) {

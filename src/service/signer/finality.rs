@@ -3,12 +3,14 @@
 use crate::{
     rules::finality::{DepthPolicy, Outflow},
     service::index::SentMessage,
-    types::{AddressBook, ChainKind},
+    types::{
+        AddressBook, ChainKind,
+        bridge::{Body, BridgeMessage},
+    },
 };
 
-/// Kind byte of a WorkReport, and where its value stands: the ninth word, a uint128. docs/protocol.md section 8.
+/// Kind byte of a WorkReport. docs/protocol.md section 8.
 const WORK_REPORT: u8 = 16;
-const VALUE_AT: usize = 1 + 8 * 32;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Finality {
@@ -32,38 +34,46 @@ impl Finality {
 /// What messages let out on the other chain. Anybody can send a message that looks like a report: only those of WorkVerification pay.
 pub(super) fn outflows(sent: &[SentMessage], book: &AddressBook) -> Vec<Outflow> {
     let reports = sent.iter().filter(|sent| sent.message.sender == book.classic.work_verification);
-    let worth = reports.map(|sent| Outflow { block: sent.block_number, value_wei: due_value_wei(&sent.message.body) });
+    let worth = reports.map(|sent| Outflow { block: sent.block_number, value_wei: due_value_wei(&sent.message) });
     worth.filter(|outflow| outflow.value_wei > 0).collect()
 }
 
-/// What becomes due with a report, wei of GPUTOKEN; 0 for any other message, and for a report without a value.
-fn due_value_wei(body: &[u8]) -> u128 {
-    if body.first() != Some(&WORK_REPORT) {
-        return 0;
-    }
-    let word = body.get(VALUE_AT..VALUE_AT + 32).and_then(|word| word.split_last_chunk::<16>());
-    match word {
-        Some((high, low)) if high.iter().all(|byte| *byte == 0) => u128::from_be_bytes(*low),
-        Some(_) => u128::MAX,
-        None => 0,
+/// What becomes due with a report, wei of GPUTOKEN. A report that this build cannot read is worth everything: it waits.
+fn due_value_wei(message: &BridgeMessage) -> u128 {
+    match message.decode_body() {
+        Some(Body::WorkReport(report)) => report.value,
+        None if message.body.first() == Some(&WORK_REPORT) => u128::MAX,
+        _ => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::{Address, Bytes};
+
     use super::*;
+    use crate::types::bridge::WorkReport;
 
     #[test]
-    fn the_value_of_a_report_is_its_ninth_word() {
-        let mut body = vec![0u8; 1 + 10 * 32];
-        body[0] = WORK_REPORT;
-        body[VALUE_AT + 31] = 7;
-        assert_eq!(due_value_wei(&body), 7);
-        body[VALUE_AT + 15] = 1;
-        assert_eq!(due_value_wei(&body), u128::MAX, "beyond a uint128");
-        assert_eq!(due_value_wei(&body[..VALUE_AT]), 0, "no ninth word");
-        body[0] = 17;
-        assert_eq!(due_value_wei(&body), 0);
-        assert_eq!(due_value_wei(&[]), 0);
+    fn a_report_is_worth_what_it_makes_due() {
+        let report = WorkReport {
+            rentalId: 1,
+            termsVersion: 1,
+            coveredUntil: 2,
+            verifiedSeconds: 3,
+            due: 1,
+            passed: 1,
+            performancePermille: 1_000,
+            isFinal: true,
+            value: 77,
+            closingMissed: false,
+        };
+        let with =
+            |body: Bytes| BridgeMessage { index: 0, origin: 61, sender: Address::ZERO, destination: 1, recipient: Address::ZERO, body };
+        let body = Body::WorkReport(report).encode();
+        assert_eq!(due_value_wei(&with(body.clone())), 77);
+        assert_eq!(due_value_wei(&with(body.slice(..40))), u128::MAX, "cut off");
+        assert_eq!(due_value_wei(&with(Bytes::from_static(&[17, 1]))), 0);
+        assert_eq!(due_value_wei(&with(Bytes::new())), 0);
     }
 }
