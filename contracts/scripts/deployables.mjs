@@ -13,6 +13,7 @@ export const DEPLOYABLES = {
   GPUToken: ['GPUToken', 'osaka'],
   Governance: ['Governance', 'osaka'],
   Inbox: ['Inbox', 'shanghai'],
+  KingCourt: ['KingCourt', 'osaka'],
   KingSet: ['KingSet', 'shanghai'],
   Outbox: ['Outbox', 'shanghai'],
   ProofVerifier: ['ProofVerifier', 'shanghai'],

@@ -9,7 +9,19 @@ import {IProofVerifier} from "../src/interfaces/IProofVerifier.sol";
 import {IWork, IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
 import {MessageTree} from "../src/libraries/MessageTree.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
-import {Checkpoint, ClassProfile, Message, Profile, WorkParameters, WorkProof, WorkReceipt} from "../src/types/Protocol.sol";
+import {
+    BridgePause,
+    BridgeRecovery,
+    Checkpoint,
+    ClassProfile,
+    KingSetRotation,
+    Message,
+    Profile,
+    WorkParameters,
+    WorkProof,
+    WorkReceipt
+} from "../src/types/Protocol.sol";
+import {KingSetArguments} from "./utils/KingSetArguments.sol";
 import {TreeReference} from "./utils/TreeReference.sol";
 
 interface IReceiptDigest {
@@ -118,10 +130,41 @@ contract VectorsTest is Test {
         }
     }
 
+    function test_kingsOtherStatements() public {
+        bytes32[] memory members = new bytes32[](1);
+        members[0] = bytes32((uint256(1) << 96) | 1);
+        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
+        for (uint256 i; _has("king_set_rotation", i); ++i) {
+            KingSetRotation memory r;
+            r.bridge = _word("king_set_rotation", i, "bridge");
+            r.setEpoch = uint64(_number("king_set_rotation", i, "set_epoch"));
+            r.setHash = _word("king_set_rotation", i, "set_hash");
+            r.nominatedAt = uint64(_number("king_set_rotation", i, "nominated_at"));
+            r.expiresAt = uint64(_number("king_set_rotation", i, "expires_at"));
+            assertEq(kings.rotationDigest(r), _word("king_set_rotation", i, "digest"), "rotation digest");
+        }
+        for (uint256 i; _has("bridge_recovery", i); ++i) {
+            BridgeRecovery memory r;
+            r.originChainId = uint64(_number("bridge_recovery", i, "origin_chain_id"));
+            r.outbox = _account("bridge_recovery", i, "outbox");
+            r.setEpoch = uint64(_number("bridge_recovery", i, "set_epoch"));
+            r.forkCount = uint32(_number("bridge_recovery", i, "fork_count"));
+            assertEq(kings.recoveryDigest(r), _word("bridge_recovery", i, "digest"), "recovery digest");
+        }
+        for (uint256 i; _has("bridge_pause", i); ++i) {
+            BridgePause memory p;
+            p.originChainId = uint64(_number("bridge_pause", i, "origin_chain_id"));
+            p.outbox = _account("bridge_pause", i, "outbox");
+            p.setEpoch = uint64(_number("bridge_pause", i, "set_epoch"));
+            p.until = uint64(_number("bridge_pause", i, "until"));
+            assertEq(kings.pauseDigest(p), _word("bridge_pause", i, "digest"), "pause digest");
+        }
+    }
+
     function test_checkpoint() public {
         bytes32[] memory members = new bytes32[](1);
         members[0] = bytes32((uint256(1) << 96) | 1);
-        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max)));
+        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
         for (uint256 i; _has("checkpoint", i); ++i) {
             Checkpoint memory c;
             c.originChainId = uint64(_number("checkpoint", i, "origin_chain_id"));
@@ -179,7 +222,7 @@ contract VectorsTest is Test {
                 uint256 account = uint160(vm.parseJsonAddress(json, string.concat(at_, ".address")));
                 members[k] = bytes32((account << 96) | vm.parseJsonUint(json, string.concat(at_, ".weight")));
             }
-            IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max)));
+            IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
             assertEq(kings.setHash(1), _word("king_set", i, "hash"), "king set hash");
         }
     }

@@ -40,6 +40,7 @@ contracts! {
     gpu_rental: GPURental, GPURentalErrors, "contracts/abi/GPURental.json";
     gpu_rental_terms: GPURentalTerms, GPURentalTermsErrors, "contracts/abi/GPURentalTerms.json";
     rental_court: RentalCourt, RentalCourtErrors, "contracts/abi/RentalCourt.json";
+    king_court: KingCourt, KingCourtErrors, "contracts/abi/KingCourt.json";
     governance: Governance, GovernanceErrors, "contracts/abi/Governance.json";
     timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
     faucet: Faucet, FaucetErrors, "contracts/abi/Faucet.json";

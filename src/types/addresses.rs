@@ -29,6 +29,7 @@ pub struct EthereumAddresses {
     /// Second half of GPURental's code; nobody calls it directly.
     pub gpu_rental_terms: Address,
     pub rental_court: Address,
+    pub king_court: Address,
     pub token_distributor: Address,
     pub governance: Address,
     pub timelock: Address,

@@ -143,6 +143,34 @@ struct Quorum {
     bytes signatures;
 }
 
+/// @notice The next King set, signed by the one before it. Valid on both chains of the bridge that it names.
+struct KingSetRotation {
+    /// @dev `IKingSet.bridgeId`: which deployment.
+    bytes32 bridge;
+    /// @dev Of the new set.
+    uint64 setEpoch;
+    bytes32 setHash;
+    uint64 nominatedAt;
+    uint64 expiresAt;
+}
+
+/// @notice The signing set as a new epoch, in which everything accepted of one Outbox beyond `forkCount` is revoked.
+struct BridgeRecovery {
+    uint64 originChainId;
+    address outbox;
+    /// @dev The new epoch.
+    uint64 setEpoch;
+    uint32 forkCount;
+}
+
+/// @notice Nothing of this Outbox is accepted or delivered for a while.
+struct BridgePause {
+    uint64 originChainId;
+    address outbox;
+    uint64 setEpoch;
+    uint64 until;
+}
+
 // ------------------------------------------------------------------------------- Ethereum -> Classic
 
 struct DeviceRegistered {

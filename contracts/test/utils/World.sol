@@ -23,6 +23,7 @@ import {
 } from "../../src/types/Protocol.sol";
 import {CHEATS} from "./Cheats.sol";
 import {KernelReference} from "./KernelReference.sol";
+import {KingSetArguments} from "./KingSetArguments.sol";
 import {TreeReference} from "./TreeReference.sol";
 
 interface IToken {
@@ -195,8 +196,7 @@ abstract contract World is Test {
     function _deployClassic() private {
         onClassic();
         etcOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        address kings = deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max));
-        etcInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(ETHEREUM, ethOutbox, kings, etcOutbox)));
+        (, etcInbox) = _deployInbox(etcOutbox, ETHEREUM, ethOutbox, address(0), address(0));
         address verifier = deployCode("ProofVerifier.sol:ProofVerifier");
         reputation = IReputationSystem(deployCode("ReputationSystem.sol:ReputationSystem", abi.encode(100, 1e6)));
         ClassProfile[] memory classes = new ClassProfile[](1);
@@ -209,8 +209,18 @@ abstract contract World is Test {
         bytes memory arguments = abi.encode(_workParameters(), classes, queens, reputation, verifier, settlement);
         work = IWork(deployCode("WorkVerification.sol:WorkVerification", arguments));
         onEthereum();
-        ethKingSet = deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max));
-        ethInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(CLASSIC, etcOutbox, ethKingSet, ethOutbox)));
+        (ethKingSet, ethInbox) = _deployInbox(ethOutbox, CLASSIC, etcOutbox, address(staking), address(this));
+    }
+
+    function _deployInbox(IOutbox near, uint64 farChain, IOutbox far, address stakes, address governor)
+        private
+        returns (address kings, IInbox inbox)
+    {
+        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        KingSetArguments.Ends memory ends = KingSetArguments.Ends(next, address(near), farChain, address(far), stakes);
+        uint64 expiry = uint64(block.timestamp) + KingSetArguments.LIFETIME;
+        kings = deployCode("KingSet.sol:KingSet", KingSetArguments.encode(members, expiry, ends));
+        inbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(farChain, far, kings, near, governor)));
     }
 
     function _wire() private {

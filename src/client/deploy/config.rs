@@ -6,10 +6,14 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::DeployError;
 use crate::types::{
     Amount,
-    abi::{governance, gpu_rental, rental_court, staking_manager, token_distributor, work_verification},
+    abi::{governance, gpu_rental, king_set, rental_court, staking_manager, token_distributor, work_verification},
     work::Profile,
 };
 
+/// Members of a King set, as KingSet bounds them.
+const MEMBER_LIMIT: usize = 21;
+/// How much the chains' clocks and the steps of a deployment may lie apart. Too little makes KingSet refuse the expiry.
+const CLOCK_MARGIN_SECONDS: u64 = 86_400;
 /// What a person must put in place begins with this.
 const FILL_IN: &str = "FILL IN";
 /// Ethereum, Ethereum Classic, OP Mainnet, Base, Arbitrum One.
@@ -77,6 +81,14 @@ pub struct KingSettings {
     pub set_epoch: u64,
     /// From the moment the deployment starts.
     pub valid_seconds: u64,
+    /// How long a set stays valid after the next one was installed; longer than Ethereum Classic takes to be final.
+    pub overlap_seconds: u32,
+    /// From one rotation to the next.
+    pub minimum_delay_seconds: u32,
+    /// How long Kings have to sign a nominated set, and anybody to bring it to both chains.
+    pub signing_window_seconds: u32,
+    /// Of a set, from its nomination. The first set's `valid_seconds` are a day less at least.
+    pub lifetime_seconds: u32,
     pub members: Vec<KingMember>,
 }
 
@@ -309,13 +321,7 @@ impl DeployConfig {
         if genesis > self.token.cap.wei() {
             return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
         }
-        if self.kings.members.is_empty() || self.kings.members.iter().any(|king| king.weight == 0) {
-            return refuse("there must be Kings, each with a weight".into());
-        }
-        let members = self.king_members();
-        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
-            return refuse("a King is listed twice".into());
-        }
+        self.check_kings()?;
         self.staking.check().or_else(refuse)?;
         // Stake that is on its way out is still there when the last report of a rental may come.
         if self.staking.unbonding_seconds <= self.rental.settle_timeout_seconds {
@@ -333,6 +339,30 @@ impl DeployConfig {
                     return refuse(format!("class {} ({mode}): {error}", class.name));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_kings(&self) -> Result<(), DeployError> {
+        let refuse = |reason: String| Err(DeployError::Config { reason });
+        let kings = &self.kings;
+        if kings.members.is_empty() || kings.members.iter().any(|king| king.weight == 0) {
+            return refuse("there must be Kings, each with a weight".into());
+        }
+        if kings.members.len() > MEMBER_LIMIT {
+            return refuse(format!("a King set has at most {MEMBER_LIMIT} members"));
+        }
+        let members = self.king_members();
+        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
+            return refuse("a King is listed twice".into());
+        }
+        let [overlap, delay, window, lifetime] =
+            [kings.overlap_seconds, kings.minimum_delay_seconds, kings.signing_window_seconds, kings.lifetime_seconds].map(u64::from);
+        if overlap == 0 || window == 0 || overlap + window > delay || delay + 2 * window > lifetime {
+            return refuse("a King set's overlap and signing window must fit into the delay, and the delay into its lifetime".into());
+        }
+        if kings.valid_seconds == 0 || kings.valid_seconds.saturating_add(CLOCK_MARGIN_SECONDS) > lifetime {
+            return refuse(format!("the first King set must be valid for {CLOCK_MARGIN_SECONDS} s less than the lifetime of a set"));
         }
         Ok(())
     }
@@ -436,6 +466,16 @@ impl DeployConfig {
             minimumBill: rental.minimum_bill_seconds,
             freshness: rental.freshness_seconds,
             settleTimeout: rental.settle_timeout_seconds,
+        }
+    }
+
+    pub(super) fn king_times(&self) -> king_set::KingSet::Times {
+        let kings = &self.kings;
+        king_set::KingSet::Times {
+            overlap: kings.overlap_seconds,
+            minimumDelay: kings.minimum_delay_seconds,
+            signingWindow: kings.signing_window_seconds,
+            lifetime: kings.lifetime_seconds,
         }
     }
 

@@ -10,9 +10,10 @@ use crate::{
     chain::TxRequest,
     types::{
         AddressBook,
+        abi::king_set,
         abi::{
-            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
+            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
+            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -61,6 +62,7 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             gpu_rental_terms: ethereum.created(9),
             gpu_rental: ethereum.created(10),
             rental_court: ethereum.created(11),
+            king_court: ethereum.created(12),
             faucet: None,
         },
         classic: ClassicAddresses {
@@ -86,7 +88,8 @@ pub(super) fn with_faucet(config: &DeployConfig, mut book: AddressBook, ethereum
 
 pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer: Address, kings_expire_at: u64) -> Vec<Step> {
     let (eth, etc) = (&book.ethereum, &book.classic);
-    let mut steps = bridge_steps(config, kings_expire_at, &eth.bridge, etc.chain_id, etc.bridge.outbox);
+    let ends = Ends { near: &eth.bridge, far_chain: etc.chain_id, far_outbox: etc.bridge.outbox, stakes: eth.staking_manager };
+    let mut steps = bridge_steps(config, kings_expire_at, &ends, eth.timelock);
     steps.extend([
         create("GPUToken", &GPUToken::BYTECODE, GPUToken::constructorCall { cap_: config.token.cap.wei() }),
         create(
@@ -129,6 +132,17 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         ),
     ]);
     steps.extend(rental_steps(config, book, deployer));
+    steps.push(create(
+        "KingCourt",
+        &KingCourt::BYTECODE,
+        KingCourt::constructorCall {
+            slasher_: eth.staking_manager,
+            kingSet_: eth.bridge.king_set,
+            outbox_: eth.bridge.outbox,
+            farChainId_: etc.chain_id,
+            farOutbox_: etc.bridge.outbox,
+        },
+    ));
     steps.extend(ethereum_wiring(config, book));
     steps.extend(hand_over(book));
     steps.extend(faucet_step(config, book));
@@ -209,8 +223,13 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             eth.gpu_rental,
             GPURental::wireCall { inbox_: inbox, outbox_: outbox, classicChainId_: etc.chain_id, workVerification_: etc.work_verification },
         ),
+        call("StakingManager.setKingCourt", eth.staking_manager, StakingPools::setKingCourtCall { court: eth.king_court }),
         call("GPURental.setCourt", eth.gpu_rental, GPURental::setCourtCall { court_: eth.rental_court }),
-        call("TokenDistributor.genesis", eth.token_distributor, TokenDistributor::genesisCall { allocations: config.allocations(eth.faucet) }),
+        call(
+            "TokenDistributor.genesis",
+            eth.token_distributor,
+            TokenDistributor::genesisCall { allocations: config.allocations(eth.faucet) },
+        ),
     ]
 }
 
@@ -228,7 +247,9 @@ fn hand_over(book: &AddressBook) -> Vec<Step> {
 
 pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expire_at: u64) -> Vec<Step> {
     let (eth, etc) = (&book.ethereum, &book.classic);
-    let mut steps = bridge_steps(config, kings_expire_at, &etc.bridge, eth.chain_id, eth.bridge.outbox);
+    // No stakes here, and no governor: what Kings pause ends by itself.
+    let ends = Ends { near: &etc.bridge, far_chain: eth.chain_id, far_outbox: eth.bridge.outbox, stakes: Address::ZERO };
+    let mut steps = bridge_steps(config, kings_expire_at, &ends, Address::ZERO);
     let reputation = &config.reputation;
     steps.extend([
         create(
@@ -269,22 +290,39 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
     steps
 }
 
-fn bridge_steps(config: &DeployConfig, expiry: u64, bridge: &BridgeAddresses, far_chain: u64, far_outbox: Address) -> Vec<Step> {
+/// What the bridge's contracts of one chain know of each other and of the other chain.
+struct Ends<'a> {
+    near: &'a BridgeAddresses,
+    far_chain: u64,
+    far_outbox: Address,
+    stakes: Address,
+}
+
+fn bridge_steps(config: &DeployConfig, expiry: u64, ends: &Ends<'_>, governor: Address) -> Vec<Step> {
+    let kings = king_set::KingSet::Ends {
+        inbox: ends.near.inbox,
+        outbox: ends.near.outbox,
+        farChainId: ends.far_chain,
+        farOutbox: ends.far_outbox,
+        stakes: ends.stakes,
+    };
+    let (members, set_epoch) = (config.king_members(), config.kings.set_epoch);
     vec![
         create_plain("Outbox", &Outbox::BYTECODE),
         create(
             "KingSet",
             &KingSet::BYTECODE,
-            KingSet::constructorCall { members: config.king_members(), setEpoch: config.kings.set_epoch, expiry },
+            KingSet::constructorCall { members, setEpoch: set_epoch, expiry, ends: kings, times_: config.king_times() },
         ),
         create(
             "Inbox",
             &Inbox::BYTECODE,
             Inbox::constructorCall {
-                originChainId_: far_chain,
-                originOutbox_: far_outbox,
-                kingSet_: bridge.king_set,
-                localOutbox_: bridge.outbox,
+                originChainId_: ends.far_chain,
+                originOutbox_: ends.far_outbox,
+                kingSet_: ends.near.king_set,
+                localOutbox_: ends.near.outbox,
+                governor_: governor,
             },
         ),
     ]
