@@ -24,7 +24,6 @@ use crate::{
         peers::Peers,
         records::{OwnNode, Records},
         router::{Handlers, Router},
-        sender::{Sender, SenderConfig, sender},
         stake::ChainStakes,
     },
     store::Store,
@@ -123,17 +122,6 @@ impl Node {
             ChainKind::Ethereum => (&self.ethereum, &self.ethereum_index),
             ChainKind::Classic => (&self.classic, &self.classic_index),
         }
-    }
-
-    /// The one writer of `signer` on a chain.
-    pub fn add_sender(&mut self, kind: ChainKind, signer: PrivateKeySigner) -> Sender {
-        let section = self.config.chain(kind);
-        let (confirmations, max_gas_price_wei) = (section.confirmations, u128::from(section.max_fee_gwei) * 1_000_000_000);
-        self.watched.push((kind, signer.address()));
-        let config = SenderConfig { confirmations: confirmations + 1, max_gas_price_wei, ..SenderConfig::default() };
-        let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
-        self.supervisor.add(service);
-        handle
     }
 
     /// Adds the router, says that the node is ready, and runs until it is stopped.
