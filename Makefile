@@ -52,7 +52,7 @@ fuzz: ## Deep property and invariant tests of both languages
 	@PROPTEST_CASES=20000 cargo test --locked --lib
 
 bench: ## Measure; writes target/bench/summary.json
-	@scripts/setup.sh demo
+	@scripts/setup.sh bench
 	@cargo build --locked --profile $(PROFILE)
 	@node scripts/bench.mjs $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))/gpumkt
 

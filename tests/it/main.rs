@@ -6,9 +6,11 @@
 mod bad_inputs;
 mod chain;
 mod engine;
+mod escape;
 mod guest;
 mod guest_hostile;
 mod kernels;
+mod lifecycle;
 mod net;
 mod sandbox;
 mod ssh;
