@@ -9,19 +9,14 @@ use alloy::{primitives::B256, signers::local::PrivateKeySigner};
 use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 
+#[cfg(feature = "node")]
+use super::{args::DevnetCommand, bench, deploy};
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RoleName, RunArgs, StakeArgs},
     court, earnings, launch, provide,
     render::{OperatorError, line, output, table},
     rental,
 };
-#[cfg(feature = "node")]
-use super::{
-    args::{DeployArgs, DevnetCommand},
-    bench,
-};
-#[cfg(feature = "node")]
-use crate::{client::deploy, config::load_toml, devnet, role, types::ChainKind};
 use crate::{
     client::{self, ClientError, Clients, market, rent, session, stake},
     config::NodeConfig,
@@ -29,6 +24,8 @@ use crate::{
     telemetry::{LogFormat, init_logs},
     types::Role,
 };
+#[cfg(feature = "node")]
+use crate::{devnet, role};
 
 pub(super) type Outcome = Result<(), OperatorError>;
 
@@ -78,7 +75,7 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Claim(args) => claim(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
         #[cfg(feature = "node")]
-        Command::Deploy(args) => deploy_contracts(&args, json).await,
+        Command::Deploy(args) => deploy::run(&args, json).await,
         #[cfg(feature = "node")]
         Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep).await?),
         #[cfg(feature = "node")]
@@ -249,33 +246,4 @@ fn manage_keys(command: KeysCommand, json: bool) -> Outcome {
 fn show_key(json: bool, file: &Path, signer: &PrivateKeySigner) {
     let shown = json!({ "file": file, "address": signer.address() });
     output(json, &shown, |_| format!("{} in {}", signer.address(), file.display()));
-}
-
-#[cfg(feature = "node")]
-async fn deploy_contracts(args: &DeployArgs, json: bool) -> Outcome {
-    let config: deploy::DeployConfig = load_toml(&args.config)?;
-    config.check()?;
-    let state = args.out.with_extension("state.json");
-    if args.out.exists() && !state.exists() {
-        return Err(deploy::DeployError::BookExists { book: args.out.clone(), state }.into());
-    }
-    let password = read_password(args.password_file.as_deref(), &args.key)?;
-    let signer = std::sync::Arc::new(keys::open_keystore(&args.key, &password)?);
-    let ethereum = client::connect(ChainKind::Ethereum, config.chains.ethereum, &args.ethereum_rpc).await?;
-    let classic = client::connect(ChainKind::Classic, config.chains.classic, &args.classic_rpc).await?;
-    let deployers = deploy::DeployerKeys { ethereum: signer.clone(), classic: signer };
-    let report = |step: deploy::DeployProgress| {
-        if !json {
-            line(format!("{:<9} {:>2}/{:<2} {:<28} {} gas {}", step.chain, step.step, step.steps, step.name, step.tx_hash, step.gas_used));
-        }
-    };
-    let book = deploy::deploy(&config, &deployers, &ethereum, &classic, &state, &report).await?;
-    let partial = args.out.with_extension("part");
-    serde_json::to_string_pretty(&book)
-        .map_err(std::io::Error::other)
-        .and_then(|text| std::fs::write(&partial, text))
-        .and_then(|()| std::fs::rename(&partial, &args.out))
-        .map_err(|source| ClientError::File { path: args.out.clone(), source })?;
-    output(json, &book, |_| format!("deployed and verified; address book in {}", args.out.display()));
-    Ok(())
 }

@@ -6,6 +6,8 @@ mod bench;
 mod commands;
 mod court;
 #[cfg(feature = "node")]
+mod deploy;
+#[cfg(feature = "node")]
 mod dry_run;
 mod earnings;
 mod launch;
