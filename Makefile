@@ -58,7 +58,7 @@ chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/c
 	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message --nocapture
 
 bench: ## Measure; writes target/bench/summary.json
-	@scripts/setup.sh demo
+	@scripts/setup.sh bench
 	@cargo build --locked --profile $(PROFILE)
 	@node scripts/bench.mjs $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))/gpumkt
 

@@ -17,6 +17,12 @@ use super::{
 };
 use crate::types::{ChainKind, abi};
 
+/// The part of a transaction that is read.
+#[derive(Debug, Clone, serde::Deserialize)]
+struct Transaction {
+    input: Bytes,
+}
+
 /// A block header whose hash was recomputed from its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockInfo {
@@ -140,6 +146,13 @@ impl Chain {
 
     pub async fn code(&self, account: Address) -> Result<Bytes, ChainError> {
         self.request("eth_getCode", (account, BlockId::latest())).await
+    }
+
+    /// What a mined transaction was called with.
+    pub async fn transaction_input(&self, hash: B256) -> Result<Bytes, ChainError> {
+        let found: Option<Transaction> = self.request("eth_getTransactionByHash", (hash,)).await?;
+        let unknown = || ChainError::Unknown { chain: self.kind(), subject: format!("transaction {hash}") };
+        Ok(found.ok_or_else(unknown)?.input)
     }
 
     /// keccak256 of the code; that of nothing for an account without code.

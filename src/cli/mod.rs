@@ -1,13 +1,21 @@
 //! Command line: arguments, rendering, exit codes. Nothing here decides; every command calls one function below.
 
 mod args;
+#[cfg(feature = "node")]
 mod bench;
 mod commands;
+mod court;
+#[cfg(feature = "node")]
 mod deploy;
+#[cfg(feature = "node")]
+mod dry_run;
 mod earnings;
 mod launch;
+#[cfg(feature = "node")]
 mod operator;
+mod provide;
 mod render;
+mod rental;
 mod shell;
 
 use std::process::ExitCode;
@@ -21,6 +29,7 @@ pub use self::render::OperatorError;
 /// for a renter.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(feature = "node")]
     if let Command::SandboxExec { .. } = cli.command {
         return ExitCode::from(u8::try_from(crate::sandbox::child_main()).unwrap_or(1));
     }

@@ -55,6 +55,10 @@ pub enum ClientError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the launch of rental {rental} failed: {source}")]
     Launch { rental: RentalId, source: Box<ClientError> },
+    #[error("no offer matches rental {rental}, whose provider failed")]
+    NoMatch { rental: RentalId },
+    #[error("an earlier run may have paid for another device in place of rental {rental}: {} says so, the chain does not show it yet", path.display())]
+    FailoverUnsure { rental: RentalId, path: PathBuf },
     #[error("cancelled")]
     Cancelled,
     #[error(transparent)]
@@ -108,6 +112,8 @@ impl Coded for ClientError {
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
             ClientError::Launch { .. } => "E-CLIENT-014",
+            ClientError::NoMatch { .. } => "E-CLIENT-015",
+            ClientError::FailoverUnsure { .. } => "E-CLIENT-016",
             ClientError::Sandbox(error) => error.code(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
             ClientError::NotActive { .. } => "E-CLIENT-051",
@@ -142,6 +148,10 @@ impl Coded for ClientError {
             ClientError::Signing(_) => "check the keystore".into(),
             ClientError::Launch { rental, .. } => {
                 format!("`gpumkt launch {rental}` tries again, also with another image; `gpumkt end {rental}` refunds what was paid")
+            }
+            ClientError::NoMatch { .. } => "see `gpumkt market --all`; what was not used of the failed rental is refunded".into(),
+            ClientError::FailoverUnsure { .. } => {
+                "wait for the transaction; if it is certain that none was sent, remove the file and try again".into()
             }
             ClientError::Sandbox(error) => error.next_step(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {
