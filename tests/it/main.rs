@@ -3,9 +3,11 @@
 // clippy.toml lets test functions panic; all helpers here serve tests only.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod attacks;
 mod bad_inputs;
 mod chain;
 mod engine;
+mod evm;
 mod guest;
 mod guest_hostile;
 mod kernels;
