@@ -78,12 +78,13 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         | Command::Queen(_)
         | Command::Relay(_)
         | Command::Provider(_)
+        | Command::Audit(_)
         | Command::Shell(_)
         | Command::SandboxExec { .. } => Ok(()),
     }
 }
 
-fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
+pub(super) fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
     Ok(NodeConfig::load(&args.config, &args.overrides())?)
 }
 

@@ -1,5 +1,6 @@
 //! One-shot operations: what the command line, the devnet and the tests all call.
 
+pub mod audit;
 pub mod bench;
 pub mod deploy;
 pub mod earnings;

@@ -6,3 +6,4 @@ pub mod kernel;
 pub mod quorum;
 pub mod tenancy;
 pub mod tree;
+pub mod verdict;

@@ -65,13 +65,13 @@ contract KernelsAttacksTest is World {
         input.challengeBlock = second;
         input.blockHash = hash;
         _commit(input, 60);
-        uint256 before = staking.stakerOf(provider).staked;
+        uint256 before = staking.staker(provider).staked;
         sealAndProve(second, device, proof);
         assertEq(uint8(work.commitOf(second, device).status), uint8(IWorkVerification.CommitStatus.Voided));
         vm.roll(second + 14);
         assertEq(uint8(work.outcome(1, device)), uint8(IWorkVerification.Outcome.Missed));
         relayAll(etcOutbox);
-        uint256 lost = before - staking.stakerOf(provider).staked;
+        uint256 lost = before - staking.staker(provider).staked;
         // What an interval pays at most: PRICE per second for the blocks between the two challenges, at 13 s each.
         uint256 saved = uint256(second - first) * 13 * PRICE;
         assertGt(lost, 100 * saved, "a wrong answer costs a hundred intervals");
