@@ -50,6 +50,7 @@ fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full
 	@npm --prefix contracts run --silent test:deep
 	@PROPTEST_CASES=20000 cargo test --locked --lib
+	@PROPTEST_CASES=200000 cargo test --locked --test it -- differential
 
 bench: ## Measure; writes target/bench/summary.json
 	@scripts/setup.sh demo

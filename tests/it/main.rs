@@ -4,8 +4,10 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod attacks;
+mod audit;
 mod bad_inputs;
 mod chain;
+mod differential;
 mod engine;
 mod evm;
 mod guest;

@@ -1,27 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
-import {ProfileRules} from "../../src/libraries/ProfileRules.sol";
 import {ClassProfile, CommitInput, Profile, ReceiptSignature, WorkProof} from "../../src/types/Protocol.sol";
 import {World} from "../utils/World.sol";
 
-contract ProfileRulesHarness {
-    function isValidPair(ClassProfile memory c) external view returns (bool) {
-        return ProfileRules.isValidPair(c);
-    }
+interface IProfileRulesHarness {
+    function isValidPair(ClassProfile memory c) external view returns (bool);
 }
 
 /// @dev Attacks of docs/verification.md that need the contracts' memory of a challenge or its money.
 contract KernelsAttacksTest is World {
     uint64 private device;
-    ProfileRulesHarness private rules;
+    IProfileRulesHarness private rules;
 
     function setUp() public override {
         super.setUp();
         device = registerDevice();
-        rules = new ProfileRulesHarness();
+        rules = IProfileRulesHarness(deployCode("ProfileRulesHarness.sol:ProfileRulesHarness"));
     }
 
     function _input(uint64 blockNumber, bytes32 hash) private view returns (CommitInput memory input, WorkProof memory proof) {
