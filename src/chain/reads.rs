@@ -59,7 +59,7 @@ pub struct CallInfo {
 }
 
 impl Chain {
-    /// The transaction `hash`, its signer recovered.
+    /// The transaction `hash`, as the endpoint tells it.
     pub async fn transaction(&self, hash: B256) -> Result<CallInfo, ChainError> {
         let unknown = || ChainError::Unknown { chain: self.kind(), subject: format!("transaction {hash}") };
         let found: Option<Transaction> = self.request("eth_getTransactionByHash", [hash]).await?;

@@ -126,24 +126,44 @@ fn evidence() -> Evidence {
     }
 }
 
-/// The first entry that `pick` changes.
+/// Changes the first entry that `pick` does change.
 fn change(evidence: &mut Evidence, pick: impl Fn(&mut Entry) -> bool) {
     assert!(evidence.entries.iter_mut().any(pick), "nothing was changed");
 }
 
-fn change_commit(evidence: &mut Evidence, with: impl Fn(&mut CommitRecord)) {
-    change(evidence, |entry| matches!(&mut entry.event, Event::Committed { block: 120, commit, .. } if { with(commit); true }));
+/// Changes fields of the first event of a kind.
+macro_rules! edit {
+    ($evidence:expr, $pattern:pat => $change:expr) => {
+        change($evidence, |entry| match &mut entry.event {
+            $pattern => {
+                $change;
+                true
+            }
+            _ => false,
+        })
+    };
 }
 
-fn change_proof(evidence: &mut Evidence, with: impl Fn(&mut WorkProof)) {
-    change(evidence, |entry| match &mut entry.event {
-        Event::Answered { block: 120, proof: Some(bytes), .. } => {
-            let mut proof = WorkProof::abi_decode(bytes).unwrap();
-            with(&mut proof);
-            *bytes = proof.abi_encode().into();
-            true
+/// Puts the first event of a kind into another block.
+fn move_to(evidence: &mut Evidence, block: u64, is_meant: fn(&Event) -> bool) {
+    change(evidence, |entry| {
+        let is_meant = is_meant(&entry.event);
+        if is_meant {
+            entry.block = block;
         }
-        _ => false,
+        is_meant
+    });
+}
+
+fn change_commit(evidence: &mut Evidence, with: fn(&mut CommitRecord)) {
+    edit!(evidence, Event::Committed { block: 120, commit, .. } => with(commit));
+}
+
+fn change_proof(evidence: &mut Evidence, with: fn(&mut WorkProof)) {
+    edit!(evidence, Event::Answered { block: 120, proof: Some(bytes), .. } => {
+        let mut proof = WorkProof::abi_decode(bytes).unwrap();
+        with(&mut proof);
+        *bytes = proof.abi_encode().into();
     });
 }
 
@@ -166,35 +186,15 @@ type Tamper = fn(&mut Evidence);
 
 /// What is changed, and what the audit has to name.
 const TAMPERED: [(&str, Tamper); 25] = [
-    ("challenge 120: hash and time", |e| {
-        change(e, |entry| matches!(&mut entry.event, Event::Opened { block: 120, timestamp, .. } if { *timestamp += 1; true }));
-    }),
-    ("challenge 120: hash and time", |e| drop(e.blocks.remove(&120))),
+    ("challenge 120: hash and time", |e| edit!(e, Event::Opened { block: 120, timestamp, .. } => *timestamp += 1)),
+    ("challenge 120: hash and time", |e| e.blocks.retain(|block, _| *block != 120)),
     ("challenge 120: may be opened", |e| e.beacon_spacing = 21),
     ("challenge 100: may be opened", |e| e.beacon_period = u64::MAX),
-    ("challenge 120: may be opened", |e| {
-        change(e, |entry| {
-            matches!(&entry.event, Event::Opened { block: 120, .. }) && {
-                entry.block = 124;
-                true
-            }
-        });
-    }),
-    ("challenge 120: index", |e| {
-        change(e, |entry| matches!(&mut entry.event, Event::Opened { block: 120, index, .. } if { *index += 1; true }));
-    }),
-    ("challenge 120: seal", |e| {
-        change(e, |entry| matches!(&mut entry.event, Event::Sealed { block: 120, hash } if { *hash = B256::ZERO; true }));
-    }),
+    ("challenge 120: may be opened", |e| move_to(e, 124, |event| matches!(event, Event::Opened { block: 120, .. }))),
+    ("challenge 120: index", |e| edit!(e, Event::Opened { block: 120, index, .. } => *index += 1)),
+    ("challenge 120: seal", |e| edit!(e, Event::Sealed { block: 120, hash } => *hash = B256::ZERO)),
     ("commit of device 4 at challenge 120: sender", |e| change_commit(e, |commit| commit.from = PROVIDER)),
-    ("commit of device 4 at challenge 120: in time", |e| {
-        change(e, |entry| {
-            matches!(&entry.event, Event::Committed { block: 120, .. }) && {
-                entry.block = 127;
-                true
-            }
-        });
-    }),
+    ("commit of device 4 at challenge 120: in time", |e| move_to(e, 127, |event| matches!(event, Event::Committed { block: 120, .. }))),
     ("commit of device 4 at challenge 120: measured", |e| change_commit(e, |commit| commit.receipts.as_mut().unwrap().truncate(1))),
     ("commit of device 4 at challenge 120: measured", |e| change_commit(e, |commit| commit.is_measured = false)),
     ("commit of device 4 at challenge 120: median", |e| change_commit(e, |commit| commit.elapsed_ms = 60)),
@@ -209,25 +209,14 @@ const TAMPERED: [(&str, Tamper); 25] = [
     ("receipts of device 4 at challenge 120", |e| change_commit(e, |commit| commit.receipts = None)),
     ("proof of device 4 at challenge 120: verdict", |e| change_proof(e, |proof| proof.second[1].end_state.0[31] ^= 1)),
     ("proof of device 4 at challenge 120: verdict", |e| change_proof(e, |proof| proof.matmul.truncate(1))),
-    ("proof of device 4 at challenge 120: refused", |e| {
-        change(e, |entry| matches!(&mut entry.event, Event::Answered { block: 120, is_right, .. } if { *is_right = false; true }));
-    }),
+    ("proof of device 4 at challenge 120: refused", |e| edit!(e, Event::Answered { block: 120, is_right, .. } => *is_right = false)),
     ("proof of device 4 at challenge 120: drawn and in time", |e| {
-        change(e, |entry| {
-            matches!(&entry.event, Event::Answered { block: 120, .. }) && {
-                entry.block = 134;
-                true
-            }
-        });
+        move_to(e, 134, |event| matches!(event, Event::Answered { block: 120, .. }));
     }),
     ("outcome of device 4 at challenge 120", |e| e.entries.retain(|entry| !matches!(entry.event, Event::Answered { block: 120, .. }))),
-    ("outcome of device 4 at challenge 140", |e| {
-        change(e, |entry| matches!(&mut entry.event, Event::Settled { block: 140, outcome, .. } if { *outcome = Outcome::Missed; true }));
-    }),
-    ("report of rental 7", |e| {
-        change(e, |entry| matches!(&mut entry.event, Event::Terms { end, .. } if { *end += 100; true }));
-    }),
-    ("rental 7 on Ethereum", |e| drop(e.applied.insert(RENTAL, (2, 2, 261)))),
+    ("outcome of device 4 at challenge 140", |e| edit!(e, Event::Settled { block: 140, outcome, .. } => *outcome = Outcome::Missed)),
+    ("report of rental 7", |e| edit!(e, Event::Terms { end, .. } => *end += 100)),
+    ("rental 7 on Ethereum", |e| e.applied = [(RENTAL, (2, 2, 261))].into()),
 ];
 
 #[test]

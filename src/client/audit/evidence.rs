@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
     primitives::{Address, B256, B512, Bytes},
-    sol_types::{SolCall, SolEvent, SolValue},
+    sol_types::{SolCall, SolValue},
 };
 use serde::{Deserialize, Serialize};
 
@@ -255,7 +255,7 @@ impl Collector<'_> {
             return Some(Event::Sealed { block: sealed.blockNumber, hash: sealed.sealHash });
         }
         if let Some(settled) = log.decode::<Contract::DeviceSettled>() {
-            let outcome = Outcome::from_u8(settled.outcome as u8)?;
+            let outcome = Outcome::from_u8(settled.outcome)?;
             let ours = self.devices.contains(&settled.deviceId);
             return ours.then_some(Event::Settled { block: settled.challengeBlock, device: settled.deviceId, outcome });
         }

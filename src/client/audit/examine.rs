@@ -113,7 +113,7 @@ pub fn examine(evidence: &Evidence, range: Range) -> Audit {
 }
 
 impl Examiner<'_> {
-    fn expect(&mut self, entry: &Entry, subject: impl Display, chain: impl Display, recomputed: impl Display) -> bool {
+    fn agree(&mut self, entry: &Entry, subject: impl Display, chain: impl Display, recomputed: impl Display) -> bool {
         let (chain, recomputed) = (chain.to_string(), recomputed.to_string());
         if chain == recomputed {
             return true;
@@ -149,21 +149,21 @@ impl Examiner<'_> {
         let subject = |what: &str| format!("challenge {block}: {what}");
         let evidence = self.evidence;
         let header = evidence.blocks.get(&block).map(|(hash, timestamp)| format!("{hash} at {timestamp}"));
-        self.expect(entry, subject("hash and time"), format!("{hash} at {timestamp}"), header.unwrap_or_else(|| "no such block".into()));
+        self.agree(entry, subject("hash and time"), format!("{hash} at {timestamp}"), header.unwrap_or_else(|| "no such block".into()));
         let previous = self.challenges.last().map(|(challenge, _)| challenge.block);
         let may_open = beacon::is_challenge_block(hash, evidence.beacon_period)
             && beacon::may_open(block, previous, evidence.beacon_spacing)
             && entry.block > block
             && entry.block <= beacon::open_until(block, evidence.rules.commit_window);
-        self.expect(entry, subject("may be opened"), true, may_open);
-        self.expect(entry, subject("index"), index, self.challenges.len());
+        self.agree(entry, subject("may be opened"), true, may_open);
+        self.agree(entry, subject("index"), index, self.challenges.len());
         self.challenges.push((Challenge { block, timestamp, seal_hash: None }, hash));
     }
 
     fn sealed(&mut self, entry: &Entry, block: u64, hash: B256) {
         let seal_block = beacon::seal_block(block, self.evidence.rules.commit_window);
         let actual = self.evidence.blocks.get(&seal_block).map_or_else(|| "no such block".into(), |(hash, _)| hash.to_string());
-        self.expect(entry, format!("challenge {block}: seal"), hash, actual);
+        self.agree(entry, format!("challenge {block}: seal"), hash, actual);
         if let Some((challenge, _)) = self.challenges.iter_mut().find(|(challenge, _)| challenge.block == block) {
             challenge.seal_hash = Some(hash);
         }
@@ -182,28 +182,28 @@ impl Examiner<'_> {
         let (Some(mode), Some(device), Some((_, hash))) =
             (Mode::from_u8(commit.mode), self.devices.get(&id).copied(), self.challenge(block))
         else {
-            self.expect(entry, subject("challenge, device and mode"), "known", "unknown");
+            self.agree(entry, subject("challenge, device and mode"), "known", "unknown");
             return;
         };
         if self.is_in_range(block) {
-            self.expect(entry, subject("sender"), commit.from, device.worker);
+            self.agree(entry, subject("sender"), commit.from, device.worker);
             let until = block.saturating_add(self.evidence.rules.commit_window);
-            self.expect(entry, subject("in time"), true, entry.block <= until);
+            self.agree(entry, subject("in time"), true, entry.block <= until);
             let (measured, elapsed_ms) = self.measure(entry, block, id, &device, hash, commit);
-            self.expect(entry, subject("measured"), commit.is_measured, measured);
-            self.expect(entry, subject("median of the committee, milliseconds"), commit.elapsed_ms, elapsed_ms);
+            self.agree(entry, subject("measured"), commit.is_measured, measured);
+            self.agree(entry, subject("median of the committee, milliseconds"), commit.elapsed_ms, elapsed_ms);
         }
         let CommitRecord { rental, root, elapsed_ms, is_measured, .. } = *commit;
         let committed = Committed { mode, rental, root, elapsed_ms, is_measured, answer: Answer::None };
         let first = self.commits.insert((block, id), committed).is_none();
-        self.expect(entry, subject("is the first"), true, first);
+        self.agree(entry, subject("is the first"), true, first);
     }
 
     /// Recovers every receipt's signer and takes the median of those of the committee.
     fn measure(&mut self, entry: &Entry, block: u64, id: DeviceId, device: &Device, hash: B256, commit: &CommitRecord) -> (bool, u32) {
         let evidence = self.evidence;
         let Some(receipts) = &commit.receipts else {
-            self.expect(entry, format!("receipts of device {id} at challenge {block}"), "in the call", "made by another contract");
+            self.agree(entry, format!("receipts of device {id} at challenge {block}"), "in the call", "made by another contract");
             return (commit.is_measured, commit.elapsed_ms);
         };
         let seats = u16::try_from(evidence.queens.len()).unwrap_or(u16::MAX);
@@ -214,9 +214,9 @@ impl Examiner<'_> {
                 WorkReceipt { challengeBlock: block, deviceId: id, blockHash: hash, root: commit.root, elapsedMs: receipt.elapsed_ms };
             let signer = recover_compact(struct_.eip712_signing_hash(&domain), receipt.signature.as_slice());
             let queen = evidence.queens.get(usize::from(receipt.queen_index)).filter(|_| members.contains(&receipt.queen_index));
-            let shown = |address: Option<&Address>| address.map_or_else(|| "nobody of the committee".into(), Address::to_string);
+            let shown = |address: Option<&Address>, nobody: &str| address.map_or_else(|| nobody.to_owned(), Address::to_string);
             let subject = format!("receipt of Queen {} for device {id} at challenge {block}", receipt.queen_index);
-            self.expect(entry, subject, shown(queen), shown(signer.as_ref()));
+            self.agree(entry, subject, shown(queen, "nobody of the committee"), shown(signer.as_ref(), "no signature"));
             self.audit.receipts += 1;
         }
         let times: Vec<u32> = receipts.iter().map(|receipt| receipt.elapsed_ms).collect();
@@ -229,7 +229,7 @@ impl Examiner<'_> {
         let subject = |what: &str| format!("proof of device {id} at challenge {block}: {what}");
         let known = (self.devices.get(&id).copied(), self.challenge(block), self.commits.get(&(block, id)).cloned());
         let (Some(device), Some((challenge, hash)), Some(commit)) = known else {
-            self.expect(entry, subject("device, challenge and commit"), "known", "unknown");
+            self.agree(entry, subject("device, challenge and commit"), "known", "unknown");
             return;
         };
         let answer = if is_right { Answer::Right } else { Answer::Wrong };
@@ -240,33 +240,30 @@ impl Examiner<'_> {
             return;
         }
         let Some(profile) = self.evidence.profile(device.class_version, commit.mode).copied() else {
-            self.expect(entry, subject("class"), "known", "unknown");
+            self.agree(entry, subject("class"), "known", "unknown");
             return;
         };
-        self.expect(entry, subject("sender"), from, device.worker);
+        self.agree(entry, subject("sender"), from, device.worker);
         let facts = facts(&commit, false);
         let until = verdict::answer_until(&challenge, id, &facts, &profile, &self.evidence.rules);
-        self.expect(entry, subject("drawn and in time"), true, until.is_some_and(|until| entry.block <= until));
+        self.agree(entry, subject("drawn and in time"), true, until.is_some_and(|until| entry.block <= until));
         let verdict = match (proof, challenge.seal_hash) {
-            (Some(proof), Some(seal_hash)) => {
-                self.recompute(id, &device, commit.mode, commit.root, (block, hash, seal_hash), &profile, &proof)
-            }
+            (Some(proof), Some(seal_hash)) => self.recompute(id, &device, &commit, (block, hash, seal_hash), &profile, &proof),
             _ => "no readable proof in the call".into(),
         };
         self.audit.proofs += 1;
-        match is_right {
-            true => drop(self.expect(entry, subject("verdict"), "right", verdict)),
-            false => drop(self.expect(entry, subject("refused"), true, verdict != "right")),
+        if is_right {
+            self.agree(entry, subject("verdict"), "right", verdict);
+        } else {
+            self.agree(entry, subject("refused"), true, verdict != "right");
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn recompute(
         &self,
         id: DeviceId,
         device: &Device,
-        mode: Mode,
-        root: B256,
+        commit: &Committed,
         (block, hash, seal_hash): (u64, B256, B256),
         profile: &Profile,
         proof: &WorkProof,
@@ -278,10 +275,10 @@ impl Examiner<'_> {
             provider: device.provider,
             device_id: id,
             class_version: device.class_version,
-            mode,
+            mode: commit.mode,
         };
         let (seed, drawn) = (challenge_seed(&context, profile), sample_seed(seal_hash, block, id));
-        match verify_proof(profile, seed, root, drawn, self.evidence.proof_samples, proof) {
+        match verify_proof(profile, seed, commit.root, drawn, self.evidence.proof_samples, proof) {
             Ok(()) => "right".into(),
             Err(error) => format!("wrong: {error}"),
         }
@@ -303,7 +300,7 @@ impl Examiner<'_> {
     fn settled(&mut self, entry: &Entry, block: u64, id: DeviceId, outcome: Outcome) {
         let now = Moment { block: entry.block, timestamp: entry.timestamp };
         let recomputed = self.outcome(block, id, now);
-        let agrees = self.expect(
+        let agrees = self.agree(
             entry,
             format!("outcome of device {id} at challenge {block}"),
             format!("{outcome:?}").to_lowercase(),
@@ -330,14 +327,14 @@ impl Examiner<'_> {
         };
         let now = Moment { block: entry.block, timestamp: entry.timestamp };
         let timestamps: Vec<u64> = self.challenges.iter().map(|(challenge, _)| challenge.timestamp).collect();
+        let device = book.coverage.device;
         let outcome_of = |index: u64| match self.challenges.get(index as usize) {
-            Some((challenge, _)) => self.outcome(challenge.block, book.coverage.device, now),
+            Some((challenge, _)) => self.outcome(challenge.block, device, now),
             None => Outcome::Pending,
         };
-        let device = book.coverage.device;
         let recomputed = book.report(&timestamps, self.evidence.rules.max_per_call, outcome_of);
         self.books.insert(rental, book);
-        self.expect(entry, format!("report of rental {rental} of device {device}"), shown(&sums), shown(&recomputed));
+        self.agree(entry, format!("report of rental {rental} of device {device}"), shown(&sums), shown(&recomputed));
         self.reported.entry(rental).or_default().push(sums);
         self.audit.reports += 1;
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use alloy::primitives::B256;
+use gpumkt::rules::kernel::memory::{FilledMemory, Lines, lane_checkpoints};
 use gpumkt::rules::kernel::{sample, verify_proof};
 
 use super::cheat::{Committed, Tactic, Walks, honest_fold, honest_lane, invented};
@@ -45,7 +46,18 @@ fn noise(parts: &[u64]) -> u64 {
 /// 13 of 64 lanes, rows or columns of folds are a fifth of the work; 1 of 5 rounds is too.
 const FIFTH: f64 = 13.0 / 64.0;
 
-const ATTACKS: [Attack; 9] = [
+/// A memory without one line of each window.
+struct Holey<'a> {
+    memory: &'a FilledMemory,
+}
+
+impl Lines for Holey<'_> {
+    fn line(&self, line: u64) -> [u64; 16] {
+        if line % 512 == 77 { [0; 16] } else { self.memory.line(line) }
+    }
+}
+
+const ATTACKS: [Attack; 10] = [
     Attack {
         name: "one lane walked, claimed for all",
         saves: "63 of 64 lanes",
@@ -102,6 +114,13 @@ const ATTACKS: [Attack; 9] = [
                 false => walks.honest(lane),
             })
         },
+    },
+    Attack {
+        name: "one line of 512 not kept, read as zeros",
+        saves: "1 of 512 lines",
+        // Two segments of 256 steps read 512 lines.
+        per_sample: 0.632,
+        build: || of_lanes(&|walks, lane| lane_checkpoints(walks.profile, walks.seed, lane, &Holey { memory: &walks.memory })),
     },
     Attack {
         name: "garbage in one round of five",

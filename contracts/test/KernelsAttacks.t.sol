@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
-import {ClassProfile, CommitInput, Profile, ReceiptSignature, WorkProof} from "../../src/types/Protocol.sol";
-import {World} from "../utils/World.sol";
+import {IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
+import {ClassProfile, CommitInput, Profile, ReceiptSignature, WorkProof} from "../src/types/Protocol.sol";
+import {World} from "./utils/World.sol";
 
 interface IProfileRulesHarness {
     function isValidPair(ClassProfile memory c) external view returns (bool);
