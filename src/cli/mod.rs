@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod bench;
 mod commands;
+mod deploy;
 mod earnings;
 mod launch;
 mod render;
