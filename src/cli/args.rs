@@ -69,6 +69,8 @@ pub enum Command {
     Court(CourtCommand),
     /// Show what a provider has earned, rental by rental
     Earnings(EarningsArgs),
+    /// Repeat every verdict on a provider from the two chains, on the CPU and without a key; exit code 3 where they disagree
+    Audit(AuditArgs),
     /// Suggest a price for a class from what others ask and get
     Price(PriceArgs),
     /// Claim what rentals have credited to you
@@ -427,6 +429,21 @@ pub struct EarningsArgs {
     /// Print CSV: a line per rental, amounts in wei
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Provider whose devices to look at
+    #[arg(value_name = "PROVIDER")]
+    pub provider: Address,
+    /// First challenge block of Ethereum Classic whose commits and proofs are computed again
+    #[arg(long, value_name = "BLOCK", default_value_t = 0)]
+    pub from: u64,
+    /// Last one
+    #[arg(long, value_name = "BLOCK", default_value_t = u64::MAX, hide_default_value = true)]
+    pub to: u64,
 }
 
 #[derive(Debug, Args)]

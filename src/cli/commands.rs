@@ -98,7 +98,7 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         // The caller has run these.
         #[cfg(feature = "node")]
         Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec { .. } => Ok(()),
-        Command::Shell(_) => Ok(()),
+        Command::Audit(_) | Command::Shell(_) => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One-shot operations: what the command line, the devnet and the tests all call.
 
+pub mod audit;
 #[cfg(feature = "node")]
 pub mod bench;
 pub mod court;
