@@ -3,10 +3,13 @@
 use alloy::primitives::{Address, FixedBytes, U256, keccak256};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::DeployError;
+use super::{
+    DeployError,
+    emission::{self, Allocation, EmissionSettings},
+};
 use crate::types::{
     Amount,
-    abi::{governance, gpu_rental, rental_court, staking_manager, token_distributor, work_verification},
+    abi::{governance, gpu_rental, rental_court, staking_manager, work_verification},
     work::Profile,
 };
 
@@ -15,6 +18,7 @@ use crate::types::{
 pub struct DeployConfig {
     pub chains: ChainIds,
     pub token: TokenSettings,
+    pub emission: EmissionSettings,
     pub kings: KingSettings,
     pub verification: VerificationSettings,
     pub reputation: ReputationSettings,
@@ -38,24 +42,10 @@ pub struct TokenSettings {
     /// Most tokens that can ever be minted.
     #[serde(deserialize_with = "tokens")]
     pub cap: Amount,
-    pub genesis: Vec<Allocation>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Allocation {
-    pub beneficiary: Address,
+    /// What the allocations must add up to.
     #[serde(deserialize_with = "tokens")]
-    pub amount: Amount,
-    /// Unix seconds; 0 is long ago.
-    #[serde(default)]
-    pub start: u64,
-    #[serde(default)]
-    pub cliff_seconds: u64,
-    #[serde(default)]
-    pub duration_seconds: u64,
-    #[serde(default)]
-    pub revocable: bool,
+    pub genesis_total: Amount,
+    pub genesis: Vec<Allocation>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -159,14 +149,21 @@ pub struct ClassSettings {
     pub version: u32,
     #[serde(deserialize_with = "tokens")]
     pub required_stake: Amount,
+    /// What TokenDistributor rewards a provider with per verified hour; absent for nothing.
+    #[serde(default, deserialize_with = "optional_tokens")]
+    pub reward_per_hour: Option<Amount>,
     pub full: Profile,
     pub light: Profile,
 }
 
-fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+pub(super) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
     let text = String::deserialize(deserializer)?;
     let amount = Amount::parse_tokens(&text).map_err(D::Error::custom)?;
     if amount.wei() >= U256::from(1) << 96 { Err(D::Error::custom(format!("{text} tokens is beyond any supply"))) } else { Ok(amount) }
+}
+
+fn optional_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, D::Error> {
+    tokens(deserializer).map(Some)
 }
 
 /// Amounts are below 2^96 wei since they were parsed.
@@ -187,10 +184,7 @@ impl DeployConfig {
         if self.chains.ethereum == self.chains.classic {
             return refuse("both chains have the same chain id".into());
         }
-        let genesis = self.token.genesis.iter().fold(U256::ZERO, |sum, share| sum + share.amount.wei());
-        if genesis > self.token.cap.wei() {
-            return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
-        }
+        emission::check(self)?;
         if self.kings.members.is_empty() || self.kings.members.iter().any(|king| king.weight == 0) {
             return refuse("there must be Kings, each with a weight".into());
         }
@@ -230,18 +224,6 @@ impl DeployConfig {
     /// Stands for the contents, so that a half-done deployment is not continued with other ones.
     pub(super) fn fingerprint(&self) -> String {
         keccak256(format!("{self:?}")).to_string()
-    }
-
-    pub(super) fn allocations(&self) -> Vec<token_distributor::TokenDistributor::Allocation> {
-        let convert = |share: &Allocation| token_distributor::TokenDistributor::Allocation {
-            beneficiary: share.beneficiary,
-            amount: wei(share.amount),
-            start: share.start,
-            cliff: share.cliff_seconds,
-            duration: share.duration_seconds,
-            revocable: share.revocable,
-        };
-        self.token.genesis.iter().map(convert).collect()
     }
 
     pub(super) fn staking_parameters(&self) -> staking_manager::StakingManager::Parameters {
