@@ -231,25 +231,6 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
 
     // ----------------------------------------------------------------------------------------------- views
 
-    /// @inheritdoc IRentalCourse
-    function quote(uint64 offerId, uint32 duration)
-        external
-        view
-        returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total)
-    {
-        ParameterRecord storage p = _newest();
-        rentCost = uint256(_offer(offerId).pricePerSecond) * duration;
-        protocolFee = _protocolFee(p, rentCost);
-        bridgeFee = p.bridgeFee;
-        readyFee = p.readyFee;
-        total = rentCost + protocolFee + bridgeFee + readyFee;
-    }
-
-    function offer(uint64 offerId) external view returns (Offer memory) {
-        OfferRecord storage o = _offer(offerId);
-        return Offer(o.deviceId, o.provider, o.classVersion, o.pricePerSecond, o.minDuration, o.maxDuration, o.region, o.paused);
-    }
-
     function rental(uint64 rentalId) external view returns (Rental memory v) {
         Record storage r = _rental(rentalId);
         OfferRecord storage o = offers[r.offerId];
@@ -414,13 +395,13 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
     /// @dev Only for a call whose arguments begin with those of `IInbox.deliver`: passes them on as they came. The Inbox decodes them
     ///      with all checks; what follows them is nothing to it.
     function _forwardToInbox() private {
-        address inbox = _inbox;
+        address target = _inbox;
         uint256 selector = uint32(IInbox.deliver.selector);
         assembly ("memory-safe") {
             let input := mload(0x40)
             mstore(input, shl(224, selector))
             calldatacopy(add(input, 4), 4, sub(calldatasize(), 4))
-            if iszero(call(gas(), inbox, 0, input, calldatasize(), 0, 0)) {
+            if iszero(call(gas(), target, 0, input, calldatasize(), 0, 0)) {
                 returndatacopy(input, 0, returndatasize())
                 revert(input, returndatasize())
             }

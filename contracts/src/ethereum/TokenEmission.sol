@@ -137,7 +137,7 @@ abstract contract TokenEmission is TokenVesting {
     // --------------------------------------------------------------------------------------------- views
 
     /// @inheritdoc ITokenDistributor
-    function emission() external view returns (uint128, uint16, uint64) {
+    function emission() external view returns (uint128 initial, uint16 decay, uint64 start) {
         return (initialPerEpoch, decayBps, emissionStart);
     }
 
@@ -148,7 +148,7 @@ abstract contract TokenEmission is TokenVesting {
     }
 
     /// @inheritdoc ITokenDistributor
-    function rewardParameters() external view returns (RewardParameters memory, LoyaltyTier[] memory) {
+    function rewardParameters() external view returns (RewardParameters memory parameters, LoyaltyTier[] memory loyalty) {
         return (_parameters, tiers);
     }
 

@@ -153,10 +153,10 @@ interface ITokenDistributor {
     function rentalRewards() external view returns (uint256);
     /// @notice Staking rewards and rewards of rentals, minted or not.
     function emitted() external view returns (uint256);
-    function emission() external view returns (uint128 initialPerEpoch, uint16 decayBps, uint64 start);
+    function emission() external view returns (uint128 initial, uint16 decay, uint64 start);
     /// @notice Budget of an epoch, and of it the part for rentals under the shares in force.
     function budgetOf(uint256 epoch) external view returns (uint256 budget, uint256 forRentals);
-    function rewardParameters() external view returns (RewardParameters memory parameters, LoyaltyTier[] memory tiers);
+    function rewardParameters() external view returns (RewardParameters memory parameters, LoyaltyTier[] memory loyalty);
     function classReward(uint32 classVersion) external view returns (uint256 perHour);
     function settled(uint64 rentalId) external view returns (bool);
     function credit(address account) external view returns (uint256);

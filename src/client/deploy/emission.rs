@@ -81,9 +81,9 @@ pub struct LoyaltyTier {
 pub(super) fn check(config: &DeployConfig) -> Result<(), DeployError> {
     let refuse = |reason: String| Err(DeployError::Config { reason });
     let (token, emission) = (&config.token, &config.emission);
-    let genesis = token.genesis.iter().fold(U256::ZERO, |sum, share| sum + share.amount.wei());
-    if genesis != token.genesis_total.wei() {
-        return refuse(format!("the allocations add up to {}, genesis_total is {}", Amount(genesis), token.genesis_total));
+    let allocated = token.genesis.iter().fold(U256::ZERO, |sum, share| sum + share.amount.wei());
+    if allocated != token.genesis_total.wei() {
+        return refuse(format!("the allocations add up to {}, genesis_total is {}", Amount(allocated), token.genesis_total));
     }
     if token.genesis.iter().any(|share| share.beneficiary == Address::ZERO && share.category != Category::Treasury) {
         return refuse("an allocation has no beneficiary".into());
@@ -92,6 +92,7 @@ pub(super) fn check(config: &DeployConfig) -> Result<(), DeployError> {
         return refuse(format!("decay_bps is {}, it must be {} to {}", emission.decay_bps, DECAY_BPS.start(), DECAY_BPS.end()));
     }
     let all = emission.initial_per_epoch.wei() * U256::from(BPS) / U256::from(BPS - u64::from(emission.decay_bps));
+    let genesis = config.genesis_total();
     if genesis + all > token.cap.wei() {
         return refuse(format!("genesis {} and emission {} exceed the cap of {} tokens", Amount(genesis), Amount(all), token.cap));
     }
@@ -112,7 +113,13 @@ pub(super) fn check(config: &DeployConfig) -> Result<(), DeployError> {
 }
 
 impl DeployConfig {
-    pub(super) fn allocations(&self) -> Vec<ITokenDistributor::Allocation> {
+    /// The allocations and what the faucet gives away.
+    pub(super) fn genesis_total(&self) -> U256 {
+        self.token.genesis_total.wei() + self.faucet.as_ref().map_or(U256::ZERO, |faucet| faucet.supply.wei())
+    }
+
+    /// Those of the file, then the faucet's.
+    pub(super) fn allocations(&self, faucet: Option<Address>) -> Vec<ITokenDistributor::Allocation> {
         let convert = |share: &Allocation| ITokenDistributor::Allocation {
             beneficiary: share.beneficiary,
             amount: wei(share.amount),
@@ -122,7 +129,13 @@ impl DeployConfig {
             revocable: share.revocable,
             category: share.category as u8,
         };
-        self.token.genesis.iter().map(convert).collect()
+        let mut allocations: Vec<_> = self.token.genesis.iter().map(convert).collect();
+        if let (Some(settings), Some(beneficiary)) = (&self.faucet, faucet) {
+            let (amount, category) = (wei(settings.supply), Category::Community as u8);
+            let (start, cliff, duration) = (0, 0, 0);
+            allocations.push(ITokenDistributor::Allocation { beneficiary, amount, start, cliff, duration, revocable: false, category });
+        }
+        allocations
     }
 
     pub(super) fn emission(&self) -> ITokenDistributor::Emission {
