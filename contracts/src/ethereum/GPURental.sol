@@ -231,6 +231,20 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
 
     // ----------------------------------------------------------------------------------------------- views
 
+    /// @inheritdoc IRentalCourse
+    function quote(uint64 offerId, uint32 duration)
+        external
+        view
+        returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total)
+    {
+        ParameterRecord storage p = _newest();
+        rentCost = uint256(_offer(offerId).pricePerSecond) * duration;
+        protocolFee = _protocolFee(p, rentCost);
+        bridgeFee = p.bridgeFee;
+        readyFee = p.readyFee;
+        total = rentCost + protocolFee + bridgeFee + readyFee;
+    }
+
     function rental(uint64 rentalId) external view returns (Rental memory v) {
         Record storage r = _rental(rentalId);
         OfferRecord storage o = offers[r.offerId];

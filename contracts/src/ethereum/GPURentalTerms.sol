@@ -269,20 +269,6 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
     // ----------------------------------------------------------------------------------------------- views
 
     /// @inheritdoc IRentalTerms
-    function quote(uint64 offerId, uint32 duration)
-        external
-        view
-        returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total)
-    {
-        ParameterRecord storage p = _newest();
-        rentCost = uint256(_offer(offerId).pricePerSecond) * duration;
-        protocolFee = _protocolFee(p, rentCost);
-        bridgeFee = p.bridgeFee;
-        readyFee = p.readyFee;
-        total = rentCost + protocolFee + bridgeFee + readyFee;
-    }
-
-    /// @inheritdoc IRentalTerms
     function offer(uint64 offerId) external view returns (Offer memory) {
         OfferRecord storage o = _offer(offerId);
         return Offer(o.deviceId, o.provider, o.classVersion, o.pricePerSecond, o.minDuration, o.maxDuration, o.region, o.paused);

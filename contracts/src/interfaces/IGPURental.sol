@@ -285,6 +285,10 @@ interface IRentalCourse is IGPURental {
     /// @notice Anybody: hands the protocol fees of closed rentals to the TokenDistributor, which burns its part.
     function collectFees() external returns (uint256 amount);
 
+    function quote(uint64 offerId, uint32 duration)
+        external
+        view
+        returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total);
     function offerCount() external view returns (uint64);
     function rentalCount() external view returns (uint64);
     function rental(uint64 rentalId) external view returns (Rental memory);
@@ -355,10 +359,6 @@ interface IRentalTerms is IGPURental {
     function safeguardsOf(uint64 rentalId) external view returns (Safeguards memory);
     /// @notice The parameters that a rental was made under.
     function parametersOf(uint64 rentalId) external view returns (Parameters memory);
-    function quote(uint64 offerId, uint32 duration)
-        external
-        view
-        returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total);
     function offer(uint64 offerId) external view returns (Offer memory);
     function details(uint64 rentalId) external view returns (Details memory);
     /// @return free part of a device's reserve that stands behind no rental.

@@ -50,7 +50,10 @@ abstract contract RentalWorld is World {
         returns (bytes memory)
     {
         IGPURental.Rental memory r = rental.rental(id);
-        WorkReport memory report = WorkReport(id, r.termsVersion, r.start + covered, verified, due, passed, 1000, isFinal);
+        // The challenges since the last report were all missed, so the closing one was.
+        bool closingMissed = isFinal && due > r.due && passed <= r.passed;
+        WorkReport memory report =
+            WorkReport(id, r.termsVersion, r.start + covered, verified, due, passed, 1000, isFinal, 0, closingMissed);
         return abi.encodePacked(uint8(16), abi.encode(report));
     }
 
