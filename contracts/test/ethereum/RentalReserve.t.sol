@@ -2,8 +2,8 @@
 pragma solidity ^0.8.24;
 
 import {IGPURental} from "../../src/interfaces/IGPURental.sol";
-import {IRentalTotals} from "../utils/World.sol";
 import {WorkReport} from "../../src/types/Protocol.sol";
+import {IRentalTotals} from "../utils/World.sol";
 import {RentalWorld} from "../utils/RentalWorld.sol";
 
 /// @dev The compensation reserve and declared maintenance.
