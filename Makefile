@@ -14,7 +14,7 @@ ROUNDS ?= 5
 # Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
 PROFILE ?= release
 
-.PHONY: help setup build demo test lint fmt check check-full bench chaos fuzz vectors abi install clean
+.PHONY: help setup build demo test lint fmt check check-full bench chaos fuzz symbolic vectors abi install clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,7 +46,7 @@ fmt: ## Format Rust and Solidity
 check: ## Everything CI runs: lint, artifacts, all tests, vectors, one demo
 	@scripts/check.sh
 
-check-full: check fuzz ## check, then deep fuzzing: before a capability is called done
+check-full: check fuzz symbolic ## check, deep fuzzing, proofs: before a capability is called done
 
 fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full
@@ -57,6 +57,10 @@ fuzz: ## Deep property and invariant tests of both languages
 chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/chaos/summary.json
 	@scripts/setup.sh demo
 	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message --nocapture
+
+symbolic: ## Prove the arithmetic of settlement and vesting (installs halmos into target/symbolic)
+	@scripts/setup.sh full
+	@scripts/symbolic.sh
 
 bench: ## Measure; writes target/bench/summary.json
 	@scripts/setup.sh bench
