@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use alloy::primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
 
-use super::shell::ShellCommand;
+use super::{gov::GovCommand, money::MoneyCommand, shell::ShellCommand};
 use crate::{client::launch::ImageChoice, types::Amount};
 
 /// A marketplace for real GPUs: rented on Ethereum, proven by work on Ethereum Classic.
@@ -47,8 +47,11 @@ pub enum Command {
     /// End a rental now; the time that is left is refunded
     End(RentalArgs),
 
-    /// Stake GPUTOKEN for a role
-    Stake(StakeArgs),
+    #[command(flatten)]
+    Money(MoneyCommand),
+    /// Decide together: propose, vote, execute
+    #[command(subcommand)]
+    Gov(GovCommand),
     /// Register a device and offer it
     Offer(OfferArgs),
     /// Show what a provider has earned, rental by rental
@@ -236,25 +239,6 @@ pub struct RentalArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct StakeArgs {
-    #[command(flatten)]
-    pub node: NodeArgs,
-    /// Role to stake for
-    #[arg(value_enum)]
-    pub role: RoleName,
-    /// Amount in GPUTOKEN
-    #[arg(value_name = "TOKENS")]
-    pub amount: Amount,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum RoleName {
-    Provider,
-    Queen,
-    King,
-}
-
-#[derive(Debug, Args)]
 pub struct OfferArgs {
     #[command(flatten)]
     pub node: NodeArgs,
@@ -373,6 +357,9 @@ pub struct DevnetArgs {
     /// Leave the network running afterwards
     #[arg(long)]
     pub keep: bool,
+    /// Run the chains on the real clients in this folder (core-geth, geth) instead of anvil; scripts/clients.sh builds them
+    #[arg(long, value_name = "DIR")]
+    pub clients: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

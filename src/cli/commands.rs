@@ -11,10 +11,10 @@ use serde_json::json;
 
 use super::{
     args::{
-        ClaimArgs, Cli, Command, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
-        RoleName, RunArgs, StakeArgs,
+        ClaimArgs, Cli, Command, DevnetArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
+        RunArgs,
     },
-    bench, deploy, earnings, launch,
+    bench, deploy, earnings, gov, launch, money,
     render::{OperatorError, line, output, table},
 };
 use crate::{
@@ -24,7 +24,6 @@ use crate::{
     keys::{self, Strength, load_or_create_identity, read_password},
     role,
     telemetry::{LogFormat, init_logs},
-    types::Role,
 };
 
 pub(super) type Outcome = Result<(), OperatorError>;
@@ -58,15 +57,16 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Run(args) => run_kernel(&args, json).await,
         Command::Rentals(args) => show_rentals(&args, json).await,
         Command::End(args) => end_rental(&args, json).await,
-        Command::Stake(args) => stake_tokens(&args, json).await,
+        Command::Money(command) => money::run(command, json).await,
+        Command::Gov(command) => gov::run(command, json).await,
         Command::Offer(args) => offer_device(&args, json).await,
         Command::Earnings(args) => earnings::show(&args, json).await,
         Command::Price(args) => earnings::price(&args, json).await,
         Command::Claim(args) => claim(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
         Command::Deploy(args) => deploy::run(&args, json).await,
-        Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep).await?),
-        Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir).await?),
+        Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep, real_clients(&args).as_ref()).await?),
+        Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir, real_clients(&args).as_ref()).await?),
         Command::Bench(args) => bench::run(args, json).await,
         Command::Vectors => {
             let vectors = tokio::task::block_in_place(client::vectors::vectors)?;
@@ -80,6 +80,10 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         | Command::Shell(_)
         | Command::SandboxExec { .. } => Ok(()),
     }
+}
+
+fn real_clients(args: &DevnetArgs) -> Option<devnet::clients::RealClients> {
+    args.clients.clone().map(|folder| devnet::clients::RealClients { folder })
 }
 
 fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
@@ -218,25 +222,12 @@ async fn end_rental(args: &RentalArgs, json: bool) -> Outcome {
     Ok(())
 }
 
-async fn stake_tokens(args: &StakeArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
-    let peer = Clients::peer_id(&config.data_dir)?;
-    let role = match args.role {
-        RoleName::Provider => Role::Provider,
-        RoleName::Queen => Role::Queen,
-        RoleName::King => Role::King,
-    };
-    let receipt = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer).await?;
-    let shown = json!({ "account": clients.signer.address(), "amount_wei": args.amount, "transaction": receipt.tx_hash });
-    output(json, &shown, |_| format!("staked {} GPUTOKEN in {}", args.amount, receipt.tx_hash));
-    Ok(())
-}
-
 async fn offer_device(args: &OfferArgs, json: bool) -> Outcome {
     let (config, clients) = connect(&args.node).await?;
     let price = stake::per_second(args.price)
         .ok_or_else(|| ClientError::Argument { argument: "price".into(), reason: "zero or too large".into() })?;
     let owned = stake::devices(&clients, clients.signer.address()).await?;
+    let reference = client::earnings::suggest_price(&clients, args.class).await?;
     let device = match owned.iter().find(|(_, class)| *class == args.class) {
         Some((id, _)) => *id,
         None => {
@@ -259,8 +250,23 @@ async fn offer_device(args: &OfferArgs, json: bool) -> Outcome {
         attributes: String::new(),
     };
     let (offer, receipt) = stake::create_offer(&clients, &terms).await?;
-    let shown = json!({ "offer": offer, "device": device, "transaction": receipt.tx_hash });
-    output(json, &shown, |_| format!("offer {offer} for device {device} stands; it can be rented after its first full pass on ETC"));
+    let worker = stake::worker(&clients, device).await?;
+    let needs = client::outlay::outlay(&clients, worker).await?;
+    let shown = json!({
+        "offer": offer,
+        "device": device,
+        "transaction": receipt.tx_hash,
+        "reference_price": reference,
+        "classic_gas": needs,
+    });
+    output(json, &shown, |_| {
+        let price = reference.map_or_else(
+            || "Nobody else offers this class: there is no reference price.".to_string(),
+            |found| format!("Reference price of others: {} GPUTOKEN per hour at reference speed.", found.suggested_wei),
+        );
+        let gas = money::gas_needs(&needs);
+        format!("offer {offer} for device {device} stands; it can be rented after its first full pass on ETC\n{price}\n{gas}")
+    });
     Ok(())
 }
 

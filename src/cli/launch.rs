@@ -29,6 +29,9 @@ pub(super) async fn rent(args: &RentArgs, json: bool) -> Outcome {
     if let Some(limit) = args.max_cost.filter(|limit| quote.total_wei > *limit) {
         return Err(ClientError::TooExpensive { cost: quote.total_wei, limit }.into());
     }
+    if !args.yes && !json {
+        show_reference_price(&clients, args.offer).await?;
+    }
     if !args.yes && (json || !agrees(&quote)?) {
         return Err(ClientError::Cancelled.into());
     }
@@ -40,6 +43,21 @@ pub(super) async fn rent(args: &RentArgs, json: bool) -> Outcome {
     let rental = rent::rental(&clients, id).await?;
     let view = launch(&config, &clients, &sessions, &rental, spec, json).await?;
     show_ready(&view, json);
+    Ok(())
+}
+
+/// What others ask for a device of the same class, before anything is paid.
+async fn show_reference_price(clients: &Clients, offer: u64) -> Result<(), OperatorError> {
+    let offered = client::market::offer(clients, offer).await?;
+    if let Some(found) = client::earnings::suggest_price(clients, offered.class_version).await? {
+        line(format!(
+            "This offer: {} GPUTOKEN per hour. Reference price of class {}: {} at reference speed; this device has {:.2} of it.",
+            offered.price_per_hour_wei,
+            found.class_version,
+            found.suggested_wei,
+            f64::from(offered.performance_permille) / 1_000.0
+        ));
+    }
     Ok(())
 }
 

@@ -5,7 +5,9 @@ mod bench;
 mod commands;
 mod deploy;
 mod earnings;
+mod gov;
 mod launch;
+mod money;
 mod render;
 mod shell;
 

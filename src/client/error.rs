@@ -52,6 +52,16 @@ pub enum ClientError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the launch of rental {rental} failed: {source}")]
     Launch { rental: RentalId, source: Box<ClientError> },
+    #[error("there is no faucet on chain {chain_id}")]
+    NoFaucet { chain_id: u64 },
+    #[error("the proposal file {} is not usable: {reason}", path.display())]
+    ProposalFile { path: PathBuf, reason: String },
+    #[error("action {position} of the proposal would fail: {reason}")]
+    ProposalAction { position: usize, reason: String },
+    #[error("no proposal {given}")]
+    UnknownProposal { given: String },
+    #[error("{account} has {votes} votes, a proposal takes {threshold}")]
+    TooFewVotes { account: Address, votes: Amount, threshold: Amount },
     #[error("cancelled")]
     Cancelled,
     #[error(transparent)]
@@ -104,6 +114,11 @@ impl Coded for ClientError {
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
             ClientError::Launch { .. } => "E-CLIENT-014",
+            ClientError::NoFaucet { .. } => "E-CLIENT-060",
+            ClientError::ProposalFile { .. } => "E-CLIENT-061",
+            ClientError::ProposalAction { .. } => "E-CLIENT-062",
+            ClientError::UnknownProposal { .. } => "E-CLIENT-063",
+            ClientError::TooFewVotes { .. } => "E-CLIENT-064",
             ClientError::Sandbox(error) => error.code(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
             ClientError::NotActive { .. } => "E-CLIENT-051",
@@ -137,6 +152,15 @@ impl Coded for ClientError {
             ClientError::Signing(_) => "check the keystore".into(),
             ClientError::Launch { rental, .. } => {
                 format!("`gpumkt launch {rental}` tries again, also with another image; `gpumkt end {rental}` refunds what was paid")
+            }
+            ClientError::NoFaucet { .. } => "ask somebody who has GPUTOKEN; only test networks have a faucet".into(),
+            ClientError::ProposalFile { .. } => "correct the file; nothing was sent".into(),
+            ClientError::ProposalAction { .. } => {
+                "correct the action; nothing was sent. One that depends on an action before it can be proposed with --unchecked".into()
+            }
+            ClientError::UnknownProposal { .. } => "see `gpumkt gov list`; the first digits of an id are enough".into(),
+            ClientError::TooFewVotes { .. } => {
+                "delegate votes to the account first (`gpumkt token delegate`), also your own: tokens vote only once delegated".into()
             }
             ClientError::Sandbox(error) => error.next_step(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {

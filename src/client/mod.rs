@@ -4,13 +4,18 @@ pub mod bench;
 pub mod deploy;
 pub mod earnings;
 mod error;
+pub mod gov;
 pub mod launch;
 pub mod market;
+pub mod outlay;
 pub mod rent;
 pub mod session;
 pub mod shell;
 pub mod stake;
+mod submit;
+pub mod token;
 pub mod vectors;
+pub mod vesting;
 mod wallet;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +24,7 @@ use alloy::signers::local::PrivateKeySigner;
 pub use error::ClientError;
 pub use market::Availability;
 use secrecy::SecretString;
+pub use submit::{Mode, Submitted};
 pub use wallet::{Permit, Wallet};
 
 use crate::{

@@ -52,7 +52,7 @@ impl Wallet {
         self.send_request(label, TxRequest { to: Some(to), data: Default::default(), value_wei }).await
     }
 
-    async fn send_request(&self, label: &str, request: TxRequest) -> Result<Receipt, ClientError> {
+    pub(super) async fn send_request(&self, label: &str, request: TxRequest) -> Result<Receipt, ClientError> {
         let signer: AccountSigner = Arc::new(self.signer.clone());
         let nonce = self.chain.nonce(self.address(), BlockId::pending()).await?;
         let signed = self.chain.build_and_sign(&signer, nonce, &request).await?;

@@ -5,10 +5,12 @@
 
 mod bad_inputs;
 mod chain;
+mod deploy;
 mod engine;
 mod guest;
 mod guest_hostile;
 mod kernels;
+mod money;
 mod net;
 mod sandbox;
 mod ssh;
