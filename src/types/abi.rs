@@ -36,14 +36,17 @@ contracts! {
     king_set: KingSet, KingSetErrors, "contracts/abi/KingSet.json";
     gpu_token: GPUToken, GPUTokenErrors, "contracts/abi/GPUToken.json";
     staking_manager: StakingManager, StakingManagerErrors, "contracts/abi/StakingManager.json";
+    staking_pools: StakingPools, StakingPoolsErrors, "contracts/abi/StakingPools.json";
     gpu_rental: GPURental, GPURentalErrors, "contracts/abi/GPURental.json";
     gpu_rental_terms: GPURentalTerms, GPURentalTermsErrors, "contracts/abi/GPURentalTerms.json";
     rental_court: RentalCourt, RentalCourtErrors, "contracts/abi/RentalCourt.json";
+    king_court: KingCourt, KingCourtErrors, "contracts/abi/KingCourt.json";
     governance: Governance, GovernanceErrors, "contracts/abi/Governance.json";
     timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
     faucet: Faucet, FaucetErrors, "contracts/abi/Faucet.json";
     token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";
     work_verification: WorkVerification, WorkVerificationErrors, "contracts/abi/WorkVerification.json";
+    work_settlement: WorkSettlement, WorkSettlementErrors, "contracts/abi/WorkSettlement.json";
     reputation_system: ReputationSystem, ReputationSystemErrors, "contracts/abi/ReputationSystem.json";
 }
 

@@ -162,7 +162,7 @@ async fn an_audit_names_what_differs() {
 
     // The file says something else than the chains.
     let changed = text
-        .replace("unbonding_seconds = 300", "unbonding_seconds = 301")
+        .replace("unbonding_seconds = 900", "unbonding_seconds = 901")
         .replace("quorum_percent = 4", "quorum_percent = 5")
         .replace("proof_rate = 1", "proof_rate = 2")
         .replace("amount = \"50000\"", "amount = \"50001\"");

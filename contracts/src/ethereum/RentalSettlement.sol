@@ -88,7 +88,14 @@ abstract contract RentalSettlement is RentalStore {
     }
 
     function _dispatchTerms(uint64 rentalId, Record storage r) internal returns (uint32 index) {
-        RentalTerms memory terms = RentalTerms(rentalId, offers[r.offerId].deviceId, r.termsVersion, r.start, r.end);
+        uint96 price = r.pricePerSecond;
+        SegmentRecord[] storage segments = segmentsOf[rentalId];
+        for (uint256 i = segments.length; i != 0;) {
+            uint96 other = segments[--i].pricePerSecond;
+            if (other > price) price = other;
+        }
+        RentalTerms memory terms =
+            RentalTerms(rentalId, offers[r.offerId].deviceId, r.termsVersion, r.start, r.end, r.renter, price);
         return _outbox.dispatch(_classicChainId, _workVerification, MessageBody.encode(KIND_RENTAL_TERMS, abi.encode(terms)));
     }
 

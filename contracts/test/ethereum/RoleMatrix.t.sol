@@ -4,9 +4,9 @@ pragma solidity ^0.8.24;
 import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
 import {IGPURental, IRentalCourse, IRentalTerms} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
-import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {IStakePools, IStakes, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {Checkpoint, Quorum} from "../../src/types/Protocol.sol";
-import {IRentalTotals, IStakingAdmin} from "../utils/World.sol";
+import {IRentalTotals} from "../utils/World.sol";
 import {RentalWorld} from "../utils/RentalWorld.sol";
 
 interface IOwned {
@@ -214,26 +214,57 @@ contract RoleMatrixTest is RentalWorld {
     function test_staking() public {
         IStakingManager.Role queenRole = IStakingManager.Role.Queen;
         bytes4 mismatch = IStakingManager.RoleMismatch.selector;
-        IStakingAdmin.Parameters memory p = IStakingAdmin.Parameters(1, 1, 1, 1);
         _ownership();
-        _wiring();
-        _row("setParameters", abi.encodeCall(IStakingAdmin.setParameters, (p)), OWNER, NOT_OWNER);
-        _row("setClass", abi.encodeWithSignature("setClass(uint32,uint128)", 2, 1), OWNER, NOT_OWNER);
+        bytes4 six = bytes4(keccak256("wire(address,address,uint64,address,address,address)"));
+        _row("wire", abi.encodeWithSelector(six, relay, relay, 1, relay, relay, relay), 0, NOT_WIRER);
+        _row("setParameters", abi.encodeCall(IStakePools.setParameters, (_stakingParameters())), OWNER, NOT_OWNER);
+        _row("setClass", abi.encodeCall(IStakePools.setClass, (2, 1)), OWNER, NOT_OWNER);
+        _row("setKingCourt", abi.encodeCall(IStakePools.setKingCourt, (relay)), OWNER, NOT_OWNER);
+        _row("withdrawTreasury", abi.encodeCall(IStakePools.withdrawTreasury, (relay, 1)), OWNER, NOT_OWNER);
+        _row("slashByVote", abi.encodeCall(IStakePools.slashByVote, (provider, 1, "x")), OWNER, NOT_OWNER);
         uint256 others = ANYBODY & ~(PROVIDER | KING);
-        _row("stake", abi.encodeCall(IStakingManager.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
-        bytes memory data = abi.encodeCall(IStakingManager.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
+        _row("stake", abi.encodeCall(IStakes.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
+        bytes memory data = abi.encodeCall(IStakes.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
         _row("stakeWithPermit", data, others, mismatch);
         // On one's own account only: there is no way to name another.
         bytes4 insufficient = IStakingManager.InsufficientStake.selector;
-        data = abi.encodeCall(IStakingManager.requestUnstake, (1000 * UNIT));
-        _row("requestUnstake", data, PROVIDER | QUEEN | KING, insufficient);
-        _row("withdraw", abi.encodeCall(IStakingManager.withdraw, ()), 0, IStakingManager.ZeroAmount.selector);
-        data = abi.encodeCall(IStakingManager.registerDevice, (CLASS, relay));
+        bytes4 unknown = IStakingManager.UnknownStaker.selector;
+        uint256 stakers = PROVIDER | QUEEN | KING;
+        _row("addStake", abi.encodeCall(IStakes.addStake, (1)), stakers, unknown);
+        _row("setOperator", abi.encodeCall(IStakes.setOperator, (relay, "x")), stakers, unknown);
+        _row("requestUnstake", abi.encodeCall(IStakes.requestUnstake, (1000 * UNIT)), stakers, insufficient);
+        _row("withdraw", abi.encodeCall(IStakes.withdraw, ()), 0, IStakingManager.ZeroAmount.selector);
+        data = abi.encodeCall(IStakes.registerDevice, (CLASS, relay));
         _row("registerDevice", data, PROVIDER | OPERATOR, mismatch);
-        data = abi.encodeCall(IStakingManager.removeDevice, (deviceId));
-        _row("removeDevice", data, PROVIDER | OPERATOR, IStakingManager.NotDeviceOwner.selector);
+        bytes4 notOwner = IStakingManager.NotDeviceOwner.selector;
+        _row("removeDevice", abi.encodeCall(IStakes.removeDevice, (deviceId)), PROVIDER | OPERATOR, notOwner);
+        _row("changeWorker", abi.encodeCall(IStakes.changeWorker, (deviceId, relay)), PROVIDER | OPERATOR, notOwner);
+        _row("releaseDevice", abi.encodeCall(IStakes.releaseDevice, (deviceId)), 0, IStakingManager.DeviceInService.selector);
         data = abi.encodeCall(IMessageRecipient.handle, (CLASSIC, address(work), hex"10", relay));
         _row("handle", data, INBOX, IMessageRecipient.NotInbox.selector);
+        _pools(mismatch);
         _walk(address(staking), "StakingManager");
+    }
+
+    function _pools(bytes4 mismatch) private {
+        staking.setKingCourt(address(court));
+        bytes4 notCourt = IStakingManager.NotKingCourt.selector;
+        bytes4 nothing = IStakingManager.NothingToClaim.selector;
+        bytes4 zero = IStakingManager.ZeroAmount.selector;
+        _row("slashKing", abi.encodeCall(IStakePools.slashKing, (makeAddr("king"), 1, relay)), COURT, notCourt);
+        bytes memory data = abi.encodeCall(IStakePools.notifyReward, (IStakingManager.Role.King, 0));
+        _row("notifyReward", data, 0, IStakingManager.NotDistributor.selector);
+        _row("announceCommission", abi.encodeCall(IStakePools.announceCommission, (1)), PROVIDER | KING, mismatch);
+        data = abi.encodeCall(IStakePools.delegateStake, (provider, UNIT));
+        // Nobody opened a pool; a provider could not delegate to itself.
+        _row("delegateStake", data, PROVIDER, IStakingManager.PoolClosed.selector);
+        _row("undelegateStake", abi.encodeCall(IStakePools.undelegateStake, (1)), 0, IStakingManager.InsufficientStake.selector);
+        _row("withdrawDelegation", abi.encodeCall(IStakePools.withdrawDelegation, ()), 0, zero);
+        _row("claimRewards", abi.encodeCall(IStakePools.claimRewards, (relay)), 0, nothing);
+        _row("claimCredit", abi.encodeCall(IStakePools.claimCredit, (relay)), 0, nothing);
+        _row("announceQueens", abi.encodeCall(IStakePools.announceQueens, ()), 0, IStakingManager.TooFewQueens.selector);
+        _row("delegate", abi.encodeCall(IStakePools.delegate, (relay)), ANYBODY, zero);
+        _row("countDevice", abi.encodeCall(IStakePools.countDevice, (deviceId)), ANYBODY, zero);
+        _row("refresh", abi.encodeCall(IStakePools.refresh, (provider)), ANYBODY, zero);
     }
 }

@@ -112,7 +112,9 @@ contract TokenTest is World {
         address timelock =
             deployCode("TimelockController.sol:TimelockController", abi.encode(uint256(60), none, anyone, address(this)));
         IGovernance governance = IGovernance(
-            deployCode("Governance.sol:Governance", abi.encode(token, timelock, IGovernance.Settings(10, 100, UNIT, 4, 20)))
+            deployCode(
+                "Governance.sol:Governance", abi.encode(token, staking, timelock, IGovernance.Settings(10, 100, UNIT, 4, 20))
+            )
         );
         ITimelock(timelock).grantRole(ITimelock(timelock).PROPOSER_ROLE(), address(governance));
         distributor.revoke(2);

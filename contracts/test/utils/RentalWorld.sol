@@ -40,7 +40,8 @@ abstract contract RentalWorld is World {
     /// @dev `covered` and `verified` are seconds since the start.
     function _report(uint64 id, uint64 covered, uint64 verified, uint32 due, uint32 passed, bool isFinal) internal {
         IGPURental.Rental memory r = rental.rental(id);
-        WorkReport memory report = WorkReport(id, r.termsVersion, r.start + covered, verified, due, passed, 1000, isFinal);
+        WorkReport memory report =
+            WorkReport(id, r.termsVersion, r.start + covered, verified, due, passed, 1000, isFinal, 0, false);
         _deliver(address(rental), 16, abi.encode(report));
     }
 

@@ -7,8 +7,8 @@ import {IInbox, IKingSet, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {IGPURental, IRental} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
 import {IReputationSystem} from "../../src/interfaces/IReputationSystem.sol";
-import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
-import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
+import {IStaking, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {IWork, IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
 import {
     Checkpoint,
     ClassProfile,
@@ -17,11 +17,13 @@ import {
     Profile,
     Quorum,
     ReceiptSignature,
+    WorkParameters,
     WorkProof,
     WorkReceipt
 } from "../../src/types/Protocol.sol";
 import {CHEATS} from "./Cheats.sol";
 import {KernelReference} from "./KernelReference.sol";
+import {KingSetArguments} from "./KingSetArguments.sol";
 import {TreeReference} from "./TreeReference.sol";
 
 interface IToken {
@@ -63,7 +65,7 @@ interface IDistributor {
 interface IWiring {
     function transferOwnership(address owner) external;
     function wire(address inbox, address outbox, uint64 chainId, address workVerification) external;
-    function wire(address inbox, address outbox, uint64 chainId, address stakingManager, address rental) external;
+    function wire(address inbox, address outbox, uint64 chainId, address[4] calldata senders) external;
     function wire(address workVerification) external;
 }
 
@@ -77,19 +79,8 @@ interface IRentalTotals {
 }
 
 interface IStakingAdmin {
-    struct Parameters {
-        uint128 minimumProviderStake;
-        uint128 minimumQueenStake;
-        uint128 minimumKingStake;
-        uint64 unbondingPeriod;
-    }
-
-    struct ClassStake {
-        uint32 classVersion;
-        uint128 requiredStake;
-    }
-
-    function setParameters(Parameters calldata parameters) external;
+    function wire(address inbox, address outbox, uint64 chainId, address workVerification, address distributor, address rental)
+        external;
 }
 
 interface IWorkDigest {
@@ -110,14 +101,14 @@ abstract contract World is Test {
 
     IToken internal token;
     IDistributor internal distributor;
-    IStakingManager internal staking;
+    IStaking internal staking;
     IRental internal rental;
     IRentalCourt internal court;
     IOutbox internal ethOutbox;
     IInbox internal ethInbox;
     IOutbox internal etcOutbox;
     IInbox internal etcInbox;
-    IWorkVerification internal work;
+    IWork internal work;
     IReputationSystem internal reputation;
     address internal ethKingSet;
 
@@ -187,11 +178,11 @@ abstract contract World is Test {
         allocations[2] = IDistributor.Allocation(owner, uint128(1e6 * UNIT), 1_000_000, 100, 1000, true);
         distributor.genesis(allocations);
         ethOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        IStakingAdmin.Parameters memory p =
-            IStakingAdmin.Parameters(uint128(1000 * UNIT), uint128(5000 * UNIT), uint128(10_000 * UNIT), 1 days);
-        IStakingAdmin.ClassStake[] memory classes = new IStakingAdmin.ClassStake[](1);
-        classes[0] = IStakingAdmin.ClassStake(CLASS, uint128(500 * UNIT));
-        staking = IStakingManager(deployCode("StakingManager.sol:StakingManager", abi.encode(token, address(this), p, classes)));
+        IStakingManager.ClassStake[] memory classes = new IStakingManager.ClassStake[](1);
+        classes[0] = IStakingManager.ClassStake(CLASS, uint128(500 * UNIT));
+        address pools = deployCode("StakingPools.sol:StakingPools", abi.encode(token));
+        bytes memory stakingArguments = abi.encode(token, address(this), _stakingParameters(), classes, pools);
+        staking = IStaking(deployCode("StakingManager.sol:StakingManager", stakingArguments));
         address terms = deployCode("GPURentalTerms.sol:GPURentalTerms", abi.encode(token, staking, distributor));
         bytes memory arguments = abi.encode(token, staking, distributor, address(this), _rentalParameters(), terms);
         rental = IRental(deployCode("GPURental.sol:GPURental", arguments));
@@ -205,31 +196,54 @@ abstract contract World is Test {
     function _deployClassic() private {
         onClassic();
         etcOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        address kings = deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max));
-        etcInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(ETHEREUM, ethOutbox, kings, etcOutbox)));
+        (, etcInbox) = _deployInbox(etcOutbox, ETHEREUM, ethOutbox, address(0), address(0));
         address verifier = deployCode("ProofVerifier.sol:ProofVerifier");
         reputation = IReputationSystem(deployCode("ReputationSystem.sol:ReputationSystem", abi.encode(100, 1e6)));
         ClassProfile[] memory classes = new ClassProfile[](1);
-        classes[0] = ClassProfile(CLASS, _profile(100), _profile(50));
+        classes[0] = ClassProfile(CLASS, uint128(500 * UNIT), _profile(100), _profile(50));
         address[] memory queens = new address[](queenKeys.length);
         for (uint256 i; i < queens.length; ++i) {
             queens[i] = vm.addr(queenKeys[i]);
         }
-        work = IWorkVerification(
-            deployCode(
-                "WorkVerification.sol:WorkVerification", abi.encode(_workParameters(), classes, queens, reputation, verifier)
-            )
-        );
+        address settlement = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(reputation, verifier));
+        bytes memory arguments = abi.encode(_workParameters(), classes, queens, reputation, verifier, settlement);
+        work = IWork(deployCode("WorkVerification.sol:WorkVerification", arguments));
         onEthereum();
-        ethKingSet = deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max));
-        ethInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(CLASSIC, etcOutbox, ethKingSet, ethOutbox)));
+        (ethKingSet, ethInbox) = _deployInbox(ethOutbox, CLASSIC, etcOutbox, address(staking), address(this));
+    }
+
+    function _deployInbox(IOutbox near, uint64 farChain, IOutbox far, address stakes, address governor)
+        private
+        returns (address kings, IInbox inbox)
+    {
+        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        KingSetArguments.Ends memory ends = KingSetArguments.Ends(next, address(near), farChain, address(far), stakes);
+        uint64 expiry = uint64(block.timestamp) + KingSetArguments.LIFETIME;
+        kings = deployCode("KingSet.sol:KingSet", KingSetArguments.encode(members, expiry, ends));
+        inbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(farChain, far, kings, near, governor)));
     }
 
     function _wire() private {
-        IWiring(address(staking)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
+        IStakingAdmin(address(staking))
+            .wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work), address(distributor), address(rental));
         IWiring(address(rental)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
         IWiring(address(reputation)).wire(address(work));
-        IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, address(staking), address(rental));
+        address[4] memory senders = [address(staking), address(rental), address(this), address(court)];
+        IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, senders);
+    }
+
+    /// @dev A fault burns all it takes, unless a test says otherwise.
+    function _stakingParameters() internal pure virtual returns (IStakingManager.Parameters memory p) {
+        p.minimumProviderStake = uint128(1000 * UNIT);
+        p.minimumQueenStake = uint128(5000 * UNIT);
+        p.minimumKingStake = uint128(10_000 * UNIT);
+        p.missingAnswerPenalty = uint128(20 * UNIT);
+        p.unbondingPeriod = 1 days;
+        p.passFreshness = 1 days;
+        p.queenSetInterval = 1 hours;
+        p.queenSetMinimum = 3;
+        p.voteSlashCapBps = 1000;
+        p.burnBps = 10_000;
     }
 
     function _rentalParameters() internal pure virtual returns (IGPURental.Parameters memory) {
@@ -241,8 +255,28 @@ abstract contract World is Test {
     }
 
     /// @dev Beacon period 1: every block is a challenge block, so a test chooses which ones to open.
-    function _workParameters() internal pure virtual returns (IWorkVerification.Parameters memory) {
-        return IWorkVerification.Parameters(1, 6, 8, 4, 16, 1, 1, 3, 3, 30, 16);
+    function _workParameters() internal pure virtual returns (WorkParameters memory p) {
+        p.beaconPeriod = 1;
+        p.beaconSpacing = 6;
+        p.commitWindow = 8;
+        p.disputeWindow = 4;
+        p.answerWindow = 16;
+        p.proofRate = 1;
+        p.proofSamples = 1;
+        p.committeeSize = 3;
+        p.shardSize = 3;
+        p.minOwners = 20;
+        p.maxPerCall = 16;
+        p.modeSlack = 3;
+        p.bridgeMax = 30;
+        p.graceWindow = 1000;
+        p.capWindow = 2;
+        p.valueCap = uint128(1e6 * UNIT);
+        p.gasPriceCap = 1e9;
+        p.answerGas = 1_000_000;
+        p.blockGas = 8_000_000;
+        p.disputeBond = 1.2e15;
+        p.openDisputes = 4;
     }
 
     function _profile(uint32 referenceMs) internal pure virtual returns (Profile memory) {

@@ -45,6 +45,11 @@ impl BridgeView {
                     self.accepted.insert(event.count, event.root);
                 }
             }
+            Some(topic) if *topic == Inbox::RootsRevoked::SIGNATURE_HASH => {
+                if let Some(event) = log.decode::<Inbox::RootsRevoked>() {
+                    self.accepted.split_off(&event.forkCount.saturating_add(1));
+                }
+            }
             _ => {}
         }
     }
