@@ -11,8 +11,7 @@ use serde_json::json;
 
 use super::{
     args::{
-        ClaimArgs, Cli, Command, DevnetArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
-        RunArgs,
+        ClaimArgs, Cli, Command, DevnetArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs, RunArgs,
     },
     bench, deploy, earnings, gov, launch, money,
     render::{OperatorError, line, output, table},

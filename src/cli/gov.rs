@@ -150,7 +150,10 @@ fn render(proposal: &ProposalView) -> String {
         format!("title     {}", printable(&proposal.title)),
         format!("proposer  {}", proposal.proposer),
         format!("state     {}; next: {}", format!("{:?}", proposal.state).to_lowercase(), proposal.state.next()),
-        format!("votes     {} for, {} against, {} abstain; quorum {}", proposal.for_wei, proposal.against_wei, proposal.abstain_wei, proposal.quorum_wei),
+        format!(
+            "votes     {} for, {} against, {} abstain; quorum {}",
+            proposal.for_wei, proposal.against_wei, proposal.abstain_wei, proposal.quorum_wei
+        ),
         format!("voting    from {} to {} (Unix seconds)", proposal.vote_start, proposal.vote_end),
     ];
     if proposal.executable_at != 0 {

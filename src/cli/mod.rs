@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod commands;
+mod delegation;
 mod deploy;
 mod earnings;
 mod gov;

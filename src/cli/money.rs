@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     args::NodeArgs,
     commands::{Outcome, connect},
+    delegation::{self, DelegateArgs, RewardsCommand, UndelegateArgs},
     render::{output, table},
 };
 use crate::{
@@ -28,6 +29,13 @@ pub enum MoneyCommand {
     Withdraw(SendArgs),
     /// List devices of an account, or take one out of service
     Devices(DevicesArgs),
+    /// Back a provider's or King's stake with your own
+    Delegate(DelegateArgs),
+    /// Begin to take delegated stake back, or withdraw what has unbonded
+    Undelegate(UndelegateArgs),
+    /// What stake and delegation have earned
+    #[command(subcommand)]
+    Rewards(RewardsCommand),
     /// Hold, send and vote with GPUTOKEN
     #[command(subcommand)]
     Token(TokenCommand),
@@ -159,6 +167,9 @@ pub(super) async fn run(command: MoneyCommand, json: bool) -> Outcome {
         MoneyCommand::Unstake(args) => unstake(&args, json).await,
         MoneyCommand::Withdraw(args) => withdraw(&args, json).await,
         MoneyCommand::Devices(args) => devices(&args, json).await,
+        MoneyCommand::Delegate(args) => delegation::delegate(&args, json).await,
+        MoneyCommand::Undelegate(args) => delegation::undelegate(&args, json).await,
+        MoneyCommand::Rewards(command) => delegation::rewards(command, json).await,
         MoneyCommand::Token(command) => run_token(command, json).await,
         MoneyCommand::Vesting(command) => run_vesting(command, json).await,
     }

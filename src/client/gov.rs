@@ -262,8 +262,7 @@ async fn view(clients: &Clients, created: Governance::ProposalCreated) -> Result
 
 /// Votes with all that was delegated to the account when voting began.
 pub async fn vote(clients: &Clients, proposal: &ProposalView, vote: Vote, reason: &str, mode: Mode) -> Result<Submitted, ClientError> {
-    let call =
-        Governance::castVoteWithReasonCall { proposalId: proposal.call.id, support: vote as u8, reason: reason.into() };
+    let call = Governance::castVoteWithReasonCall { proposalId: proposal.call.id, support: vote as u8, reason: reason.into() };
     clients.submit(mode, "castVote", clients.book.ethereum.governance, call).await
 }
 

@@ -1,6 +1,7 @@
 //! One-shot operations: what the command line, the devnet and the tests all call.
 
 pub mod bench;
+pub mod delegation;
 pub mod deploy;
 pub mod earnings;
 mod error;
@@ -91,11 +92,6 @@ impl Clients {
     pub fn with_signer(&self, signer: PrivateKeySigner) -> Self {
         Self { signer, ..self.clone() }
     }
-}
-
-/// Endpoints of one chain, their chain ids checked.
-pub async fn connect(kind: ChainKind, chain_id: u64, rpc: Vec<String>) -> Result<Chain, ClientError> {
-    Ok(Chain::connect(ChainConfig::new(kind, chain_id, rpc)).await?)
 }
 
 /// Session keys belong to the renter's data folder and share its password.

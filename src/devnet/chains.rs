@@ -46,7 +46,15 @@ impl AnvilOptions {
             ChainKind::Ethereum => Duration::from_millis(500),
             ChainKind::Classic => Duration::from_secs(1),
         };
-        Self { kind, chain_id, block_time: Some(block_time), port: 0, state_file: None, log: folder.join(format!("{kind}.log")), client: None }
+        Self {
+            kind,
+            chain_id,
+            block_time: Some(block_time),
+            port: 0,
+            state_file: None,
+            log: folder.join(format!("{kind}.log")),
+            client: None,
+        }
     }
 
     /// A chain that mines a block per transaction.
@@ -224,12 +232,7 @@ impl DevChains {
     }
 
     /// The same on real clients where there are some.
-    pub async fn start_with(
-        clients: Option<&RealClients>,
-        ethereum_id: u64,
-        classic_id: u64,
-        folder: &Path,
-    ) -> Result<Self, DevnetError> {
+    pub async fn start_with(clients: Option<&RealClients>, ethereum_id: u64, classic_id: u64, folder: &Path) -> Result<Self, DevnetError> {
         let options = |kind, id| AnvilOptions { client: clients.cloned(), ..AnvilOptions::devnet(kind, id, folder) };
         let (ethereum, classic) = tokio::try_join!(
             Anvil::start(options(ChainKind::Ethereum, ethereum_id)),

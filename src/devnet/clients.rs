@@ -72,7 +72,8 @@ pub struct RealClients {
 impl RealClients {
     fn program(&self, kind: ChainKind) -> Result<PathBuf, DevnetError> {
         let path = self.folder.join(if kind == ChainKind::Classic { "core-geth" } else { "geth" });
-        let missing = || DevnetError::Setup { what: path.display().to_string(), reason: "it is not there; scripts/clients.sh builds it".into() };
+        let missing =
+            || DevnetError::Setup { what: path.display().to_string(), reason: "it is not there; scripts/clients.sh builds it".into() };
         if path.is_file() { Ok(path) } else { Err(missing()) }
     }
 
@@ -143,7 +144,8 @@ fn classic_genesis(chain_id: u64) -> Result<Value, DevnetError> {
 
 /// The same accounts as anvil's.
 fn funded() -> Result<serde_json::Map<String, Value>, DevnetError> {
-    let failed = |error: alloy::signers::local::LocalSignerError| DevnetError::Setup { what: "devnet keys".into(), reason: error.to_string() };
+    let failed =
+        |error: alloy::signers::local::LocalSignerError| DevnetError::Setup { what: "devnet keys".into(), reason: error.to_string() };
     let wei = U256::from(COINS) * U256::from(10).pow(U256::from(18));
     let account = |index| {
         let signer = MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(index).map_err(failed)?.build().map_err(failed)?;

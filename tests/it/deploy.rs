@@ -194,7 +194,10 @@ async fn an_audit_names_what_differs() {
 
     // A right that the timelock does not hold alone: as its owner, hand StakingManager to a stranger.
     site.ethereum.ask("anvil_impersonateAccount", json!([book.ethereum.timelock])).await.unwrap();
-    site.ethereum.set_balance(book.ethereum.timelock, alloy::primitives::U256::from(10).pow(alloy::primitives::U256::from(18))).await.unwrap();
+    site.ethereum
+        .set_balance(book.ethereum.timelock, alloy::primitives::U256::from(10).pow(alloy::primitives::U256::from(18)))
+        .await
+        .unwrap();
     let call = StakingManager::transferOwnershipCall { newOwner: Address::repeat_byte(0x66) };
     let sent = json!([{ "from": book.ethereum.timelock, "to": book.ethereum.staking_manager, "data": alloy::primitives::Bytes::from(call.abi_encode()) }]);
     site.ethereum.ask("eth_sendTransaction", sent).await.unwrap();
@@ -223,7 +226,8 @@ async fn the_faucet_gives_once_and_belongs_to_test_networks() {
     let request = TxRequest::call(faucet, Faucet::requestCall {}.abi_encode());
     chain.simulate(Address::repeat_byte(0x77), &request, BlockId::latest()).await.unwrap();
 
-    for (chain, id) in [("ethereum = 31301", "ethereum = 1"), ("classic = 31361", "classic = 61"), ("ethereum = 31301", "ethereum = 8453")] {
+    for (chain, id) in [("ethereum = 31301", "ethereum = 1"), ("classic = 31361", "classic = 61"), ("ethereum = 31301", "ethereum = 8453")]
+    {
         let error = DeployConfig::from_toml(&preset("devnet.toml").replace(chain, id)).unwrap_err();
         assert!(error.to_string().contains("a faucet is for test networks"), "{error}");
     }
@@ -237,7 +241,10 @@ async fn presets_are_refused_until_they_are_filled_in() {
         let DeployError::Unset { keys } = DeployConfig::from_toml(&text).unwrap_err() else { panic!("{name} is not refused") };
         let marked = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.matches("\"FILL IN").count()).sum::<usize>();
         assert_eq!(keys.len(), marked, "{name}: {keys:?}");
-        assert!(keys.contains(&"chains.ethereum_rpc[0]".to_string()) && keys.contains(&"kings.members[0].operator".to_string()), "{keys:?}");
+        assert!(
+            keys.contains(&"chains.ethereum_rpc[0]".to_string()) && keys.contains(&"kings.members[0].operator".to_string()),
+            "{keys:?}"
+        );
         let config = DeployConfig::from_toml(&filled(&text)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(config.faucet.is_some(), name == "sepolia.toml");
     }

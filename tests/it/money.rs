@@ -119,7 +119,11 @@ async fn tokens_are_shown_sent_and_asked_for() {
         (vec!["token", "transfer", &worker, "51000"], "E-CLIENT-003", "the transfer costs 51000"),
         (vec!["token", "transfer", &worker, "0"], "E-CLIENT-010", "zero"),
         (vec!["token", "transfer", "0x0000000000000000000000000000000000000000", "1"], "E-CLIENT-010", "nobody"),
-        (vec!["token", "transfer", &bank.site.book().ethereum.staking_manager.to_string(), "1"], "E-CLIENT-010", "a contract of this market"),
+        (
+            vec!["token", "transfer", &bank.site.book().ethereum.staking_manager.to_string(), "1"],
+            "E-CLIENT-010",
+            "a contract of this market",
+        ),
         (vec!["withdraw"], "E-CHAIN-005", "ZeroAmount"),
         (vec!["vesting", "release", "99"], "E-CHAIN-005", "UnknownAllocation { id: 99 }"),
         (vec!["gov", "show", "123"], "E-CLIENT-063", "no proposal 123"),
@@ -173,6 +177,17 @@ async fn stake_comes_back_after_its_time_and_allocations_are_listed() {
     let device = bank.ethereum().await.call(bank.site.book().ethereum.staking_manager, call, BlockId::latest()).await.unwrap();
     assert_ne!(device.removedAt, 0);
 
+    // Somebody else's stake behind the provider: not before it has announced a commission.
+    let provider = bank.address("provider");
+    let dry = bank.does("renter", &["delegate", &provider, "100", "--dry-run"]);
+    assert_eq!(dry["transaction"]["action"], "approve");
+    bank.does("renter", &["token", "approve", &bank.site.book().ethereum.staking_manager.to_string(), "100"]);
+    bank.refused("renter", &["delegate", &provider, "100"]).await;
+    let (code, _) = bank.refused("renter", &["undelegate", "1"]).await;
+    assert_eq!(code, "E-CLIENT-003");
+    assert_eq!(bank.does("renter", &["rewards", "show"])["rewards"]["earned_wei"], "0");
+    assert_eq!(bank.says("renter", &["rewards", "claim"]).trim(), "Nothing to claim.");
+
     let all = bank.does("renter", &["vesting", "list", "--all"]);
     let team = all.as_array().unwrap().iter().find(|vesting| vesting["is_revocable"] == true).unwrap();
     assert_eq!(team["amount_wei"], "100000000000000000000000000");
@@ -200,7 +215,12 @@ async fn a_proposal_goes_from_its_file_to_its_effect() {
     }
     bank.pass(2).await;
 
-    fs::write(&file, text.replace("setClass", "transferOwnership").replace("classVersion = 7, required = \"750 GPUTOKEN\"", "newOwner = \"0x0000000000000000000000000000000000000000\"")).unwrap();
+    fs::write(
+        &file,
+        text.replace("setClass", "transferOwnership")
+            .replace("classVersion = 7, required = \"750 GPUTOKEN\"", "newOwner = \"0x0000000000000000000000000000000000000000\""),
+    )
+    .unwrap();
     let (code, cause) = bank.refused("king-1", &propose).await;
     assert!(code == "E-CLIENT-062" && cause.contains("OwnableInvalidOwner"), "{cause}");
     fs::write(&file, text).unwrap();
@@ -216,7 +236,9 @@ async fn a_proposal_goes_from_its_file_to_its_effect() {
     let (_, cause) = bank.refused("king-2", &["gov", "vote", short, "against"]).await;
     assert!(cause.contains("GovernorAlreadyCastVote"), "{cause}");
     let said = bank.says("renter", &["gov", "show", short]);
-    for line in ["title     A second class", "2000000 for, 0 against", "StakingManager.setClass", "required = 750 GPUTOKEN", "classVersion = 7"] {
+    for line in
+        ["title     A second class", "2000000 for, 0 against", "StakingManager.setClass", "required = 750 GPUTOKEN", "classVersion = 7"]
+    {
         assert!(said.contains(line), "{said}");
     }
     bank.pass(40).await;
@@ -229,7 +251,13 @@ async fn a_proposal_goes_from_its_file_to_its_effect() {
     let required = bank.ethereum().await.call(bank.site.book().ethereum.staking_manager, call, BlockId::latest()).await.unwrap();
     assert_eq!(required.to::<u128>(), 750 * UNIT);
 
-    let second = bank.does("king-1", &["gov", "propose", { fs::write(&file, text.replace("second", "third")).unwrap(); file.to_str().unwrap() }]);
+    let second = bank.does(
+        "king-1",
+        &["gov", "propose", {
+            fs::write(&file, text.replace("second", "third")).unwrap();
+            file.to_str().unwrap()
+        }],
+    );
     let second = second["result"]["proposal"].as_str().unwrap();
     bank.does("king-1", &["gov", "cancel", second]);
     assert_eq!(bank.does("renter", &["gov", "show", second])["state"], "canceled");

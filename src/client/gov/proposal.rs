@@ -175,7 +175,9 @@ fn shown(parameter: &Param, value: &DynSolValue) -> Value {
         DynSolValue::Address(value) => json!(value),
         DynSolValue::String(text) => json!(text),
         // Exactly as a file would say it: tokens where they are meant, digits where not.
-        DynSolValue::Uint(value, bits) if *bits > 64 && *value >= U256::from(SHOWN_AS_TOKENS) => json!(format!("{} {SYMBOL}", Amount(*value))),
+        DynSolValue::Uint(value, bits) if *bits > 64 && *value >= U256::from(SHOWN_AS_TOKENS) => {
+            json!(format!("{} {SYMBOL}", Amount(*value)))
+        }
         DynSolValue::Uint(value, _) => json!(value.to_string()),
         DynSolValue::Int(value, _) => json!(value.to_string()),
         DynSolValue::FixedBytes(word, size) => json!(Bytes::copy_from_slice(&word[..*size])),
@@ -201,7 +203,11 @@ mod tests {
                 Err(error) => {
                     let text = error.to_string();
                     let field = text.split('`').nth(1).unwrap_or_else(|| panic!("{text}")).to_string();
-                    let part = if ethereum.get("gpu_rental").is_some() && ethereum.get("timelock").is_some() { &mut classic } else { &mut ethereum };
+                    let part = if ethereum.get("gpu_rental").is_some() && ethereum.get("timelock").is_some() {
+                        &mut classic
+                    } else {
+                        &mut ethereum
+                    };
                     let number = part.as_object().map_or(0, Map::len) as u8 + 16;
                     part[field] = json!(Address::repeat_byte(number));
                 }
@@ -233,7 +239,11 @@ mod tests {
         let decoded = DecodedAction::decode(&contracts(&book), actions[0].target, &actions[0].data);
         assert_eq!((decoded.contract, decoded.function.as_deref()), (Some("StakingManager"), Some("setClass")));
         assert_eq!(decoded.arguments, json!({ "classVersion": "7", "required": "12.5 GPUTOKEN" }));
-        let again = Action { contract: "StakingManager".into(), function: "setClass".into(), arguments: decoded.arguments.as_object().unwrap().clone() };
+        let again = Action {
+            contract: "StakingManager".into(),
+            function: "setClass".into(),
+            arguments: decoded.arguments.as_object().unwrap().clone(),
+        };
         assert_eq!(again.encode(&contracts(&book)).unwrap(), actions[0]);
     }
 
