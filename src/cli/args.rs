@@ -7,7 +7,9 @@ use alloy::primitives::Address;
 use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
-use super::{court::CourtCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand};
+use super::{
+    court::CourtCommand, gov::GovCommand, money::MoneyCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand,
+};
 use crate::{
     client::{launch::ImageChoice, templates::Template},
     types::Amount,
@@ -58,8 +60,11 @@ pub enum Command {
     /// End a rental now; the time that is left is refunded
     End(RentalArgs),
 
-    /// Stake GPUTOKEN for a role
-    Stake(StakeArgs),
+    #[command(flatten)]
+    Money(MoneyCommand),
+    /// Decide together: propose, vote, execute
+    #[command(subcommand)]
+    Gov(GovCommand),
     /// Register a device and offer it
     Offer(OfferArgs),
     #[command(flatten)]
@@ -370,25 +375,6 @@ pub struct RentalArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct StakeArgs {
-    #[command(flatten)]
-    pub node: NodeArgs,
-    /// Role to stake for
-    #[arg(value_enum)]
-    pub role: RoleName,
-    /// Amount in GPUTOKEN
-    #[arg(value_name = "TOKENS")]
-    pub amount: Amount,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum RoleName {
-    Provider,
-    Queen,
-    King,
-}
-
-#[derive(Debug, Args)]
 pub struct OfferArgs {
     #[command(flatten)]
     pub node: NodeArgs,
@@ -532,6 +518,9 @@ pub struct DevnetArgs {
     /// Leave the network running afterwards
     #[arg(long)]
     pub keep: bool,
+    /// Run the chains on the real clients in this folder (core-geth, geth) instead of anvil; scripts/clients.sh builds them
+    #[arg(long, value_name = "DIR")]
+    pub clients: Option<PathBuf>,
 }
 
 #[cfg(feature = "node")]

@@ -10,14 +10,14 @@ use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 
 use super::{
-    args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RoleName, RunArgs, StakeArgs},
-    court, earnings, launch, provide,
+    args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
+    court, earnings, gov, launch, money, provide,
     render::{OperatorError, line, output, table},
     rental,
 };
 #[cfg(feature = "node")]
 use super::{
-    args::{DevnetCommand, KingArgs, RelayArgs},
+    args::{DevnetArgs, DevnetCommand, KingArgs, RelayArgs},
     bench, deploy, operator,
 };
 use crate::{
@@ -25,7 +25,6 @@ use crate::{
     config::NodeConfig,
     keys::{self, Strength, load_or_create_identity, read_password},
     telemetry::{LogFormat, init_logs},
-    types::Role,
 };
 #[cfg(feature = "node")]
 use crate::{devnet, role};
@@ -71,7 +70,8 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Provide(command) => provide::run(command, json).await,
         Command::Court(command) => court::run(command, json).await,
         Command::End(args) => end_rental(&args, json).await,
-        Command::Stake(args) => stake_tokens(&args, json).await,
+        Command::Money(command) => money::run(command, json).await,
+        Command::Gov(command) => gov::run(command, json).await,
         Command::Offer(args) => provide::offer(&args, json).await,
         Command::Earnings(args) => earnings::show(&args, json).await,
         Command::Price(args) => earnings::price(&args, json).await,
@@ -80,9 +80,9 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         #[cfg(feature = "node")]
         Command::Deploy(args) => deploy::run(&args, json).await,
         #[cfg(feature = "node")]
-        Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep).await?),
+        Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep, real_clients(&args).as_ref()).await?),
         #[cfg(feature = "node")]
-        Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir).await?),
+        Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir, real_clients(&args).as_ref()).await?),
         #[cfg(feature = "node")]
         Command::Bench(args) => bench::run(args, json).await,
         #[cfg(feature = "node")]
@@ -100,6 +100,11 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec { .. } => Ok(()),
         Command::Audit(_) | Command::Shell(_) => Ok(()),
     }
+}
+
+#[cfg(feature = "node")]
+fn real_clients(args: &DevnetArgs) -> Option<devnet::clients::RealClients> {
+    args.clients.clone().map(|folder| devnet::clients::RealClients { folder })
 }
 
 pub(super) fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
@@ -196,20 +201,6 @@ async fn end_rental(args: &RentalArgs, json: bool) -> Outcome {
     output(json, &view, |view| {
         format!("rental {} ended in {}; the rest is decided by its closing challenge", view.rental, receipt.tx_hash)
     });
-    Ok(())
-}
-
-async fn stake_tokens(args: &StakeArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
-    let peer = Clients::peer_id(&config.data_dir)?;
-    let role = match args.role {
-        RoleName::Provider => Role::Provider,
-        RoleName::Queen => Role::Queen,
-        RoleName::King => Role::King,
-    };
-    let receipt = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer).await?;
-    let shown = json!({ "account": clients.signer.address(), "amount_wei": args.amount, "transaction": receipt.tx_hash });
-    output(json, &shown, |_| format!("staked {} GPUTOKEN in {}", args.amount, receipt.tx_hash));
     Ok(())
 }
 

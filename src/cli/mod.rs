@@ -6,14 +6,17 @@ mod audit;
 mod bench;
 mod commands;
 mod court;
+mod delegation;
 #[cfg(feature = "node")]
 mod deploy;
 #[cfg(feature = "node")]
 mod dry_run;
 mod earnings;
+mod gov;
 mod launch;
 #[cfg(feature = "node")]
 mod operator;
+mod money;
 mod provide;
 mod render;
 mod rental;

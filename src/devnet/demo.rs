@@ -12,6 +12,7 @@ use super::{
     DevnetError,
     accounts::Accounts,
     bridge::read_bridge,
+    clients::RealClients,
     console::Console,
     ledger::read_ledger,
     network::{self, DevNetwork},
@@ -44,28 +45,28 @@ const CLASS_VERSION: u32 = 1;
 const PRICE_PER_HOUR: &str = "3.6";
 const RENTAL_SECONDS: u32 = 120;
 /// Time for the first full challenge to be drawn, proven, settled and carried over.
-const RENTABLE_WITHIN: Duration = Duration::from_secs(180);
+const RENTABLE_WITHIN: Duration = Duration::from_secs(360);
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Time for the closing challenge to be drawn, proven, settled and carried over.
-const COMPLETED_WITHIN: Duration = Duration::from_secs(180);
+const COMPLETED_WITHIN: Duration = Duration::from_secs(360);
 /// Time for a command in the container over ssh.
 const SHELL_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Runs the demo in `folder`; leaves the network running until Ctrl-C with `keep`.
-pub async fn demo(folder: &Path, keep: bool) -> Result<(), DevnetError> {
+pub async fn demo(folder: &Path, keep: bool, clients: Option<&RealClients>) -> Result<(), DevnetError> {
     let interrupted = tokio::signal::ctrl_c();
     tokio::select! {
-        outcome = run(folder, keep) => outcome,
+        outcome = run(folder, keep, clients) => outcome,
         _ = interrupted => Err(DevnetError::Interrupted),
     }
 }
 
 /// Starts the network and leaves it running until Ctrl-C.
-pub async fn up(folder: &Path) -> Result<(), DevnetError> {
+pub async fn up(folder: &Path, clients: Option<&RealClients>) -> Result<(), DevnetError> {
     let console = Console::new(STAGES - 5);
     let work = async {
-        let network = build(folder, &console).await?;
+        let network = build(folder, clients, &console).await?;
         console.finish();
         announce(&network)?;
         std::future::pending::<()>().await;
@@ -77,9 +78,9 @@ pub async fn up(folder: &Path) -> Result<(), DevnetError> {
     }
 }
 
-async fn run(folder: &Path, keep: bool) -> Result<(), DevnetError> {
+async fn run(folder: &Path, keep: bool, clients: Option<&RealClients>) -> Result<(), DevnetError> {
     let console = Console::new(STAGES);
-    let network = build(folder, &console).await?;
+    let network = build(folder, clients, &console).await?;
     let report = scenario(folder, &network, &console).await?;
     console.finish();
     report.print();
@@ -95,12 +96,12 @@ async fn run(folder: &Path, keep: bool) -> Result<(), DevnetError> {
 }
 
 /// Everything up to a device that can be rented.
-async fn build(folder: &Path, console: &Console) -> Result<DevNetwork, DevnetError> {
+async fn build(folder: &Path, clients: Option<&RealClients>, console: &Console) -> Result<DevNetwork, DevnetError> {
     let run_folder = fresh_run_folder(folder)?;
     let accounts = Accounts::create(&run_folder.join("keys"))?;
     let (chains, measured) = console
         .stage("two chains started, device calibrated", async {
-            tokio::try_join!(DevNetwork::chains(&run_folder), network::calibrate_device())
+            tokio::try_join!(DevNetwork::chains(clients, &run_folder), network::calibrate_device())
         })
         .await?;
     console.line(&format!(
