@@ -7,7 +7,7 @@ use alloy::{
     rlp::Encodable,
     rpc::{
         json_rpc::ErrorPayload,
-        types::{Header, Transaction, TransactionRequest},
+        types::{Header, Transaction as RpcTransaction, TransactionRequest},
     },
     sol_types::SolCall,
 };
@@ -68,7 +68,7 @@ impl Chain {
     /// The transaction `hash`, as the endpoint tells it.
     pub async fn transaction(&self, hash: B256) -> Result<CallInfo, ChainError> {
         let unknown = || ChainError::Unknown { chain: self.kind(), subject: format!("transaction {hash}") };
-        let found: Option<Transaction> = self.request("eth_getTransactionByHash", [hash]).await?;
+        let found: Option<RpcTransaction> = self.request("eth_getTransactionByHash", [hash]).await?;
         let transaction = found.filter(|transaction| *transaction.inner.tx_hash() == hash).ok_or_else(unknown)?;
         let from = transaction.inner.signer();
         Ok(CallInfo { from, to: transaction.inner.to(), input: transaction.inner.input().clone() })
