@@ -16,7 +16,7 @@ pub use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::rpc::json_rpc::{ErrorPayload, RpcRecv, RpcSend};
 pub use error::ChainError;
 pub use logs::{LogBatch, LogEntry, LogQuery, MAX_LOGS};
-pub use reads::BlockInfo;
+pub use reads::{BlockInfo, CallInfo};
 use serde::{Deserialize, Serialize};
 pub use tx::{AccountSigner, Broadcast, Fee, Receipt, SignedTx, TxRequest};
 

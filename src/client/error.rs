@@ -55,6 +55,20 @@ pub enum ClientError {
     File { path: PathBuf, source: std::io::Error },
     #[error("the launch of rental {rental} failed: {source}")]
     Launch { rental: RentalId, source: Box<ClientError> },
+    #[error("no offer matches rental {rental}, whose provider failed")]
+    NoMatch { rental: RentalId },
+    #[error("an earlier run may have paid for another device in place of rental {rental}: {} says so, the chain does not show it yet", path.display())]
+    FailoverUnsure { rental: RentalId, path: PathBuf },
+    #[error("there is no faucet on chain {chain_id}")]
+    NoFaucet { chain_id: u64 },
+    #[error("the proposal file {} is not usable: {reason}", path.display())]
+    ProposalFile { path: PathBuf, reason: String },
+    #[error("action {position} of the proposal would fail: {reason}")]
+    ProposalAction { position: usize, reason: String },
+    #[error("no proposal {given}")]
+    UnknownProposal { given: String },
+    #[error("{account} has {votes} votes, a proposal takes {threshold}")]
+    TooFewVotes { account: Address, votes: Amount, threshold: Amount },
     #[error("cancelled")]
     Cancelled,
     #[error(transparent)]
@@ -108,6 +122,13 @@ impl Coded for ClientError {
             ClientError::Cancelled => "E-CLIENT-012",
             ClientError::Signing(_) => "E-CLIENT-013",
             ClientError::Launch { .. } => "E-CLIENT-014",
+            ClientError::NoMatch { .. } => "E-CLIENT-015",
+            ClientError::FailoverUnsure { .. } => "E-CLIENT-016",
+            ClientError::NoFaucet { .. } => "E-CLIENT-060",
+            ClientError::ProposalFile { .. } => "E-CLIENT-061",
+            ClientError::ProposalAction { .. } => "E-CLIENT-062",
+            ClientError::UnknownProposal { .. } => "E-CLIENT-063",
+            ClientError::TooFewVotes { .. } => "E-CLIENT-064",
             ClientError::Sandbox(error) => error.code(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
             ClientError::NotActive { .. } => "E-CLIENT-051",
@@ -142,6 +163,18 @@ impl Coded for ClientError {
             ClientError::Signing(_) => "check the keystore".into(),
             ClientError::Launch { rental, .. } => {
                 format!("`gpumkt launch {rental}` tries again, also with another image; `gpumkt end {rental}` refunds what was paid")
+            }
+            ClientError::NoMatch { .. } => "see `gpumkt market --all`; what was not used of the failed rental is refunded".into(),
+            ClientError::FailoverUnsure { .. } => {
+                "wait for the transaction; if it is certain that none was sent, remove the file and try again".into()
+            ClientError::NoFaucet { .. } => "ask somebody who has GPUTOKEN; only test networks have a faucet".into(),
+            ClientError::ProposalFile { .. } => "correct the file; nothing was sent".into(),
+            ClientError::ProposalAction { .. } => {
+                "correct the action; nothing was sent. One that depends on an action before it can be proposed with --unchecked".into()
+            }
+            ClientError::UnknownProposal { .. } => "see `gpumkt gov list`; the first digits of an id are enough".into(),
+            ClientError::TooFewVotes { .. } => {
+                "delegate votes to the account first (`gpumkt token delegate`), also your own: tokens vote only once delegated".into()
             }
             ClientError::Sandbox(error) => error.next_step(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {

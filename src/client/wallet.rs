@@ -65,7 +65,7 @@ impl Wallet {
         self.send_request(label, TxRequest { to: Some(to), data: Default::default(), value_wei }).await
     }
 
-    async fn send_request(&self, label: &str, request: TxRequest) -> Result<Receipt, ClientError> {
+    pub(super) async fn send_request(&self, label: &str, request: TxRequest) -> Result<Receipt, ClientError> {
         let signer: AccountSigner = Arc::new(self.signer.clone());
         let mut last = B256::ZERO;
         for _ in 0..MAX_NONCES {

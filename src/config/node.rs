@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -277,6 +277,14 @@ pub struct ContainersSection {
     pub launch_wait_seconds: u64,
     /// Hours that files stay after the end of a rental.
     pub keep_files_hours: u64,
+    /// Minutes without work after which a renter is told that its device is idle; 0 for never.
+    pub idle_warning_minutes: u64,
+    /// First and last port of this machine on which renters may publish a port of their container.
+    pub public_ports: Option<[u16; 2]>,
+    /// Address that these ports are opened on.
+    pub public_listen: IpAddr,
+    /// Name or address under which everybody reaches them.
+    pub public_host: Option<String>,
 }
 
 impl Default for ContainersSection {
@@ -299,6 +307,10 @@ impl Default for ContainersSection {
             shm_mib: 256,
             launch_wait_seconds: 20,
             keep_files_hours: 24,
+            idle_warning_minutes: 30,
+            public_ports: None,
+            public_listen: IpAddr::from([0, 0, 0, 0]),
+            public_host: None,
         }
     }
 }
@@ -372,6 +384,14 @@ impl NodeConfig {
         }
         if !(1..=32).contains(&self.relay.max_batch) || !(1..=12).contains(&self.relay.max_in_flight) {
             return invalid("relay.max_batch must be 1 to 32 and relay.max_in_flight 1 to 12: blocks and nodes take no more".into());
+        }
+        match (containers.public_ports, &containers.public_host) {
+            (Some([first, last]), Some(_)) if first > 0 && first <= last => {}
+            (None, None) => {}
+            (Some([first, last]), Some(_)) => {
+                return invalid(format!("provider.containers.public_ports = [{first}, {last}] is no range of ports"));
+            }
+            _ => return invalid("provider.containers needs both public_ports and public_host, or neither".into()),
         }
         if self.king.ethereum_stride == 0 || self.king.classic_stride == 0 {
             return invalid("king strides must be at least 1".into());

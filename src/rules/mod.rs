@@ -9,3 +9,4 @@ pub mod quorum;
 pub mod retry;
 pub mod tenancy;
 pub mod tree;
+pub mod verdict;
