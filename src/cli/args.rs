@@ -7,6 +7,8 @@ use alloy::primitives::Address;
 use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "node")]
+use super::operator::{KingArgs, RelayArgs};
 use super::{
     court::CourtCommand, gov::GovCommand, money::MoneyCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand,
 };
@@ -140,73 +142,6 @@ impl NodeArgs {
         }
         overrides
     }
-}
-
-#[cfg(feature = "node")]
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct KingArgs {
-    #[command(flatten)]
-    pub node: NodeArgs,
-    #[command(subcommand)]
-    pub action: Option<KingAction>,
-}
-
-#[cfg(feature = "node")]
-#[derive(Debug, Subcommand)]
-pub enum KingAction {
-    /// Show why this King has stopped signing, and let it go on
-    Resume {
-        #[command(flatten)]
-        node: NodeArgs,
-        /// Do not ask for confirmation
-        #[arg(long, short)]
-        yes: bool,
-    },
-}
-
-#[cfg(feature = "node")]
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct RelayArgs {
-    #[command(flatten)]
-    pub node: NodeArgs,
-    #[command(subcommand)]
-    pub action: Option<RelayAction>,
-}
-
-#[cfg(feature = "node")]
-#[derive(Debug, Subcommand)]
-pub enum RelayAction {
-    /// List messages that wait, failed or are dead letters, with what they cost
-    Messages {
-        #[command(flatten)]
-        node: NodeArgs,
-        /// Also those that this relay has delivered
-        #[arg(long)]
-        all: bool,
-    },
-    /// Try messages again now, dead letters too
-    Retry {
-        #[command(flatten)]
-        node: NodeArgs,
-        /// Chain that the messages come from
-        #[arg(value_enum)]
-        origin: ChainName,
-        /// All dead letters of that chain
-        #[arg(long, conflicts_with = "indices")]
-        dead: bool,
-        /// Indices of the messages
-        #[arg(value_name = "INDEX", required_unless_present = "dead")]
-        indices: Vec<u32>,
-    },
-}
-
-#[cfg(feature = "node")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ChainName {
-    Ethereum,
-    Classic,
 }
 
 #[cfg(feature = "node")]

@@ -17,8 +17,9 @@ use super::{
 };
 #[cfg(feature = "node")]
 use super::{
-    args::{DevnetArgs, DevnetCommand, KingArgs, RelayArgs},
-    bench, deploy, operator,
+    args::{DevnetArgs, DevnetCommand},
+    bench, deploy,
+    operator::{self, KingArgs, RelayArgs},
 };
 use crate::{
     client::{self, ClientError, Clients, market, rent, session, stake},

@@ -1,9 +1,10 @@
 //! What the operators of Kings and relays run beside their nodes.
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    args::{ChainName, KingAction, RelayAction},
+    args::NodeArgs,
     commands::{Outcome, confirm, load},
     render::{line, output, printable, table},
 };
@@ -14,6 +15,68 @@ use crate::{
 
 /// Characters of an error that a table has room for.
 const ERROR_WIDTH: usize = 60;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct KingArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<KingAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KingAction {
+    /// Show why this King has stopped signing, and let it go on
+    Resume {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RelayArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<RelayAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RelayAction {
+    /// List messages that wait, failed or are dead letters, with what they cost
+    Messages {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Also those that this relay has delivered
+        #[arg(long)]
+        all: bool,
+    },
+    /// Try messages again now, dead letters too
+    Retry {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Chain that the messages come from
+        #[arg(value_enum)]
+        origin: ChainName,
+        /// All dead letters of that chain
+        #[arg(long, conflicts_with = "indices")]
+        dead: bool,
+        /// Indices of the messages
+        #[arg(value_name = "INDEX", required_unless_present = "dead")]
+        indices: Vec<u32>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ChainName {
+    Ethereum,
+    Classic,
+}
 
 impl From<ChainName> for ChainKind {
     fn from(name: ChainName) -> Self {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use alloy::primitives::{Address, B256};
 
+#[cfg(feature = "node")]
+use crate::store::StoreError;
 use crate::{
     chain::ChainError,
     config::ConfigError,
@@ -11,7 +13,6 @@ use crate::{
     net::NetError,
     sandbox::SandboxError,
     service::session::{SessionError, UNKNOWN_RENTAL_CODE},
-    store::StoreError,
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
 
@@ -27,6 +28,7 @@ pub enum ClientError {
     Net(#[from] NetError),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[cfg(feature = "node")]
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{label} failed on {chain} in transaction {transaction}: {reason}")]
@@ -107,6 +109,7 @@ impl Coded for ClientError {
             ClientError::Key(error) => error.code(),
             ClientError::Net(error) => error.code(),
             ClientError::Session(error) => error.code(),
+            #[cfg(feature = "node")]
             ClientError::Store(error) => error.code(),
             ClientError::Failed { .. } => "E-CLIENT-001",
             ClientError::NotMined { .. } => "E-CLIENT-002",
@@ -144,6 +147,7 @@ impl Coded for ClientError {
             ClientError::Key(error) => error.next_step(),
             ClientError::Net(error) => error.next_step(),
             ClientError::Session(error) => error.next_step(),
+            #[cfg(feature = "node")]
             ClientError::Store(error) => error.next_step(),
             ClientError::Failed { .. } => "read the reason; only gas was spent".into(),
             ClientError::NotMined { transaction, .. } => format!("look up {transaction} before you try again: it may still be mined"),

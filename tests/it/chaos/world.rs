@@ -253,11 +253,16 @@ impl World {
                 vec![self.relay_proxies[kind as usize].url()]
             }
         };
+        let account = match name {
+            "relay-1" => "relay",
+            "relay-2" => "renter",
+            king => king,
+        };
         let bootstrap: Vec<String> = self.nodes.values().filter_map(|node| node.info.listen.first().cloned()).collect();
         let config = json!({
             "data_dir": self.folder.join(name),
             "addresses": self.folder.join("addresses.json"),
-            "keys": { "operator": self.accounts.keystore(if name == "relay-2" { "renter" } else { name }), "password_file": self.accounts.password_file() },
+            "keys": { "operator": self.accounts.keystore(account), "password_file": self.accounts.password_file() },
             "ethereum": { "chain_id": self.book.ethereum.chain_id, "rpc": rpc(ChainKind::Ethereum), "poll_ms": 250 },
             "classic": { "chain_id": self.book.classic.chain_id, "rpc": rpc(ChainKind::Classic), "poll_ms": 250 },
             "network": { "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": bootstrap, "local": true },
