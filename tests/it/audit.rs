@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256, B512, keccak256};
 use alloy::signers::{SignerSync, local::PrivateKeySigner};
 use alloy::sol_types::SolStruct;
-use gpumkt::client::audit::{Audit, CommitRecord, Entry, Event, Evidence, Range, ReceiptRecord, examine};
+use gpumkt::client::audit::{Audit, CommitRecord, Entry, Event, Evidence, Parameters, Range, ReceiptRecord, examine};
 use gpumkt::rules::committee::committee;
 use gpumkt::rules::kernel::{ChallengeContext, challenge_seed, compute, sample_seed, small_profile};
 use gpumkt::rules::verdict::{Outcome, Rules, Sums};
@@ -99,7 +99,9 @@ fn challenge(block: u64, mode: Mode, index: u64) -> Vec<Entry> {
 fn evidence() -> Evidence {
     let added = Event::Added { device: DEVICE, provider: PROVIDER, worker: WORKER, class_version: 1 };
     let terms = Event::Terms { rental: RENTAL, device: DEVICE, version: 1, start: START, end: END };
-    let mut entries = vec![at(90, added)];
+    let parameters = Parameters { rules: RULES, beacon_period: 1, beacon_spacing: 6, proof_samples: 2, committee_size: 3 };
+    let seated = Event::Seated { queens: queens().iter().map(PrivateKeySigner::address).collect() };
+    let mut entries = vec![at(80, Event::Adopted { parameters }), at(80, seated), at(90, added)];
     for (index, (block, mode)) in (0..).zip(CHALLENGES) {
         entries.extend(challenge(block, mode, index));
     }
@@ -113,12 +115,6 @@ fn evidence() -> Evidence {
         provider: PROVIDER,
         chain_id: CHAIN,
         contract: CONTRACT,
-        rules: RULES,
-        beacon_period: 1,
-        beacon_spacing: 6,
-        proof_samples: 2,
-        committee_size: 3,
-        queens: queens().iter().map(PrivateKeySigner::address).collect(),
         classes: [(1, profiles())].into(),
         blocks: blocks.map(|block| (block, (hash_of(block), block * SECONDS_PER_BLOCK))).collect(),
         entries,
@@ -182,14 +178,32 @@ fn what_kept_the_rules_agrees() {
     assert_eq!((part.disagreements.len(), part.receipts, part.proofs, part.challenges.len()), (0, 3, 1, 1));
 }
 
+/// What a challenge was opened under stays in force for it, whatever is adopted before its verdict.
+#[test]
+fn later_parameters_queens_and_keys_change_nothing_that_was_opened_before() {
+    let mut evidence = evidence();
+    let position = evidence.entries.iter().position(|entry| entry.block > 141).unwrap();
+    let rules = Rules { commit_window: 1, dispute_window: 0, answer_window: 1, ..RULES };
+    let parameters = Parameters { rules, beacon_period: 9, beacon_spacing: 90, proof_samples: 1, committee_size: 1 };
+    evidence.entries.insert(position, at(142, Event::Adopted { parameters }));
+    evidence.entries.insert(position, at(142, Event::Seated { queens: vec![PROVIDER] }));
+    let changed_at = 140 * SECONDS_PER_BLOCK;
+    evidence.entries.insert(position, at(142, Event::Rekeyed { device: DEVICE, worker: PROVIDER, changed_at }));
+    assert_eq!(examine(&evidence, EVERYTHING).disagreements, []);
+    let earlier = Event::Rekeyed { device: DEVICE, worker: PROVIDER, changed_at: changed_at - 1 };
+    evidence.entries[position] = at(142, earlier);
+    let found = examine(&evidence, EVERYTHING).disagreements;
+    assert!(!found.is_empty() && found.iter().all(|found| found.subject.ends_with("sender")), "{found:?}");
+}
+
 type Tamper = fn(&mut Evidence);
 
 /// What is changed, and what the audit has to name.
 const TAMPERED: [(&str, Tamper); 25] = [
     ("challenge 120: hash and time", |e| edit!(e, Event::Opened { block: 120, timestamp, .. } => *timestamp += 1)),
     ("challenge 120: hash and time", |e| e.blocks.retain(|block, _| *block != 120)),
-    ("challenge 120: may be opened", |e| e.beacon_spacing = 21),
-    ("challenge 100: may be opened", |e| e.beacon_period = u64::MAX),
+    ("challenge 120: may be opened", |e| edit!(e, Event::Adopted { parameters } => parameters.beacon_spacing = 21)),
+    ("challenge 100: may be opened", |e| edit!(e, Event::Adopted { parameters } => parameters.beacon_period = u64::MAX)),
     ("challenge 120: may be opened", |e| move_to(e, 124, |event| matches!(event, Event::Opened { block: 120, .. }))),
     ("challenge 120: index", |e| edit!(e, Event::Opened { block: 120, index, .. } => *index += 1)),
     ("challenge 120: seal", |e| edit!(e, Event::Sealed { block: 120, hash } => *hash = B256::ZERO)),

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::super::{ClientError, Clients, rent};
 use crate::{
     chain::{BlockId, Chain, LogEntry, LogQuery},
-    rules::verdict::{Outcome, Rules, Sums},
+    rules::{
+        beacon,
+        verdict::{Outcome, Rules, Sums},
+    },
     types::{
         DeviceId, RentalId,
         abi::{Inbox, Outbox, WorkVerification as Contract},
@@ -26,12 +29,6 @@ pub struct Evidence {
     pub provider: Address,
     pub chain_id: u64,
     pub contract: Address,
-    pub rules: Rules,
-    pub beacon_period: u64,
-    pub beacon_spacing: u64,
-    pub proof_samples: u32,
-    pub committee_size: u16,
-    pub queens: Vec<Address>,
     /// Profiles (full, light) by class version.
     pub classes: BTreeMap<u32, (Profile, Profile)>,
     /// Of every challenge block and every seal block: hash and timestamp of the block itself.
@@ -51,8 +48,24 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// Parameters of WorkVerification that verdicts follow from. A challenge keeps those that it was opened under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameters {
+    pub rules: Rules,
+    pub beacon_period: u64,
+    pub beacon_spacing: u64,
+    pub proof_samples: u32,
+    pub committee_size: u16,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
+    Adopted {
+        parameters: Parameters,
+    },
+    Seated {
+        queens: Vec<Address>,
+    },
     Opened {
         index: u64,
         block: u64,
@@ -68,6 +81,12 @@ pub enum Event {
         provider: Address,
         worker: Address,
         class_version: u32,
+    },
+    /// Another key answers at challenges later than `changed_at`.
+    Rekeyed {
+        device: DeviceId,
+        worker: Address,
+        changed_at: u64,
     },
     /// A message of Ethereum with the terms of a rental, as delivered.
     Terms {
@@ -124,25 +143,10 @@ pub struct ReceiptRecord {
 /// Collects the evidence about all devices of `provider`.
 pub async fn collect(clients: &Clients, provider: Address) -> Result<Evidence, ClientError> {
     let (chain, contract) = (&clients.classic, clients.book.classic.work_verification);
-    let parameters = chain.call(contract, Contract::parametersCall {}, BlockId::latest()).await?;
     let mut evidence = Evidence {
         provider,
         chain_id: chain.chain_id(),
         contract,
-        rules: Rules {
-            commit_window: parameters.commitWindow,
-            dispute_window: parameters.disputeWindow,
-            answer_window: parameters.answerWindow,
-            proof_rate: parameters.proofRate,
-            mode_slack_seconds: parameters.modeSlack,
-            bridge_max_seconds: parameters.bridgeMax,
-            max_per_call: parameters.maxPerCall.into(),
-        },
-        beacon_period: parameters.beaconPeriod,
-        beacon_spacing: parameters.beaconSpacing,
-        proof_samples: parameters.proofSamples,
-        committee_size: u16::try_from(parameters.committeeSize).unwrap_or(u16::MAX),
-        queens: chain.call(contract, Contract::queensCall {}, BlockId::latest()).await?,
         classes: BTreeMap::new(),
         blocks: BTreeMap::new(),
         entries: Vec::new(),
@@ -247,6 +251,16 @@ impl Collector<'_> {
     }
 
     fn plain_event(&self, log: &LogEntry) -> Option<Event> {
+        if let Some(adopted) = log.decode::<Contract::ParametersAdopted>() {
+            return Some(Event::Adopted { parameters: parameters(&adopted.parameters) });
+        }
+        if let Some(seated) = log.decode::<Contract::QueensSeated>() {
+            return Some(Event::Seated { queens: seated.operators });
+        }
+        if let Some(set) = log.decode::<Contract::WorkerKeySet>() {
+            let rekeyed = Event::Rekeyed { device: set.deviceId, worker: set.worker, changed_at: set.changedAt };
+            return self.devices.contains(&set.deviceId).then_some(rekeyed);
+        }
         if let Some(opened) = log.decode::<Contract::ChallengeOpened>() {
             let Contract::ChallengeOpened { index, blockNumber: block, blockHash: hash, timestamp } = opened;
             return Some(Event::Opened { index, block, hash, timestamp });
@@ -314,20 +328,38 @@ impl Collector<'_> {
 }
 
 async fn read_blocks(chain: &Chain, evidence: &mut Evidence) -> Result<(), ClientError> {
-    let commit_window = evidence.rules.commit_window;
-    let opened: Vec<u64> = evidence
-        .entries
-        .iter()
-        .filter_map(|entry| if let Event::Opened { block, .. } = entry.event { Some(block) } else { None })
-        .collect();
     let head = chain.head().await?.number;
-    for block in opened {
-        for number in [block, crate::rules::beacon::seal_block(block, commit_window)].into_iter().filter(|number| *number <= head) {
-            let info = chain.block(number).await?;
-            evidence.blocks.insert(number, (info.hash, info.timestamp));
+    let (mut commit_window, mut wanted) = (0, BTreeSet::new());
+    for entry in &evidence.entries {
+        match &entry.event {
+            Event::Adopted { parameters } => commit_window = parameters.rules.commit_window,
+            Event::Opened { block, .. } => wanted.extend([*block, beacon::seal_block(*block, commit_window)]),
+            _ => {}
         }
     }
+    for number in wanted.into_iter().filter(|number| *number <= head) {
+        let info = chain.block(number).await?;
+        evidence.blocks.insert(number, (info.hash, info.timestamp));
+    }
     Ok(())
+}
+
+fn parameters(of: &Contract::WorkParameters) -> Parameters {
+    Parameters {
+        rules: Rules {
+            commit_window: of.commitWindow,
+            dispute_window: of.disputeWindow,
+            answer_window: of.answerWindow,
+            proof_rate: of.proofRate,
+            mode_slack_seconds: of.modeSlack,
+            bridge_max_seconds: of.bridgeMax,
+            max_per_call: of.maxPerCall.into(),
+        },
+        beacon_period: of.beaconPeriod,
+        beacon_spacing: of.beaconSpacing,
+        proof_samples: of.proofSamples,
+        committee_size: u16::try_from(of.committeeSize).unwrap_or(u16::MAX),
+    }
 }
 
 fn profile(of: &Contract::Profile) -> Profile {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use alloy::primitives::{Address, B256};
 use alloy::sol_types::SolStruct;
 use serde::Serialize;
 
-use super::evidence::{CommitRecord, Entry, Event, Evidence};
+use super::evidence::{CommitRecord, Entry, Event, Evidence, Parameters};
 use crate::{
     rules::{
         beacon,
@@ -67,7 +68,25 @@ pub struct Range {
 struct Device {
     provider: Address,
     worker: Address,
+    /// Answers for challenges up to `worker_since`.
+    previous_worker: Address,
+    worker_since: u64,
     class_version: u32,
+}
+
+impl Device {
+    fn worker_at(&self, timestamp: u64) -> Address {
+        if timestamp > self.worker_since { self.worker } else { self.previous_worker }
+    }
+}
+
+/// A challenge with what was in force when it was opened.
+#[derive(Debug, Clone)]
+struct Opened {
+    challenge: Challenge,
+    hash: B256,
+    parameters: Parameters,
+    queens: Arc<[Address]>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,7 +103,9 @@ struct Examiner<'a> {
     evidence: &'a Evidence,
     range: Range,
     audit: Audit,
-    challenges: Vec<(Challenge, B256)>,
+    parameters: Option<Parameters>,
+    queens: Arc<[Address]>,
+    challenges: Vec<Opened>,
     devices: BTreeMap<DeviceId, Device>,
     commits: BTreeMap<(u64, DeviceId), Committed>,
     books: BTreeMap<RentalId, RentalBook>,
@@ -98,6 +119,8 @@ pub fn examine(evidence: &Evidence, range: Range) -> Audit {
         evidence,
         range,
         audit,
+        parameters: None,
+        queens: Arc::new([]),
         challenges: Vec::new(),
         devices: BTreeMap::new(),
         commits: BTreeMap::new(),
@@ -128,8 +151,16 @@ impl Examiner<'_> {
             Event::Opened { index, block, hash, timestamp } => self.opened(entry, *index, *block, *hash, *timestamp),
             Event::Sealed { block, hash } => self.sealed(entry, *block, *hash),
             Event::Added { device, provider, worker, class_version } => {
-                let added = Device { provider: *provider, worker: *worker, class_version: *class_version };
+                let (provider, worker, class_version) = (*provider, *worker, *class_version);
+                let added = Device { provider, worker, previous_worker: Address::ZERO, worker_since: 0, class_version };
                 self.devices.insert(*device, added);
+            }
+            Event::Adopted { parameters } => self.parameters = Some(*parameters),
+            Event::Seated { queens } => self.queens = queens.as_slice().into(),
+            Event::Rekeyed { device, worker, changed_at } => {
+                if let Some(device) = self.devices.get_mut(device) {
+                    (device.previous_worker, device.worker, device.worker_since) = (device.worker, *worker, *changed_at);
+                }
             }
             Event::Terms { rental, device, version, start, end } => {
                 let book = self.books.entry(*rental).or_insert_with(|| RentalBook::new(*device, *version, *start, *end));
@@ -150,27 +181,34 @@ impl Examiner<'_> {
         let evidence = self.evidence;
         let header = evidence.blocks.get(&block).map(|(hash, timestamp)| format!("{hash} at {timestamp}"));
         self.agree(entry, subject("hash and time"), format!("{hash} at {timestamp}"), header.unwrap_or_else(|| "no such block".into()));
-        let previous = self.challenges.last().map(|(challenge, _)| challenge.block);
-        let may_open = beacon::is_challenge_block(hash, evidence.beacon_period)
-            && beacon::may_open(block, previous, evidence.beacon_spacing)
+        let Some(parameters) = self.parameters else {
+            self.agree(entry, subject("parameters"), "known", "unknown");
+            return;
+        };
+        let previous = self.challenges.last().map(|opened| opened.challenge.block);
+        let may_open = beacon::is_challenge_block(hash, parameters.beacon_period)
+            && beacon::may_open(block, previous, parameters.beacon_spacing)
             && entry.block > block
-            && entry.block <= beacon::open_until(block, evidence.rules.commit_window);
+            && entry.block <= beacon::open_until(block, parameters.rules.commit_window);
         self.agree(entry, subject("may be opened"), true, may_open);
         self.agree(entry, subject("index"), index, self.challenges.len());
-        self.challenges.push((Challenge { block, timestamp, seal_hash: None }, hash));
+        let challenge = Challenge { block, timestamp, seal_hash: None };
+        self.challenges.push(Opened { challenge, hash, parameters, queens: Arc::clone(&self.queens) });
     }
 
     fn sealed(&mut self, entry: &Entry, block: u64, hash: B256) {
-        let seal_block = beacon::seal_block(block, self.evidence.rules.commit_window);
+        let Some(position) = self.challenges.iter().position(|opened| opened.challenge.block == block) else {
+            self.agree(entry, format!("challenge {block}: seal"), "opened", "never opened");
+            return;
+        };
+        let seal_block = beacon::seal_block(block, self.challenges[position].parameters.rules.commit_window);
         let actual = self.evidence.blocks.get(&seal_block).map_or_else(|| "no such block".into(), |(hash, _)| hash.to_string());
         self.agree(entry, format!("challenge {block}: seal"), hash, actual);
-        if let Some((challenge, _)) = self.challenges.iter_mut().find(|(challenge, _)| challenge.block == block) {
-            challenge.seal_hash = Some(hash);
-        }
+        self.challenges[position].challenge.seal_hash = Some(hash);
     }
 
-    fn challenge(&self, block: u64) -> Option<(Challenge, B256)> {
-        self.challenges.iter().find(|(challenge, _)| challenge.block == block).copied()
+    fn challenge(&self, block: u64) -> Option<&Opened> {
+        self.challenges.iter().find(|opened| opened.challenge.block == block)
     }
 
     fn is_in_range(&self, block: u64) -> bool {
@@ -179,17 +217,16 @@ impl Examiner<'_> {
 
     fn committed(&mut self, entry: &Entry, block: u64, id: DeviceId, commit: &CommitRecord) {
         let subject = |what: &str| format!("commit of device {id} at challenge {block}: {what}");
-        let (Some(mode), Some(device), Some((_, hash))) =
-            (Mode::from_u8(commit.mode), self.devices.get(&id).copied(), self.challenge(block))
-        else {
+        let known = (Mode::from_u8(commit.mode), self.devices.get(&id).copied(), self.challenge(block).cloned());
+        let (Some(mode), Some(device), Some(opened)) = known else {
             self.agree(entry, subject("challenge, device and mode"), "known", "unknown");
             return;
         };
         if self.is_in_range(block) {
-            self.agree(entry, subject("sender"), commit.from, device.worker);
-            let until = block.saturating_add(self.evidence.rules.commit_window);
+            self.agree(entry, subject("sender"), commit.from, device.worker_at(opened.challenge.timestamp));
+            let until = block.saturating_add(opened.parameters.rules.commit_window);
             self.agree(entry, subject("in time"), true, entry.block <= until);
-            let (measured, elapsed_ms) = self.measure(entry, block, id, &device, hash, commit);
+            let (measured, elapsed_ms) = self.measure(entry, id, &device, &opened, commit);
             self.agree(entry, subject("measured"), commit.is_measured, measured);
             self.agree(entry, subject("median of the committee, milliseconds"), commit.elapsed_ms, elapsed_ms);
         }
@@ -200,20 +237,21 @@ impl Examiner<'_> {
     }
 
     /// Recovers every receipt's signer and takes the median of those of the committee.
-    fn measure(&mut self, entry: &Entry, block: u64, id: DeviceId, device: &Device, hash: B256, commit: &CommitRecord) -> (bool, u32) {
+    fn measure(&mut self, entry: &Entry, id: DeviceId, device: &Device, opened: &Opened, commit: &CommitRecord) -> (bool, u32) {
+        let (block, hash) = (opened.challenge.block, opened.hash);
         let evidence = self.evidence;
         let Some(receipts) = &commit.receipts else {
             self.agree(entry, format!("receipts of device {id} at challenge {block}"), "in the call", "made by another contract");
             return (commit.is_measured, commit.elapsed_ms);
         };
-        let seats = u16::try_from(evidence.queens.len()).unwrap_or(u16::MAX);
-        let members = committee(hash, device.provider, id, seats, evidence.committee_size);
+        let seats = u16::try_from(opened.queens.len()).unwrap_or(u16::MAX);
+        let members = committee(hash, device.provider, id, seats, opened.parameters.committee_size);
         let domain = contract_domain(evidence.chain_id, evidence.contract);
         for receipt in receipts {
-            let struct_ =
+            let signed =
                 WorkReceipt { challengeBlock: block, deviceId: id, blockHash: hash, root: commit.root, elapsedMs: receipt.elapsed_ms };
-            let signer = recover_compact(struct_.eip712_signing_hash(&domain), receipt.signature.as_slice());
-            let queen = evidence.queens.get(usize::from(receipt.queen_index)).filter(|_| members.contains(&receipt.queen_index));
+            let signer = recover_compact(signed.eip712_signing_hash(&domain), receipt.signature.as_slice());
+            let queen = opened.queens.get(usize::from(receipt.queen_index)).filter(|_| members.contains(&receipt.queen_index));
             let shown = |address: Option<&Address>, nobody: &str| address.map_or_else(|| nobody.to_owned(), Address::to_string);
             let subject = format!("receipt of Queen {} for device {id} at challenge {block}", receipt.queen_index);
             self.agree(entry, subject, shown(queen, "nobody of the committee"), shown(signer.as_ref(), "no signature"));
@@ -227,8 +265,8 @@ impl Examiner<'_> {
 
     fn answered(&mut self, entry: &Entry, block: u64, id: DeviceId, is_right: bool, from: Address, proof: Option<WorkProof>) {
         let subject = |what: &str| format!("proof of device {id} at challenge {block}: {what}");
-        let known = (self.devices.get(&id).copied(), self.challenge(block), self.commits.get(&(block, id)).cloned());
-        let (Some(device), Some((challenge, hash)), Some(commit)) = known else {
+        let known = (self.devices.get(&id).copied(), self.challenge(block).cloned(), self.commits.get(&(block, id)).cloned());
+        let (Some(device), Some(opened), Some(commit)) = known else {
             self.agree(entry, subject("device, challenge and commit"), "known", "unknown");
             return;
         };
@@ -243,12 +281,12 @@ impl Examiner<'_> {
             self.agree(entry, subject("class"), "known", "unknown");
             return;
         };
-        self.agree(entry, subject("sender"), from, device.worker);
+        self.agree(entry, subject("sender"), from, device.worker_at(opened.challenge.timestamp));
         let facts = facts(&commit, false);
-        let until = verdict::answer_until(&challenge, id, &facts, &profile, &self.evidence.rules);
+        let until = verdict::answer_until(&opened.challenge, id, &facts, &profile, &opened.parameters.rules);
         self.agree(entry, subject("drawn and in time"), true, until.is_some_and(|until| entry.block <= until));
-        let verdict = match (proof, challenge.seal_hash) {
-            (Some(proof), Some(seal_hash)) => self.recompute(id, &device, &commit, (block, hash, seal_hash), &profile, &proof),
+        let verdict = match (proof, opened.challenge.seal_hash) {
+            (Some(proof), Some(seal_hash)) => self.recompute(id, &device, &commit, (&opened, seal_hash), &profile, &proof),
             _ => "no readable proof in the call".into(),
         };
         self.audit.proofs += 1;
@@ -264,12 +302,12 @@ impl Examiner<'_> {
         id: DeviceId,
         device: &Device,
         commit: &Committed,
-        (block, hash, seal_hash): (u64, B256, B256),
+        (opened, seal_hash): (&Opened, B256),
         profile: &Profile,
         proof: &WorkProof,
     ) -> String {
         let context = ChallengeContext {
-            block_hash: hash,
+            block_hash: opened.hash,
             chain_id: self.evidence.chain_id,
             verifier: self.evidence.contract,
             provider: device.provider,
@@ -277,16 +315,15 @@ impl Examiner<'_> {
             class_version: device.class_version,
             mode: commit.mode,
         };
-        let (seed, drawn) = (challenge_seed(&context, profile), sample_seed(seal_hash, block, id));
-        match verify_proof(profile, seed, commit.root, drawn, self.evidence.proof_samples, proof) {
+        let (seed, drawn) = (challenge_seed(&context, profile), sample_seed(seal_hash, opened.challenge.block, id));
+        match verify_proof(profile, seed, commit.root, drawn, opened.parameters.proof_samples, proof) {
             Ok(()) => "right".into(),
             Err(error) => format!("wrong: {error}"),
         }
     }
 
     fn outcome(&self, block: u64, id: DeviceId, now: Moment) -> Outcome {
-        let rules = &self.evidence.rules;
-        let Some((challenge, _)) = self.challenge(block) else { return Outcome::Pending };
+        let Some(Opened { challenge, parameters: Parameters { rules, .. }, .. }) = self.challenge(block) else { return Outcome::Pending };
         let class_version = self.devices.get(&id).map(|device| device.class_version).unwrap_or_default();
         let commit = self.commits.get(&(block, id)).and_then(|commit| {
             let covers = |book: &RentalBook| book.coverage.covers(id, challenge.timestamp, rules.mode_slack_seconds);
@@ -294,7 +331,7 @@ impl Examiner<'_> {
             let profile = self.evidence.profile(class_version, commit.mode)?;
             Some((facts(commit, named || self.books.values().any(covers)), profile))
         });
-        verdict::outcome(&challenge, id, commit.as_ref().map(|(commit, profile)| (commit, *profile)), rules, now)
+        verdict::outcome(challenge, id, commit.as_ref().map(|(commit, profile)| (commit, *profile)), rules, now)
     }
 
     fn settled(&mut self, entry: &Entry, block: u64, id: DeviceId, outcome: Outcome) {
@@ -326,13 +363,14 @@ impl Examiner<'_> {
             return;
         };
         let now = Moment { block: entry.block, timestamp: entry.timestamp };
-        let timestamps: Vec<u64> = self.challenges.iter().map(|(challenge, _)| challenge.timestamp).collect();
+        let timestamps: Vec<u64> = self.challenges.iter().map(|opened| opened.challenge.timestamp).collect();
         let device = book.coverage.device;
+        let max_per_call = self.parameters.map(|parameters| parameters.rules.max_per_call).unwrap_or_default();
         let outcome_of = |index: u64| match self.challenges.get(index as usize) {
-            Some((challenge, _)) => self.outcome(challenge.block, device, now),
+            Some(opened) => self.outcome(opened.challenge.block, device, now),
             None => Outcome::Pending,
         };
-        let recomputed = book.report(&timestamps, self.evidence.rules.max_per_call, outcome_of);
+        let recomputed = book.report(&timestamps, max_per_call, outcome_of);
         self.books.insert(rental, book);
         self.agree(entry, format!("report of rental {rental} of device {device}"), shown(&sums), shown(&recomputed));
         self.reported.entry(rental).or_default().push(sums);
