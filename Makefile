@@ -52,7 +52,7 @@ fmt: ## Format Rust and Solidity
 check: ## Everything CI runs: lint, artifacts, all tests, vectors, one demo
 	@scripts/check.sh
 
-check-full: check fuzz symbolic e2e-real ## check, deep fuzzing, proofs, real clients: before a capability is called done
+check-full: check fuzz e2e-real ## check, deep fuzzing, real clients: before a capability is called done
 
 fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full

@@ -8,13 +8,10 @@ import {RentalMath} from "../src/libraries/RentalMath.sol";
 ///      as wide as the solver answers for in minutes; what multiplies is narrower than what only adds and compares.
 contract SettlementCheck {
     /// @dev Seconds of both kinds never shrink and never exceed the rental; none is verified that was not reported as such.
-    function check_countKeepsItsBounds(
-        uint16 length,
-        uint16 covered,
-        uint16 reported,
-        uint16 verifiedBefore,
-        uint16 missedBefore
-    ) external pure {
+    function check_countKeepsItsBounds(uint16 length, uint16 covered, uint16 reported, uint16 verifiedBefore, uint16 missedBefore)
+        external
+        pure
+    {
         if (uint256(verifiedBefore) + missedBefore > length) return;
         (uint256 verified, uint256 missed) = RentalMath.count(length, covered, reported, verifiedBefore, missedBefore);
         assert(verified >= verifiedBefore);

@@ -183,6 +183,10 @@ fn a_broken_deployment_changes_nothing() {
         (good.replace("beacon_period = 3", "beacon_perod = 3"), "E-CONFIG-002", "beacon_perod"),
         (good.replace("minimum_queen_stake = \"10000\"", "minimum_queen_stake = \"ten\""), "E-CONFIG-002", "line "),
         (good.replace("classic = 31361", "classic = 31301"), "E-DEPLOY-001", "chain id"),
+        (good.replace("genesis_total = \"354900000\"", "genesis_total = \"354900001\""), "E-DEPLOY-001", "add up to 354900000"),
+        (good.replace("initial_per_epoch = \"10000000\"", "initial_per_epoch = \"20000000\""), "E-DEPLOY-001", "exceed the cap"),
+        (good.replace("rental_bps = 5000", "rental_bps = 5001"), "E-DEPLOY-001", "10001 of 10000"),
+        (good.replace("provider_fee_bps = 5000", "provider_fee_bps = 5001"), "E-DEPLOY-001", "8000 basis points"),
     ];
     for (text, code, named) in cases {
         fs::write(&file, text).unwrap();

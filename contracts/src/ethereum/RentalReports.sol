@@ -109,7 +109,9 @@ abstract contract RentalReports is RentalSettlement {
         if (k.termsVersion == 0) return;
         delete keptReports[rentalId];
         _applyReport(
-            WorkReport(rentalId, k.termsVersion, k.coveredUntil, k.verifiedSeconds, k.due, k.passed, 0, k.isFinal, 0, k.closingMissed),
+            WorkReport(
+                rentalId, k.termsVersion, k.coveredUntil, k.verifiedSeconds, k.due, k.passed, 0, k.isFinal, 0, k.closingMissed
+            ),
             k.deliverer
         );
     }

@@ -155,8 +155,11 @@ contract RentalReserveTest is RentalWorld {
         uint256 clean = vm.snapshotState();
         _finalReport(id, true);
         assertTrue(rental.details(id).fault == IGPURental.Fault.ClosingMissed);
-        assertEq(token.balanceOf(address(rental)), rental.credit(provider) + rental.credit(renter) + rental.credit(relay)
-            + rental.credit(address(distributor)) + rental.reserveOf(deviceId));
+        assertEq(
+            token.balanceOf(address(rental)),
+            rental.credit(provider) + rental.credit(renter) + rental.credit(relay) + rental.credit(address(distributor))
+                + rental.reserveOf(deviceId)
+        );
         assertEq(rental.reserveOf(deviceId), UNIT - 400 * uint256(PRICE), "the rent of the unverified time");
         vm.revertToState(clean);
         _finalReport(id, false);
