@@ -9,10 +9,12 @@ GPUMKT := $(CARGO_TARGET_DIR)/debug/gpumkt
 PREFIX ?= /usr/local
 # Set KEEP=1 to leave the demo's network running.
 KEEP ?=
+# Rounds of `make chaos`.
+ROUNDS ?= 5
 # Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
 PROFILE ?= release
 
-.PHONY: help setup build demo e2e-real test lint fmt check check-full bench fuzz vectors abi install clean
+.PHONY: help setup build demo e2e-real test lint fmt check check-full bench chaos fuzz symbolic vectors abi install clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,15 +52,24 @@ fmt: ## Format Rust and Solidity
 check: ## Everything CI runs: lint, artifacts, all tests, vectors, one demo
 	@scripts/check.sh
 
-check-full: check fuzz e2e-real ## check, then deep fuzzing and real clients: before a capability is called done
+check-full: check fuzz symbolic e2e-real ## check, deep fuzzing, proofs, real clients: before a capability is called done
 
 fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full
 	@npm --prefix contracts run --silent test:deep
 	@PROPTEST_CASES=20000 cargo test --locked --lib
+	@PROPTEST_CASES=200000 cargo test --locked --test it -- differential
+
+chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/chaos/summary.json
+	@scripts/setup.sh demo
+	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message --nocapture
+
+symbolic: ## Prove the arithmetic of settlement and vesting (installs halmos into target/symbolic)
+	@scripts/setup.sh full
+	@scripts/symbolic.sh
 
 bench: ## Measure; writes target/bench/summary.json
-	@scripts/setup.sh demo
+	@scripts/setup.sh bench
 	@cargo build --locked --profile $(PROFILE)
 	@node scripts/bench.mjs $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))/gpumkt
 

@@ -2,6 +2,7 @@
 // and writes target/bench/summary.json: a flat map from a stable name that ends with its unit, or names a ratio, to a number.
 // Figures come from this machine and from nowhere else.
 import { execFileSync, spawn } from 'node:child_process';
+import { access } from './access.mjs';
 import { peers } from './peers.mjs';
 import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 
@@ -78,10 +79,20 @@ function device() {
   }
 }
 
+/** The bridge with King sets of several sizes, built with the profile of the given binary. */
+function bridge() {
+  const profile = binary.includes('/debug/') ? 'dev' : 'release';
+  const text = execFileSync('cargo', ['bench', '--locked', '--profile', profile, '--bench', 'bridge'], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const line = text.split('\n').findLast((candidate) => candidate.startsWith('{'));
+  for (const [name, value] of Object.entries(JSON.parse(line))) put(name, value);
+}
+
 put('binary_mib', statSync(binary).size / 2 ** 20);
 device();
 peers(binary, put);
 await demo();
+bridge();
+await access(binary, put);
 mkdirSync('target/bench', { recursive: true });
 const sorted = Object.fromEntries(Object.entries(summary).sort(([a], [b]) => (a < b ? -1 : 1)));
 writeFileSync(SUMMARY, `${JSON.stringify(sorted, null, 2)}\n`);

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 readonly GPUMKT=$CARGO_TARGET_DIR/debug/gpumkt
 readonly LOGS=$CARGO_TARGET_DIR/check
-readonly ALL=(format layering licences clippy abi forge gas compile tests vectors demo)
+readonly ALL=(format layering licences clippy features abi forge gas compile tests vectors demo)
 
 stage_setup() { scripts/setup.sh full; }
 
@@ -25,6 +25,17 @@ stage_layering() {
 stage_licences() { node scripts/licences.mjs; }
 
 stage_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
+
+# The light client, and types and rules alone. Warnings count: what they leave out must be left out on purpose.
+stage_features() {
+  local said
+  for features in '--features renter --bin gpumkt --lib' '--lib'; do
+    # shellcheck disable=SC2086
+    cargo check --locked --no-default-features $features 2>&1 | tee "$LOGS/features.txt"
+    said=$(grep -c '^warning' "$LOGS/features.txt" || true)
+    ((said == 0)) || return 1
+  done
+}
 
 stage_abi() { contracts abi:check; }
 

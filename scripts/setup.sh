@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing and nothing else. Usage: scripts/setup.sh [build|demo|full]
+# Installs what is missing and nothing else. Usage: scripts/setup.sh [build|demo|bench|full]
 #   build  system packages and the place of RocksDB      (make build)
 #   demo   and the two chains' node, anvil               (make demo)
+#   bench  and a plain SSH server to compare with        (make bench)
 #   full   and the Solidity compiler, forge, libraries,  (make test, lint, check)
 #          and a container engine for the tests
 # Needs no network and well under a second when everything is there.
@@ -30,6 +31,7 @@ readonly TEST_PACKAGES=(
 )
 readonly TEST_PROGRAMS=(busybox docker-registry htpasswd ip iptables nft podman rsync runc)
 [[ $LEVEL != full ]] || PACKAGES+=("${TEST_PACKAGES[@]}")
+[[ $LEVEL != bench ]] || PACKAGES+=(openssh-server)
 readonly PACKAGES
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -187,8 +189,8 @@ install_npm() {
 
 main() {
   case $LEVEL in
-  build | demo | full) ;;
-  *) fail "unknown level '$LEVEL'; use build, demo or full" ;;
+  build | demo | bench | full) ;;
+  *) fail "unknown level '$LEVEL'; use build, demo, bench or full" ;;
   esac
   check_machine
   # Everything the user has to install is asked for before the first long download.
@@ -197,7 +199,8 @@ main() {
   install_packages
   [[ $LEVEL != full ]] || reserve_ids
   locate_rocksdb
-  [[ $LEVEL == build ]] || install_npm "$LEVEL"
+  # A bench needs of npm what a demo does.
+  [[ $LEVEL == build ]] || install_npm "${LEVEL/bench/demo}"
 }
 
 main

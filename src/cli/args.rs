@@ -2,11 +2,18 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::Address;
+#[cfg(feature = "node")]
+use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
-use super::{gov::GovCommand, money::MoneyCommand, shell::ShellCommand};
-use crate::{client::launch::ImageChoice, types::Amount};
+use super::{
+    court::CourtCommand, gov::GovCommand, money::MoneyCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand,
+};
+use crate::{
+    client::{launch::ImageChoice, templates::Template},
+    types::Amount,
+};
 
 /// A marketplace for real GPUs: rented on Ethereum, proven by work on Ethereum Classic.
 #[derive(Debug, Parser)]
@@ -22,13 +29,17 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a King: sign bridge checkpoints of both chains
-    King(NodeArgs),
+    #[cfg(feature = "node")]
+    King(KingArgs),
     /// Run a Queen: time and check providers, sign their receipts
+    #[cfg(feature = "node")]
     Queen(NodeArgs),
     /// Run a provider: prove a GPU and host renters' work on it
+    #[cfg(feature = "node")]
     Provider(ProviderArgs),
     /// Run a relay: carry messages over the bridge, both ways
-    Relay(NodeArgs),
+    #[cfg(feature = "node")]
+    Relay(RelayArgs),
 
     /// List the GPUs on offer
     Market(MarketArgs),
@@ -36,14 +47,16 @@ pub enum Command {
     Rent(RentArgs),
     /// Launch a rental again, with another image or command, after its first launch failed
     Launch(LaunchRentalArgs),
-    /// Show a rental as its provider sees it: container, limits, usage, trouble
+    /// Show a rental: what the chain says of it, and what its provider does; the latter needs the rental's session key
     Status(RentalArgs),
     /// Run a command, or an OpenCL kernel of your own, on a rented GPU
     Run(RunArgs),
     #[command(flatten)]
     Shell(ShellCommand),
-    /// Show rentals: state, time, money, verdicts
+    /// Show rentals, or one of them with every transaction and challenge
     Rentals(RentalsArgs),
+    #[command(flatten)]
+    Rental(RentalCommand),
     /// End a rental now; the time that is left is refunded
     End(RentalArgs),
 
@@ -54,8 +67,15 @@ pub enum Command {
     Gov(GovCommand),
     /// Register a device and offer it
     Offer(OfferArgs),
+    #[command(flatten)]
+    Provide(ProvideCommand),
+    /// Look at cases about rentals, vote on them, end them
+    #[command(subcommand)]
+    Court(CourtCommand),
     /// Show what a provider has earned, rental by rental
     Earnings(EarningsArgs),
+    /// Repeat every verdict on a provider from the two chains, on the CPU and without a key; exit code 3 where they disagree
+    Audit(AuditArgs),
     /// Suggest a price for a class from what others ask and get
     Price(PriceArgs),
     /// Claim what rentals have credited to you
@@ -65,16 +85,21 @@ pub enum Command {
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Deploy all contracts to both chains from a config file, or check a deployment
+    #[cfg(feature = "node")]
     Deploy(DeployArgs),
     /// Run the whole network on this machine
+    #[cfg(feature = "node")]
     #[command(subcommand)]
     Devnet(DevnetCommand),
     /// Measure a device, or print the roots of both kernels for a seed
+    #[cfg(feature = "node")]
     Bench(BenchArgs),
     /// Print the protocol's test vectors
+    #[cfg(feature = "node")]
     Vectors,
 
     /// Runs a renter's kernel inside the sandbox (started by the provider)
+    #[cfg(feature = "node")]
     #[command(hide = true)]
     SandboxExec {
         /// Read by the child itself
@@ -117,6 +142,74 @@ impl NodeArgs {
     }
 }
 
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct KingArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<KingAction>,
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Subcommand)]
+pub enum KingAction {
+    /// Show why this King has stopped signing, and let it go on
+    Resume {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RelayArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<RelayAction>,
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Subcommand)]
+pub enum RelayAction {
+    /// List messages that wait, failed or are dead letters, with what they cost
+    Messages {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Also those that this relay has delivered
+        #[arg(long)]
+        all: bool,
+    },
+    /// Try messages again now, dead letters too
+    Retry {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Chain that the messages come from
+        #[arg(value_enum)]
+        origin: ChainName,
+        /// All dead letters of that chain
+        #[arg(long, conflicts_with = "indices")]
+        dead: bool,
+        /// Indices of the messages
+        #[arg(value_name = "INDEX", required_unless_present = "dead")]
+        indices: Vec<u32>,
+    },
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ChainName {
+    Ethereum,
+    Classic,
+}
+
+#[cfg(feature = "node")]
 #[derive(Debug, Args)]
 pub struct ProviderArgs {
     #[command(flatten)]
@@ -124,6 +217,9 @@ pub struct ProviderArgs {
     /// OpenCL device, as `gpumkt bench --list` counts them
     #[arg(long, value_name = "INDEX")]
     pub device: Option<usize>,
+    /// Check everything that a provider needs, say what it would do, and stop
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -157,13 +253,50 @@ pub struct RentArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
+    /// So many devices of this offer's provider and class at once, with one container that sees them all
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16), conflicts_with = "failover")]
+    pub gpus: u32,
+    /// Public key that may log in, instead of one made for this rental
+    #[arg(long, value_name = "FILE.pub")]
+    pub ssh_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub keep: KeepArgs,
     #[command(flatten)]
     pub launch: LaunchArgs,
 }
 
+/// What to do while the rental runs. With any of these the command stays until the rental is over.
+#[derive(Debug, Clone, Args)]
+pub struct KeepArgs {
+    /// Buy so much more time shortly before the end, again and again, such as 2h
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration_seconds, requires = "spend_limit")]
+    pub auto_renew: Option<u32>,
+    /// Most GPUTOKEN to spend in all, on this rental and what takes its place
+    #[arg(long, value_name = "TOKENS")]
+    pub spend_limit: Option<Amount>,
+    /// If the provider fails, rent the next matching offer and start the same there
+    #[arg(long)]
+    pub failover: bool,
+    /// A provider that has been silent for this long has failed
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration_seconds)]
+    pub silence: u32,
+}
+
+impl KeepArgs {
+    pub fn stays(&self) -> bool {
+        self.auto_renew.is_some() || self.failover
+    }
+}
+
 /// What shall be found running on the rented device.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct LaunchArgs {
+    /// Ready-made image and start command; --image and COMMAND still win
+    #[arg(long, value_enum)]
+    pub template: Option<Template>,
+    /// Port of the container that everybody may reach, where the provider allows it
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub publish: Option<u16>,
     /// Image: a registry reference, local:NAME for one that the provider keeps, or `default`
     #[arg(long, value_name = "IMAGE", default_value = "default")]
     pub image: ImageChoice,
@@ -225,6 +358,9 @@ pub struct RunArgs {
 pub struct RentalsArgs {
     #[command(flatten)]
     pub node: NodeArgs,
+    /// One rental, with all evidence
+    #[arg(value_name = "RENTAL", conflicts_with = "account")]
+    pub rental: Option<u64>,
     /// Rentals of this renter or provider; your own where left out
     #[arg(long, value_name = "ADDRESS")]
     pub account: Option<Address>,
@@ -245,9 +381,16 @@ pub struct OfferArgs {
     /// Class version of the device; a device is registered where you have none of it
     #[arg(long, value_name = "VERSION")]
     pub class: u32,
-    /// Price in GPUTOKEN per hour
+    /// Register another device of the class, and offer that
+    #[arg(long)]
+    pub new_device: bool,
+    /// Price in GPUTOKEN per hour; what the market pays for the class where left out
     #[arg(long, value_name = "TOKENS")]
-    pub price: Amount,
+    pub price: Option<Amount>,
+    /// Result of `gpumkt bench --json` of this device: refused where it fails the class, and shown with the offer
+    #[cfg(feature = "node")]
+    #[arg(long, value_name = "FILE")]
+    pub bench: Option<PathBuf>,
     /// Shortest rental, such as 1m
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration_seconds)]
     pub min_duration: u32,
@@ -272,6 +415,21 @@ pub struct EarningsArgs {
     /// Print CSV: a line per rental, amounts in wei
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Provider whose devices to look at
+    #[arg(value_name = "PROVIDER")]
+    pub provider: Address,
+    /// First challenge block of Ethereum Classic whose commits and proofs are computed again
+    #[arg(long, value_name = "BLOCK", default_value_t = 0)]
+    pub from: u64,
+    /// Last one
+    #[arg(long, value_name = "BLOCK", default_value_t = u64::MAX, hide_default_value = true)]
+    pub to: u64,
 }
 
 #[derive(Debug, Args)]
@@ -317,6 +475,7 @@ pub enum KeysCommand {
     },
 }
 
+#[cfg(feature = "node")]
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// Deployment description, such as config/chains/devnet.toml
@@ -341,6 +500,7 @@ pub struct DeployArgs {
     pub check: bool,
 }
 
+#[cfg(feature = "node")]
 #[derive(Debug, Subcommand)]
 pub enum DevnetCommand {
     /// Run one rental from end to end and report every step
@@ -349,6 +509,7 @@ pub enum DevnetCommand {
     Up(DevnetArgs),
 }
 
+#[cfg(feature = "node")]
 #[derive(Debug, Args)]
 pub struct DevnetArgs {
     /// Folder for keys, logs, databases and the report
@@ -362,6 +523,7 @@ pub struct DevnetArgs {
     pub clients: Option<PathBuf>,
 }
 
+#[cfg(feature = "node")]
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// OpenCL device
@@ -396,13 +558,14 @@ pub struct BenchArgs {
     pub stake: Amount,
 }
 
+#[cfg(feature = "node")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ModeName {
     Full,
     Light,
 }
 
-fn parse_duration_seconds(text: &str) -> Result<u32, String> {
+pub(super) fn parse_duration_seconds(text: &str) -> Result<u32, String> {
     let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = match unit {

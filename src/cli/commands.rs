@@ -10,33 +10,44 @@ use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 
 use super::{
-    args::{
-        ClaimArgs, Cli, Command, DevnetArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs, RunArgs,
-    },
-    bench, deploy, earnings, gov, launch, money,
+    args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
+    court, earnings, gov, launch, money, provide,
     render::{OperatorError, line, output, table},
+    rental,
+};
+#[cfg(feature = "node")]
+use super::{
+    args::{DevnetArgs, DevnetCommand, KingArgs, RelayArgs},
+    bench, deploy, operator,
 };
 use crate::{
-    client::{self, ClientError, Clients, market, rent, session, stake},
+    client::{self, ClientError, Clients, market, rent, session},
     config::NodeConfig,
-    devnet,
     keys::{self, Strength, load_or_create_identity, read_password},
-    role,
     telemetry::{LogFormat, init_logs},
 };
+#[cfg(feature = "node")]
+use crate::{devnet, role};
 
 pub(super) type Outcome = Result<(), OperatorError>;
 
 pub async fn run(cli: Cli) -> Outcome {
     let json = cli.json;
     match cli.command {
-        Command::King(args) => role::run_king(load(&args)?).await.map_err(OperatorError::from_box),
+        #[cfg(feature = "node")]
+        Command::King(KingArgs { node, action: None }) => role::run_king(load(&node)?).await.map_err(OperatorError::from_box),
+        #[cfg(feature = "node")]
         Command::Queen(args) => role::run_queen(load(&args)?).await.map_err(OperatorError::from_box),
-        Command::Relay(args) => role::run_relay(load(&args)?).await.map_err(OperatorError::from_box),
+        #[cfg(feature = "node")]
+        Command::Relay(RelayArgs { node, action: None }) => role::run_relay(load(&node)?).await.map_err(OperatorError::from_box),
+        #[cfg(feature = "node")]
         Command::Provider(args) => {
             let mut overrides = args.node.overrides();
             overrides.extend(args.device.map(|device| ("provider.device".to_string(), device.to_string())));
             let config = NodeConfig::load(&args.node.config, &overrides)?;
+            if args.dry_run {
+                return super::dry_run::run(config, json).await;
+            }
             role::run_provider(config).await.map_err(OperatorError::from_box)
         }
         command => {
@@ -54,38 +65,49 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Launch(args) => launch::again(&args, json).await,
         Command::Status(args) => launch::status(&args, json).await,
         Command::Run(args) => run_kernel(&args, json).await,
-        Command::Rentals(args) => show_rentals(&args, json).await,
+        Command::Rentals(args) => rental::show(&args, json).await,
+        Command::Rental(command) => rental::run(command, json).await,
+        Command::Provide(command) => provide::run(command, json).await,
+        Command::Court(command) => court::run(command, json).await,
         Command::End(args) => end_rental(&args, json).await,
         Command::Money(command) => money::run(command, json).await,
         Command::Gov(command) => gov::run(command, json).await,
-        Command::Offer(args) => offer_device(&args, json).await,
+        Command::Offer(args) => provide::offer(&args, json).await,
         Command::Earnings(args) => earnings::show(&args, json).await,
         Command::Price(args) => earnings::price(&args, json).await,
         Command::Claim(args) => claim(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
+        #[cfg(feature = "node")]
         Command::Deploy(args) => deploy::run(&args, json).await,
+        #[cfg(feature = "node")]
         Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep, real_clients(&args).as_ref()).await?),
+        #[cfg(feature = "node")]
         Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir, real_clients(&args).as_ref()).await?),
+        #[cfg(feature = "node")]
         Command::Bench(args) => bench::run(args, json).await,
+        #[cfg(feature = "node")]
         Command::Vectors => {
             let vectors = tokio::task::block_in_place(client::vectors::vectors)?;
             output(true, &vectors, |_| String::new());
             Ok(())
         }
-        Command::King(_)
-        | Command::Queen(_)
-        | Command::Relay(_)
-        | Command::Provider(_)
-        | Command::Shell(_)
-        | Command::SandboxExec { .. } => Ok(()),
+        #[cfg(feature = "node")]
+        Command::King(KingArgs { action: Some(action), .. }) => operator::king(&action, json),
+        #[cfg(feature = "node")]
+        Command::Relay(RelayArgs { action: Some(action), .. }) => operator::relay(&action, json),
+        // The caller has run these.
+        #[cfg(feature = "node")]
+        Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec { .. } => Ok(()),
+        Command::Audit(_) | Command::Shell(_) => Ok(()),
     }
 }
 
+#[cfg(feature = "node")]
 fn real_clients(args: &DevnetArgs) -> Option<devnet::clients::RealClients> {
     args.clients.clone().map(|folder| devnet::clients::RealClients { folder })
 }
 
-fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
+pub(super) fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
     Ok(NodeConfig::load(&args.config, &args.overrides())?)
 }
 
@@ -95,8 +117,13 @@ pub(super) async fn connect(args: &NodeArgs) -> Result<(NodeConfig, Clients), Op
     Ok((config, clients))
 }
 
+/// For commands that only read: no keystore is opened, no password is asked for.
+pub(super) async fn reader(config: &NodeConfig) -> Result<Clients, OperatorError> {
+    Ok(Clients::reader(config).await?)
+}
+
 async fn show_market(args: &MarketArgs, json: bool) -> Outcome {
-    let (_, clients) = connect(&args.node).await?;
+    let clients = reader(&load(&args.node)?).await?;
     let filter = market::Filter { class_version: args.class, max_price_per_hour: args.max_price, include_unavailable: args.all };
     let offers = market::market(&clients, &filter).await?;
     output(json, &offers, |offers| {
@@ -124,24 +151,8 @@ async fn show_market(args: &MarketArgs, json: bool) -> Outcome {
     Ok(())
 }
 
-/// Shows the full cost and asks.
-pub(super) fn agrees(quote: &rent::Quote) -> Result<bool, OperatorError> {
-    line(format!(
-        "{} s of offer {}: rent {}, protocol fee {}, bridge fee {}, ready fee {}: at most {} GPUTOKEN; what is not used is refunded.",
-        quote.duration_seconds,
-        quote.offer,
-        quote.rent_wei,
-        quote.protocol_fee_wei,
-        quote.bridge_fee_wei,
-        quote.ready_fee_wei,
-        quote.total_wei
-    ));
-    line("The provider can read what runs on its machine.");
-    confirm("Rent? [y/N] ")
-}
-
 /// Without a terminal nobody can answer: that is a no, and `--yes` is the way to say yes.
-fn confirm(question: &str) -> Result<bool, OperatorError> {
+pub(super) fn confirm(question: &str) -> Result<bool, OperatorError> {
     let failed = |source| ClientError::File { path: "terminal".into(), source };
     if !std::io::stdin().is_terminal() {
         return Ok(false);
@@ -183,88 +194,12 @@ async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
     Ok(())
 }
 
-async fn show_rentals(args: &RentalsArgs, json: bool) -> Outcome {
-    let (_, clients) = connect(&args.node).await?;
-    let rentals = rent::rentals(&clients, args.account.unwrap_or(clients.signer.address())).await?;
-    output(json, &rentals, |rentals| {
-        if rentals.is_empty() {
-            return "No rentals.".into();
-        }
-        let rows = rentals
-            .iter()
-            .map(|rental| {
-                vec![
-                    rental.rental.to_string(),
-                    format!("{:?}", rental.state).to_lowercase(),
-                    rental.end.saturating_sub(rental.start).to_string(),
-                    rental.verified_seconds.to_string(),
-                    format!("{}/{}", rental.challenges_passed, rental.challenges_due),
-                    rental.escrowed_wei.to_string(),
-                    rental.paid_wei.to_string(),
-                    rental.refunded_wei.to_string(),
-                    rental.fees_wei.to_string(),
-                ]
-            })
-            .collect();
-        table(&["rental", "state", "seconds", "verified", "passed", "escrowed", "paid", "refunded", "fees"], rows)
-    });
-    Ok(())
-}
-
 async fn end_rental(args: &RentalArgs, json: bool) -> Outcome {
     let (_, clients) = connect(&args.node).await?;
     let receipt = rent::end(&clients, args.rental).await?;
     let view = rent::rental(&clients, args.rental).await?;
     output(json, &view, |view| {
         format!("rental {} ended in {}; the rest is decided by its closing challenge", view.rental, receipt.tx_hash)
-    });
-    Ok(())
-}
-
-async fn offer_device(args: &OfferArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
-    let price = stake::per_second(args.price)
-        .ok_or_else(|| ClientError::Argument { argument: "price".into(), reason: "zero or too large".into() })?;
-    let owned = stake::devices(&clients, clients.signer.address()).await?;
-    let reference = client::earnings::suggest_price(&clients, args.class).await?;
-    let device = match owned.iter().find(|(_, class)| *class == args.class) {
-        Some((id, _)) => *id,
-        None => {
-            let worker = match &config.keys.worker {
-                Some(path) => {
-                    let password = read_password(config.keys.password_file.as_deref(), path)?;
-                    keys::open_keystore(path, &password)?.address()
-                }
-                None => clients.signer.address(),
-            };
-            stake::register_device(&clients, args.class, worker).await?.0
-        }
-    };
-    let terms = stake::OfferTerms {
-        device,
-        price_per_second_wei: price,
-        min_duration_seconds: args.min_duration,
-        max_duration_seconds: args.max_duration,
-        region: args.region.clone(),
-        attributes: String::new(),
-    };
-    let (offer, receipt) = stake::create_offer(&clients, &terms).await?;
-    let worker = stake::worker(&clients, device).await?;
-    let needs = client::outlay::outlay(&clients, worker).await?;
-    let shown = json!({
-        "offer": offer,
-        "device": device,
-        "transaction": receipt.tx_hash,
-        "reference_price": reference,
-        "classic_gas": needs,
-    });
-    output(json, &shown, |_| {
-        let price = reference.map_or_else(
-            || "Nobody else offers this class: there is no reference price.".to_string(),
-            |found| format!("Reference price of others: {} GPUTOKEN per hour at reference speed.", found.suggested_wei),
-        );
-        let gas = money::gas_needs(&needs);
-        format!("offer {offer} for device {device} stands; it can be rented after its first full pass on ETC\n{price}\n{gas}")
     });
     Ok(())
 }

@@ -2,14 +2,18 @@
 
 use super::{
     args::{EarningsArgs, PriceArgs},
-    commands::{Outcome, connect},
-    render::{output, table},
+    commands::{Outcome, load, reader},
+    render::{duration, output, table},
 };
-use crate::client::earnings::{self, Earnings};
+use crate::client::{
+    Clients,
+    earnings::{self, Earnings},
+};
 
 pub(super) async fn show(args: &EarningsArgs, json: bool) -> Outcome {
-    let (_, clients) = connect(&args.node).await?;
-    let provider = args.account.unwrap_or(clients.signer.address());
+    let config = load(&args.node)?;
+    let clients = reader(&config).await?;
+    let provider = args.account.map_or_else(|| Clients::account_of(&config), Ok)?;
     let earnings = earnings::earnings(&clients, provider, args.since).await?;
     if args.csv {
         print!("{}", earnings.to_csv());
@@ -28,21 +32,21 @@ fn render(earnings: &Earnings) -> String {
             rental.rental.to_string(),
             rental.device.to_string(),
             format!("{:?}", rental.state).to_lowercase(),
-            rental.rented_seconds.to_string(),
-            rental.verified_seconds.to_string(),
+            duration(rental.rented_seconds),
+            duration(rental.verified_seconds),
             format!("{}/{}", rental.challenges_passed, rental.challenges_due),
             rental.paid_wei.to_string(),
             rental.refunded_wei.to_string(),
             rental.renter.to_string(),
         ]
     });
-    let header = ["rental", "device", "state", "seconds", "verified", "passed", "paid", "refunded", "renter"];
+    let header = ["rental", "device", "state", "time", "verified", "passed", "paid", "refunded", "renter"];
     format!(
-        "{}\n{} rentals, {} s rented, {} s verified, {} of {} challenges passed\npaid {} GPUTOKEN, of which not yet claimed {}",
+        "{}\n{} rentals, {} rented, {} verified, {} of {} challenges passed\npaid {} GPUTOKEN, of which not yet claimed {}",
         table(&header, rows.collect()),
         earnings.rentals.len(),
-        earnings.rented_seconds,
-        earnings.verified_seconds,
+        duration(earnings.rented_seconds),
+        duration(earnings.verified_seconds),
         earnings.challenges_passed,
         earnings.challenges_due,
         earnings.paid_wei,
@@ -51,7 +55,7 @@ fn render(earnings: &Earnings) -> String {
 }
 
 pub(super) async fn price(args: &PriceArgs, json: bool) -> Outcome {
-    let (_, clients) = connect(&args.node).await?;
+    let clients = reader(&load(&args.node)?).await?;
     let suggestion = earnings::suggest_price(&clients, args.class).await?;
     output(json, &suggestion, |suggestion| match suggestion {
         None => format!("Nobody offers class {}: there is no price to compare with.", args.class),

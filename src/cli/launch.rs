@@ -1,21 +1,28 @@
 //! `rent`, `launch` and `status`: from the payment to a container that one can log in to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
 
 use super::{
     args::{LaunchArgs, LaunchRentalArgs, RentArgs, RentalArgs},
-    commands::{Outcome, agrees, connect},
-    render::{OperatorError, line, output, printable, table},
+    commands::{Outcome, confirm, connect, load, reader},
+    render::{self, OperatorError, duration, line, output, printable, table, when},
+    rental,
 };
 use crate::{
     client::{
-        self, ClientError, Clients,
+        self, ClientError, Clients, evidence,
         launch::{ImageChoice, LaunchProgress, LaunchSpec, Launcher, RegistryLogin, TenantStatus},
-        rent::{self, RentalView, SessionKeys},
+        market,
+        rent::{self, Quote, RentalView, SessionKeys},
         session::RenterNode,
+        shell::{self, ShellFiles},
+        templates::Template,
     },
     config::NodeConfig,
     keys::{Strength, load_or_create_identity},
+    types::RentalId,
 };
 
 /// Largest file of variables: far above what a launch may hold.
@@ -23,26 +30,55 @@ const MAX_ENV_FILE_BYTES: u64 = 1 << 20;
 
 pub(super) async fn rent(args: &RentArgs, json: bool) -> Outcome {
     // Whatever is wrong with the launch shows before anything is paid.
-    let spec = launch_spec(&args.launch)?;
+    let (spec, template) = launch_spec(&args.launch)?;
+    let ssh_key = args.ssh_key.as_deref().map(shell::check_key).transpose()?;
     let (config, clients) = connect(&args.node).await?;
-    let quote = rent::quote(&clients, args.offer, args.duration).await?;
-    if let Some(limit) = args.max_cost.filter(|limit| quote.total_wei > *limit) {
-        return Err(ClientError::TooExpensive { cost: quote.total_wei, limit }.into());
+    let quotes = quotes(args, &clients).await?;
+    let total = rent::total_of(&quotes);
+    for limit in [args.max_cost, args.keep.spend_limit].into_iter().flatten() {
+        if total > limit {
+            return Err(ClientError::TooExpensive { cost: total, limit }.into());
+        }
     }
     if !args.yes && !json {
         show_reference_price(&clients, args.offer).await?;
     }
-    if !args.yes && (json || !agrees(&quote)?) {
+    if !agrees(&quotes, args.yes, json)? {
         return Err(ClientError::Cancelled.into());
     }
     let sessions = client::session_keys(&config, Strength::Standard)?;
-    let (id, receipt) = rent::rent(&clients, &quote, &sessions).await?;
+    let (ids, receipt) = match quotes.as_slice() {
+        [quote] => rent::rent(&clients, quote, &sessions).await.map(|(id, receipt)| (vec![id], receipt))?,
+        _ => rent::rent_many(&clients, &quotes, &sessions).await?,
+    };
+    let listed = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if !json {
-        line(format!("rental {id}: paid in {} (block {})", receipt.tx_hash, receipt.block_number));
+        line(format!("rental {listed}: paid in {} (block {})", receipt.tx_hash, receipt.block_number));
     }
-    let rental = rent::rental(&clients, id).await?;
-    let view = launch(&config, &clients, &sessions, &rental, spec, json).await?;
-    show_ready(&view, json);
+    for id in &ids {
+        if let Some(key) = &ssh_key {
+            ShellFiles::remember_key(&config.data_dir, *id, key)?;
+        }
+    }
+    let first = rent::rental(&clients, ids.first().copied().unwrap_or_default()).await?;
+    let launched = launch(&config, &clients, &sessions, &first, spec.clone(), json).await;
+    let view = match launched {
+        Ok(view) => view,
+        // Whoever wants another device if this one fails gets it here as well.
+        Err(error) if args.keep.failover => {
+            render::error(&error, json);
+            first
+        }
+        Err(error) => return Err(error),
+    };
+    for id in ids.iter().skip(1) {
+        let within = Duration::from_secs(rent::ready_window_seconds(&clients).await?);
+        rent::wait_for(&clients, *id, rent::RentalState::Active, "active", within).await?;
+    }
+    show_ready(&view, &ids, template.map(|template| template.hint(view.rental, &spec)), json);
+    if args.keep.stays() {
+        return rental::watch(&config, &clients, &sessions, view.rental, &args.keep, spec, json).await;
+    }
     Ok(())
 }
 
@@ -61,21 +97,73 @@ async fn show_reference_price(clients: &Clients, offer: u64) -> Result<(), Opera
     Ok(())
 }
 
+/// The offer itself, and as many of its provider's others as are wanted.
+async fn quotes(args: &RentArgs, clients: &Clients) -> Result<Vec<Quote>, OperatorError> {
+    let mut offers = vec![args.offer];
+    if args.gpus > 1 {
+        offers.extend(market::siblings(clients, args.offer, args.duration, args.gpus - 1).await?);
+    }
+    let mut quotes = Vec::new();
+    for offer in offers {
+        quotes.push(rent::quote(clients, offer, args.duration).await?);
+    }
+    Ok(quotes)
+}
+
+/// Shows the full cost, and asks where `--yes` has not answered already.
+fn agrees(quotes: &[Quote], is_agreed: bool, json: bool) -> Result<bool, OperatorError> {
+    if json {
+        return Ok(is_agreed);
+    }
+    for quote in quotes {
+        line(format!(
+            "{} of offer {}: rent {}, protocol fee {}, bridge fee {}, ready fee {}: at most {} GPUTOKEN; what is not used is refunded.",
+            duration(quote.duration_seconds.into()),
+            quote.offer,
+            quote.rent_wei,
+            quote.protocol_fee_wei,
+            quote.bridge_fee_wei,
+            quote.ready_fee_wei,
+            quote.total_wei
+        ));
+    }
+    if quotes.len() > 1 {
+        line(format!("{} devices, at most {} GPUTOKEN in all.", quotes.len(), rent::total_of(quotes)));
+    }
+    line("The provider can read what runs on its machine: bring no secrets that its owner must not see.");
+    if is_agreed { Ok(true) } else { confirm("Rent? [y/N] ") }
+}
+
 pub(super) async fn again(args: &LaunchRentalArgs, json: bool) -> Outcome {
-    let spec = launch_spec(&args.launch)?;
+    let (spec, template) = launch_spec(&args.launch)?;
     let (config, clients) = connect(&args.node).await?;
     let sessions = client::session_keys(&config, Strength::Standard)?;
     let rental = rent::rental(&clients, args.rental).await?;
-    let view = launch(&config, &clients, &sessions, &rental, spec, json).await?;
-    show_ready(&view, json);
+    let view = launch(&config, &clients, &sessions, &rental, spec.clone(), json).await?;
+    show_ready(&view, &[view.rental], template.map(|template| template.hint(view.rental, &spec)), json);
     Ok(())
 }
 
-fn show_ready(view: &RentalView, json: bool) {
-    output(json, view, |view| {
+fn show_ready(view: &RentalView, ids: &[RentalId], hint: Option<String>, json: bool) {
+    output(json, &Ready { view, rentals: ids }, |_| {
         let id = view.rental;
-        format!("rental {id} is ready until {} (Unix time). Log in: gpumkt ssh {id}", view.end)
+        let mut text = format!("rental {id} is ready until {}. Log in: gpumkt ssh {id}", when(view.end));
+        if ids.len() > 1 {
+            text.push_str(&format!("\n{} devices are in its container; each is a rental of its own: {ids:?}", ids.len()));
+        }
+        if let Some(hint) = hint {
+            text.push_str(&format!("\nNext: {hint}"));
+        }
+        text
     });
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    #[serde(flatten)]
+    view: &'a RentalView,
+    /// All that share this one's container, itself included.
+    rentals: &'a [RentalId],
 }
 
 async fn launch(
@@ -97,7 +185,7 @@ async fn launch(
     Ok(launched?)
 }
 
-fn start_node(config: &NodeConfig) -> Result<RenterNode, OperatorError> {
+pub(super) fn start_node(config: &NodeConfig) -> Result<RenterNode, OperatorError> {
     let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
     Ok(RenterNode::start(config, *identity)?)
 }
@@ -110,20 +198,52 @@ fn share(done_bytes: u64, total_bytes: u64) -> String {
 }
 
 pub(super) async fn status(args: &RentalArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
-    let sessions = client::session_keys(&config, Strength::Standard)?;
-    let rental = rent::rental(&clients, args.rental).await?;
-    let node = start_node(&config)?;
-    let status = Launcher { clients: &clients, node: &node, sessions: &sessions }.status(&rental).await;
-    node.stop().await;
-    output(json, &status?, render_status);
+    let config = load(&args.node)?;
+    let clients = reader(&config).await?;
+    let evidence = evidence::evidence(&clients, args.rental).await?;
+    let told = ask_provider(&config, &clients, &evidence.rental).await;
+    if let Err(ClientError::Key(error)) = told {
+        return Err(error.into());
+    }
+    let reason = told.as_ref().err().map(ToString::to_string);
+    let shown = StatusReport { rental: &evidence.rental, provider: told.as_ref().ok(), provider_silent_because: reason.clone() };
+    output(json, &shown, |_| match (&told, reason) {
+        (Ok(status), _) => format!("{}\n\nAs its provider sees it:\n{}", rental::facts(&evidence), render_status(status)),
+        (Err(_), reason) => {
+            format!("{}\n\nNothing from its provider: {}", rental::facts(&evidence), printable(&reason.unwrap_or_default()))
+        }
+    });
     Ok(())
+}
+
+#[derive(Serialize)]
+struct StatusReport<'a> {
+    rental: &'a RentalView,
+    provider: Option<&'a TenantStatus>,
+    provider_silent_because: Option<String>,
+}
+
+/// Only whoever holds the session key gets an answer.
+async fn ask_provider(config: &NodeConfig, clients: &Clients, rental: &RentalView) -> Result<TenantStatus, ClientError> {
+    let path = config.data_dir.join("sessions");
+    if !client::has_session_key(config, rental) {
+        return Err(ClientError::NoSessionKey { rental: rental.rental, path });
+    }
+    if matches!(rental.state, rent::RentalState::Completed | rent::RentalState::Cancelled) {
+        return Err(ClientError::NotActive { rental: rental.rental, state: rental.state_text() });
+    }
+    let sessions = client::session_keys(config, Strength::Standard)?;
+    let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
+    let node = RenterNode::start(config, *identity)?;
+    let status = Launcher { clients, node: &node, sessions: &sessions }.status(rental).await;
+    node.stop().await;
+    status
 }
 
 fn render_status(status: &TenantStatus) -> String {
     let mut rows = vec![
         ("phase", format!("{:?}", status.phase).to_lowercase()),
-        ("time", format!("{} to {} (Unix time)", status.start, status.end)),
+        ("time", window_text(status)),
         ("runtime", status.runtime.clone()),
         ("image", format!("{} {}", status.image, status.image_digest)),
         ("network", format!("{:?}", status.network).to_lowercase()),
@@ -145,19 +265,29 @@ fn render_status(status: &TenantStatus) -> String {
         rows.push(("usage", format!("{} MiB memory, {} processes, {cpu_s:.1} s of CPU", usage.memory_bytes >> 20, usage.processes)));
         rows.push(("killed for memory", format!("{} processes", usage.out_of_memory_kills)));
     }
+    if status.idle_seconds > 0 {
+        rows.push(("idle", format!("for {}", duration(status.idle_seconds))));
+    }
+    rows.extend(status.public_address.clone().map(|address| ("published at", address)));
+    rows.extend(status.shares.map(|leader| ("container", format!("that of rental {leader}"))));
     if !status.unenforced.is_empty() {
         rows.push(("not enforced", status.unenforced.join("; ")));
     }
     if let Some(trouble) = &status.trouble {
-        rows.push(("last trouble", format!("{} {} (at {})", trouble.code, trouble.reason, trouble.at)));
+        rows.push(("last trouble", format!("{} {} (at {})", trouble.code, trouble.reason, when(trouble.at))));
     }
     if let Some((at, reason)) = &status.ended {
-        rows.push(("ended", format!("{reason:?} at {at}")));
+        rows.push(("ended", format!("{reason:?} at {}", when(*at))));
     }
     table(&["", ""], rows.into_iter().map(|(name, value)| vec![name.to_string(), printable(&value)]).collect())
 }
 
-fn launch_spec(args: &LaunchArgs) -> Result<LaunchSpec, OperatorError> {
+fn window_text(status: &TenantStatus) -> String {
+    if status.start == 0 { "not started".into() } else { format!("{} to {}", when(status.start), when(status.end)) }
+}
+
+/// What to launch, with the template that it came from.
+pub(super) fn launch_spec(args: &LaunchArgs) -> Result<(LaunchSpec, Option<Template>), OperatorError> {
     let mut env = BTreeMap::new();
     if let Some(path) = &args.env_file {
         let failed = |source| ClientError::File { path: path.clone(), source };
@@ -186,9 +316,12 @@ fn launch_spec(args: &LaunchArgs) -> Result<LaunchSpec, OperatorError> {
         let password = std::fs::read_to_string(path).map_err(|source| ClientError::File { path: path.clone(), source })?;
         *login = Some(RegistryLogin { username: username.clone(), password: password.trim_end_matches(['\r', '\n']).to_string() });
     }
-    let spec = LaunchSpec { image, command: args.command.clone(), env };
+    let mut spec = LaunchSpec { image, command: args.command.clone(), env, publish: args.publish };
+    if let Some(template) = args.template {
+        template.fill(&mut spec);
+    }
     spec.check().map_err(|error| wrong(error.what, error.reason))?;
-    Ok(spec)
+    Ok((spec, args.template))
 }
 
 fn wrong(argument: &str, reason: String) -> OperatorError {

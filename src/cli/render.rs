@@ -44,6 +44,23 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
+/// Unix seconds as a local date; machines get the number itself.
+pub fn when(unix_seconds: u64) -> String {
+    let utc = i64::try_from(unix_seconds).ok().and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
+    utc.map_or_else(|| unix_seconds.to_string(), |utc| utc.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S %:z").to_string())
+}
+
+/// Seconds in the two largest units that they fill.
+pub fn duration(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let first = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(units.len() - 1);
+    let mut text = format!("{} {}", seconds / units[first].0, units[first].1);
+    if let Some((size, unit)) = units.get(first + 1).filter(|(size, _)| seconds % units[first].0 >= *size) {
+        text.push_str(&format!(" {} {unit}", seconds % units[first].0 / size));
+    }
+    text
+}
+
 /// The cause's first line beside the code; what follows it, such as a compiler's messages, indented below.
 fn text_of(code: &str, cause: &str, next_step: &str) -> String {
     let mut lines = cause.lines().map(str::trim_end).filter(|line| !line.is_empty());
@@ -89,6 +106,16 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_for_people() {
+        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_320, "2 h 2 min"), (86_400 + 59, "1 d"), (90_000, "1 d 1 h")] {
+            assert_eq!(duration(seconds), text);
+        }
+        let shown = when(1_790_000_000);
+        assert!(shown.starts_with("2026-09-2") && shown.contains(':'), "{shown}");
+        assert_eq!(when(u64::MAX), u64::MAX.to_string());
+    }
 
     #[test]
     fn a_long_cause_goes_below_its_first_line() {

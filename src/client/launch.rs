@@ -8,7 +8,7 @@ use super::{
     session::RenterNode,
 };
 pub use crate::{
-    service::tenants::{LaunchProgress, TenantStatus},
+    service::told::{LaunchProgress, TenantStatus},
     types::launch::{ImageChoice, LaunchSpec, RegistryLogin},
 };
 

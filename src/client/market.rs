@@ -89,6 +89,27 @@ pub async fn market(clients: &Clients, filter: &Filter) -> Result<Vec<OfferView>
     Ok(offers)
 }
 
+/// `count` more offers that can be rented together with `first`: of the same provider and class, and for as long.
+pub async fn siblings(clients: &Clients, first: OfferId, duration_seconds: u32, count: u32) -> Result<Vec<OfferId>, ClientError> {
+    let view = offer(clients, first).await?;
+    let filter = Filter { class_version: Some(view.class_version), ..Filter::default() };
+    let mut devices = vec![view.device];
+    let mut found = Vec::new();
+    for other in market(clients, &filter).await? {
+        let fits = (other.min_duration_seconds..=other.max_duration_seconds).contains(&duration_seconds);
+        if fits && other.provider == view.provider && !devices.contains(&other.device) && found.len() < count as usize {
+            devices.push(other.device);
+            found.push(other.offer);
+        }
+    }
+    if found.len() < count as usize {
+        let reason =
+            format!("its provider has {} devices of this class to rent for that time, {} were asked for", devices.len(), count + 1);
+        return Err(ClientError::NotRentable { offer: first, reason });
+    }
+    Ok(found)
+}
+
 /// One offer.
 pub async fn offer(clients: &Clients, id: OfferId) -> Result<OfferView, ClientError> {
     let contract = clients.book.ethereum.gpu_rental;

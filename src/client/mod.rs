@@ -1,27 +1,41 @@
 //! One-shot operations: what the command line, the devnet and the tests all call.
 
+pub mod audit;
+#[cfg(feature = "node")]
 pub mod bench;
+pub mod court;
 pub mod delegation;
+#[cfg(feature = "node")]
 pub mod deploy;
 pub mod earnings;
 mod error;
+pub mod evidence;
+pub mod failover;
 pub mod gov;
 pub mod launch;
 pub mod market;
+#[cfg(feature = "node")]
+pub mod measured;
+#[cfg(feature = "node")]
+pub mod operator;
 pub mod outlay;
 pub mod rent;
 pub mod session;
 pub mod shell;
 pub mod stake;
 mod submit;
+pub mod templates;
 pub mod token;
+pub mod upkeep;
+#[cfg(feature = "node")]
 pub mod vectors;
 pub mod vesting;
 mod wallet;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 
-use alloy::signers::local::PrivateKeySigner;
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 pub use error::ClientError;
 pub use market::Availability;
 use secrecy::SecretString;
@@ -31,7 +45,7 @@ pub use wallet::{Permit, Wallet};
 use crate::{
     chain::{BlockId, Chain, ChainConfig},
     config::NodeConfig,
-    keys::{load_or_create_identity, open_keystore, read_password},
+    keys::{keystore_address, load_or_create_identity, open_keystore, read_password},
     net::peer_id_of,
     types::{AddressBook, Amount, ChainKind, abi::GPUToken},
 };
@@ -66,6 +80,11 @@ impl Clients {
         Ok(Self { ethereum, classic, book, signer })
     }
 
+    /// The account of a configuration, by the name on its keystore: reading needs no password.
+    pub fn account_of(config: &NodeConfig) -> Result<Address, ClientError> {
+        Ok(keystore_address(&config.keys.operator)?)
+    }
+
     pub fn ethereum_wallet(&self) -> Wallet {
         Wallet::new(self.ethereum.clone(), self.signer.clone())
     }
@@ -92,6 +111,11 @@ impl Clients {
     pub fn with_signer(&self, signer: PrivateKeySigner) -> Self {
         Self { signer, ..self.clone() }
     }
+}
+
+/// Whether the key that was named when `rental` was paid is on this machine; needs no password.
+pub fn has_session_key(config: &NodeConfig, rental: &rent::RentalView) -> bool {
+    config.data_dir.join("sessions").join(format!("{:#x}.json", rental.session_key)).exists()
 }
 
 /// Session keys belong to the renter's data folder and share its password.

@@ -5,16 +5,19 @@ use std::{path::PathBuf, time::Duration};
 use alloy::{
     primitives::{Address, U256},
     signers::local::PrivateKeySigner,
-    sol_types::SolError,
+    sol_types::{SolCall, SolError},
 };
 use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{Availability, ClientError, Clients, market};
 use crate::{
-    chain::{BlockId, ChainError, Receipt},
+    chain::{BlockId, ChainError, Receipt, TxRequest},
     keys::{Strength, open_keystore, write_keystore},
-    types::{Amount, DeviceId, OfferId, RentalId, abi::GPURental},
+    types::{
+        Amount, DeviceId, OfferId, RentalId,
+        abi::{GPURental, gpu_rental::IGPURental},
+    },
 };
 
 /// Time a permit stays valid; the transaction follows at once.
@@ -56,6 +59,7 @@ pub struct RentalView {
     /// Number of the contract's CloseReason.
     pub close_reason: u8,
     pub terms_version: u32,
+    pub requested_at: u64,
     pub start: u64,
     pub end: u64,
     pub opened_at: u64,
@@ -67,6 +71,44 @@ pub struct RentalView {
     pub paid_wei: Amount,
     pub refunded_wei: Amount,
     pub fees_wei: Amount,
+}
+
+impl RentalView {
+    /// The state in a word.
+    pub fn state_text(&self) -> String {
+        format!("{:?}", self.state).to_lowercase()
+    }
+}
+
+#[cfg(test)]
+impl RentalView {
+    /// A running rental, for tests to change.
+    pub(super) fn sample() -> Self {
+        let wei = Amount::default();
+        Self {
+            rental: 1,
+            offer: 1,
+            device: 1,
+            renter: Address::repeat_byte(1),
+            provider: Address::repeat_byte(2),
+            session_key: Address::repeat_byte(3),
+            state: RentalState::Active,
+            close_reason: 0,
+            terms_version: 1,
+            requested_at: 90,
+            start: 100,
+            end: 1_000,
+            opened_at: 110,
+            covered_until: 0,
+            verified_seconds: 0,
+            challenges_due: 0,
+            challenges_passed: 0,
+            escrowed_wei: wei,
+            paid_wei: wei,
+            refunded_wei: wei,
+            fees_wei: wei,
+        }
+    }
 }
 
 /// Price of `offer` for `duration_seconds`, as the contract computes it.
@@ -87,6 +129,12 @@ pub async fn quote(clients: &Clients, offer: OfferId, duration_seconds: u32) -> 
 
 /// Pays into escrow. The session key is on disk before the payment leaves, so that no paid rental is without one.
 pub async fn rent(clients: &Clients, quote: &Quote, sessions: &SessionKeys) -> Result<(RentalId, Receipt), ClientError> {
+    require_rentable(clients, quote).await?;
+    clients.require_tokens("the rental", quote.total_wei).await?;
+    rent_with(clients, quote, sessions.create()?.address()).await
+}
+
+async fn require_rentable(clients: &Clients, quote: &Quote) -> Result<(), ClientError> {
     let view = market::offer(clients, quote.offer).await?;
     if view.availability != Availability::Rentable {
         return Err(ClientError::NotRentable { offer: quote.offer, reason: view.availability.to_string() });
@@ -96,17 +144,20 @@ pub async fn rent(clients: &Clients, quote: &Quote, sessions: &SessionKeys) -> R
         let reason = format!("{} s is outside the {shortest} to {longest} s that it allows", quote.duration_seconds);
         return Err(ClientError::NotRentable { offer: quote.offer, reason });
     }
-    clients.require_tokens("the rental", quote.total_wei).await?;
+    Ok(())
+}
+
+/// The same for a session key that the caller has made and written down.
+pub(super) async fn rent_with(clients: &Clients, quote: &Quote, session_key: Address) -> Result<(RentalId, Receipt), ClientError> {
     let wallet = clients.ethereum_wallet();
     let token = clients.book.ethereum.gpu_token;
-    let session = sessions.create()?;
     let contract = clients.book.ethereum.gpu_rental;
     let deadline = clients.ethereum.head().await?.timestamp + PERMIT_SECONDS;
     let permit = wallet.permit(token, contract, quote.total_wei.wei(), deadline).await?;
     let call = GPURental::rentWithPermitCall {
         offerId: quote.offer,
         duration: quote.duration_seconds,
-        sessionKey: session.address(),
+        sessionKey: session_key,
         maxCost: quote.total_wei.wei(),
         deadline: permit.deadline,
         v: permit.v,
@@ -117,6 +168,84 @@ pub async fn rent(clients: &Clients, quote: &Quote, sessions: &SessionKeys) -> R
     let event = receipt.logs.iter().find_map(|log| log.decode::<GPURental::RentalRequested>());
     let id = event.map(|event| event.rentalId).ok_or(ClientError::UnknownRental { rental: 0 })?;
     Ok((id, receipt))
+}
+
+/// Several rentals in one transaction, all or none, under one session key: their provider serves them with one container.
+pub async fn rent_many(clients: &Clients, quotes: &[Quote], sessions: &SessionKeys) -> Result<(Vec<RentalId>, Receipt), ClientError> {
+    for quote in quotes {
+        require_rentable(clients, quote).await?;
+    }
+    let total = total_of(quotes);
+    clients.require_tokens("the rental", total).await?;
+    let wallet = clients.ethereum_wallet();
+    let contract = clients.book.ethereum.gpu_rental;
+    let session_key = sessions.create()?.address();
+    let permit = clients.permit(total).await?;
+    let requests = quotes.iter().map(|quote| IGPURental::RentRequest {
+        offerId: quote.offer,
+        duration: quote.duration_seconds,
+        sessionKey: session_key,
+    });
+    let call = GPURental::rentManyCall { requests: requests.collect(), maxCost: total.wei(), permit };
+    let receipt = wallet.send("rentMany", contract, call).await?;
+    let ids: Vec<RentalId> =
+        receipt.logs.iter().filter_map(|log| log.decode::<GPURental::RentalRequested>()).map(|event| event.rentalId).collect();
+    if ids.len() == quotes.len() { Ok((ids, receipt)) } else { Err(ClientError::UnknownRental { rental: 0 }) }
+}
+
+pub fn total_of(quotes: &[Quote]) -> Amount {
+    Amount(quotes.iter().fold(U256::ZERO, |sum, quote| sum.saturating_add(quote.total_wei.wei())))
+}
+
+/// What more time costs, and until when the rental runs with it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Extension {
+    pub rental: RentalId,
+    pub added_seconds: u32,
+    pub cost_wei: Amount,
+    pub end_before: u64,
+    pub end: u64,
+}
+
+/// Price of `added_seconds` for a running rental, to the wei; refuses what the contract would refuse.
+pub async fn extension(clients: &Clients, id: RentalId, added_seconds: u32) -> Result<Extension, ClientError> {
+    let view = rental(clients, id).await?;
+    // Asked to take nothing for it, the contract answers with the price.
+    let call = GPURental::extendCall { rentalId: id, addedSeconds: added_seconds, maxCost: U256::ZERO };
+    let request = TxRequest::call(clients.book.ethereum.gpu_rental, call.abi_encode());
+    let asked = clients.ethereum.simulate(clients.signer.address(), &request, BlockId::latest()).await;
+    let cost = match asked {
+        Ok(_) => U256::ZERO,
+        Err(ChainError::Reverted { data, .. }) if data.starts_with(&GPURental::MaxCostExceeded::SELECTOR) => {
+            let error = GPURental::MaxCostExceeded::abi_decode(&data);
+            error.map_err(|error| ClientError::Argument { argument: "RENTAL".into(), reason: error.to_string() })?.cost
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let end = view.end + u64::from(added_seconds);
+    Ok(Extension { rental: id, added_seconds, cost_wei: Amount(cost), end_before: view.end, end })
+}
+
+/// Buys the time of `extension`, at its price or not at all. What runs in the rental is not touched.
+pub async fn extend(clients: &Clients, extension: &Extension) -> Result<Receipt, ClientError> {
+    clients.require_tokens("the extension", extension.cost_wei).await?;
+    let call = GPURental::extendWithPermitCall {
+        rentalId: extension.rental,
+        addedSeconds: extension.added_seconds,
+        maxCost: extension.cost_wei.wei(),
+        permit: clients.permit(extension.cost_wei).await?,
+    };
+    clients.ethereum_wallet().send("extend", clients.book.ethereum.gpu_rental, call).await
+}
+
+impl Clients {
+    /// Lets GPURental take `amount`, in the transaction that spends it.
+    async fn permit(&self, amount: Amount) -> Result<IGPURental::PermitInput, ClientError> {
+        let deadline = self.ethereum.head().await?.timestamp + PERMIT_SECONDS;
+        let (token, contract) = (self.book.ethereum.gpu_token, self.book.ethereum.gpu_rental);
+        let permit = self.ethereum_wallet().permit(token, contract, amount.wei(), deadline).await?;
+        Ok(IGPURental::PermitInput { deadline: permit.deadline, v: permit.v, r: permit.r, s: permit.s })
+    }
 }
 
 /// Ends a rental now: refunds the rest of a running one, all of one that never got ready.
@@ -167,6 +296,7 @@ pub async fn rental(clients: &Clients, id: RentalId) -> Result<RentalView, Clien
         },
         close_reason: rental.closeReason,
         terms_version: rental.termsVersion,
+        requested_at: rental.requestedAt,
         start: rental.start,
         end: rental.end,
         opened_at: rental.openedAt,
@@ -233,7 +363,7 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
-    fn create(&self) -> Result<PrivateKeySigner, ClientError> {
+    pub(super) fn create(&self) -> Result<PrivateKeySigner, ClientError> {
         let signer = PrivateKeySigner::random();
         write_keystore(&self.path(signer.address()), &signer, &self.password, self.strength)?;
         Ok(signer)

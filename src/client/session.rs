@@ -21,7 +21,7 @@ use crate::{
         Login, LoginAnswer, NamedKey, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, read_login_frame,
         write_frame,
     },
-    service::tenants::{LaunchProgress, TenantStatus},
+    service::told::{LaunchProgress, TenantStatus},
     task::{Service, Shutdown},
     telemetry::Metrics,
     types::{

@@ -18,7 +18,7 @@ use tokio::{
 
 pub(in crate::client) use self::files::replace;
 pub use self::{
-    files::ShellFiles,
+    files::{ShellFiles, check_key},
     filter::{TerminalFilter, clean},
     openssh::{Forward, OpenSsh, Side, mark_when_connected, quote, require},
 };

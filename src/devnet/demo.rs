@@ -23,7 +23,7 @@ use super::{
 use crate::{
     chain::BlockId,
     client::{
-        ClientError, Clients,
+        ClientError, Clients, audit,
         launch::{LaunchSpec, Launcher},
         market::{self, Availability, Filter, OfferView},
         rent::{self, RentalState, RentalView, SessionKeys},
@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Stages that the progress bar counts.
-const STAGES: u64 = 11;
+const STAGES: u64 = 12;
 /// Class of the devnet's device.
 const CLASS_VERSION: u32 = 1;
 const PRICE_PER_HOUR: &str = "3.6";
@@ -64,7 +64,7 @@ pub async fn demo(folder: &Path, keep: bool, clients: Option<&RealClients>) -> R
 
 /// Starts the network and leaves it running until Ctrl-C.
 pub async fn up(folder: &Path, clients: Option<&RealClients>) -> Result<(), DevnetError> {
-    let console = Console::new(STAGES - 4);
+    let console = Console::new(STAGES - 5);
     let work = async {
         let network = build(folder, clients, &console).await?;
         console.finish();
@@ -208,6 +208,7 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
     console.stage("credits claimed", claim_all(network)).await?;
     let reputation_ppm_after = wait_reputation(&renter, provider, reputation_ppm_before).await?;
     let after = balances(&renter, network).await?;
+    let audit = console.stage("every verdict repeated from the two chains", audit_provider(&renter, provider)).await?;
     let bridge = read_bridge(&renter, network).await?;
     Ok(Report {
         schema_version: SCHEMA_VERSION,
@@ -230,6 +231,7 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
         messages: bridge.messages,
         reputation_ppm_before,
         reputation_ppm_after,
+        audit,
         balances: merge(before, after),
         stages: console.stages(),
         steps: read_ledger(&network.chains, &network.book, &network.accounts.labels()).await?,
@@ -319,6 +321,11 @@ async fn wait_reputation(clients: &Clients, provider: Address, before: u32) -> R
             return Ok(now);
         }
     }
+}
+
+/// As anybody could: without a key, from what stands on the chains.
+async fn audit_provider(clients: &Clients, provider: Address) -> Result<audit::Audit, DevnetError> {
+    Ok(audit::audit(clients, provider, audit::Range { from: 0, to: u64::MAX }).await?)
 }
 
 type Balances = BTreeMap<String, (Address, Amount)>;

@@ -121,7 +121,7 @@ impl DevNetwork {
             "http": { "listen": "127.0.0.1:0" },
             "king": { "ethereum_stride": STRIDE_BLOCKS, "classic_stride": STRIDE_BLOCKS, "classic_min_depth": FINAL_AFTER_BLOCKS },
             "queen": { "report_after_blocks": 40 },
-            "relay": { "deliver": "all" },
+            "relay": { "deliver": "all", "max_wait_seconds": 0 },
         });
         if name == "provider" {
             config["keys"]["worker"] = json!(self.accounts.keystore("worker"));

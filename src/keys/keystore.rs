@@ -114,6 +114,14 @@ pub fn open_keystore(path: &Path, password: &SecretString) -> Result<PrivateKeyS
     }
 }
 
+/// Address of the keystore at `path`, which needs no password.
+pub fn keystore_address(path: &Path) -> Result<Address, KeyError> {
+    let text = std::fs::read_to_string(path).map_err(|source| KeyError::Unreadable { path: path.into(), source })?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| KeyError::Malformed { path: path.into(), reason: error.to_string() })?;
+    let address = value["address"].as_str().and_then(|address| address.parse().ok());
+    address.ok_or_else(|| KeyError::Malformed { path: path.into(), reason: "it names no address".into() })
+}
+
 /// Keystores in `folder` with their addresses; files that are none are passed over.
 pub fn list_keystores(folder: &Path) -> Result<Vec<(PathBuf, Address)>, KeyError> {
     let entries = std::fs::read_dir(folder).map_err(|source| KeyError::Unreadable { path: folder.into(), source })?;

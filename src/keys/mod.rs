@@ -7,5 +7,5 @@ mod password;
 
 pub use error::KeyError;
 pub use identity::load_or_create_identity;
-pub use keystore::{Strength, create_keystore, list_keystores, open_keystore, write_keystore};
+pub use keystore::{Strength, create_keystore, keystore_address, list_keystores, open_keystore, write_keystore};
 pub use password::{HANDED_PASSWORD_VARIABLE, read_password};

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{Node, error::boxed};
 use crate::{
-    config::{ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection},
+    config::{ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, NodeConfig},
     rules::tenancy::Policy,
     sandbox::{
         BubblewrapRuntime, ContainerLimits, DefaultImage, DeviceAccess, EngineOptions, EngineRuntime, ImagePolicy, NetworkPolicy, Runtime,
@@ -21,7 +21,7 @@ const RENTALS: &str = "rentals";
 pub(super) async fn tenants(node: &Node) -> Result<Tenants, Box<dyn Coded>> {
     let section = &node.config.provider.containers;
     let rentals_dir = node.config.data_dir.join(RENTALS);
-    let runtime = find_runtime(node, section, &rentals_dir).await?;
+    let runtime = find_runtime(node.peers.net.local_peer_id().to_string(), section, &rentals_dir).await?;
     let config = TenantsConfig {
         images_dir: section.images_dir.clone(),
         agent_program: install_agent(&node.config.data_dir).map_err(boxed)?,
@@ -31,14 +31,28 @@ pub(super) async fn tenants(node: &Node) -> Result<Tenants, Box<dyn Coded>> {
         policy: Policy {
             launch_wait_seconds: section.launch_wait_seconds,
             keep_files_seconds: section.keep_files_hours.saturating_mul(3_600),
+            idle_warning_seconds: section.idle_warning_minutes.saturating_mul(60),
         },
         rentals_dir,
     };
     Tenants::load(node.store.clone(), runtime, config, node.metrics.clone(), node.alerts.clone()).await.map_err(boxed)
 }
 
-async fn find_runtime(node: &Node, section: &ContainersSection, rentals_dir: &Path) -> Result<Option<Arc<dyn Runtime>>, Box<dyn Coded>> {
-    let engine = || EngineRuntime::new(engine_options(node, section));
+/// What would run containers here, in words.
+pub(super) async fn probe(config: &NodeConfig) -> Result<String, Box<dyn Coded>> {
+    let section = &config.provider.containers;
+    let Some(runtime) = find_runtime("a dry run".into(), section, &config.data_dir.join(RENTALS)).await? else {
+        return Ok("none: renters could run bare kernels only".into());
+    };
+    let facts = runtime.check().await.map_err(boxed)?;
+    let unenforced =
+        if facts.unenforced.is_empty() { "all limits hold".into() } else { format!("not enforced: {}", facts.unenforced.join("; ")) };
+    Ok(format!("{}, network {:?}, {unenforced}", facts.name, section.network).to_lowercase())
+}
+
+/// `node` labels the containers of this node.
+async fn find_runtime(node: String, section: &ContainersSection, rentals_dir: &Path) -> Result<Option<Arc<dyn Runtime>>, Box<dyn Coded>> {
+    let engine = || EngineRuntime::new(engine_options(node.clone(), section));
     let bubblewrap = || BubblewrapRuntime::new(rentals_dir).map_err(boxed);
     match section.runtime {
         ContainerRuntime::None => Ok(None),
@@ -70,7 +84,7 @@ async fn checked(runtime: Arc<dyn Runtime>) -> Result<Arc<dyn Runtime>, Box<dyn 
     Ok(runtime)
 }
 
-fn engine_options(node: &Node, section: &ContainersSection) -> EngineOptions {
+fn engine_options(node: String, section: &ContainersSection) -> EngineOptions {
     EngineOptions {
         socket: section.socket.clone(),
         default_image: section.default_image.as_ref().map(default_image),
@@ -81,7 +95,7 @@ fn engine_options(node: &Node, section: &ContainersSection) -> EngineOptions {
         },
         image_policy: ImagePolicy { allowed: section.allowed_images.clone() },
         max_image_bytes: section.max_image_gib.saturating_mul(1 << 30),
-        ..EngineOptions::new(node.peers.net.local_peer_id().to_string())
+        ..EngineOptions::new(node)
     }
 }
 

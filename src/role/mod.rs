@@ -1,8 +1,10 @@
 //! What each tier runs: lists of services and the channels between them. No decisions here.
 
 mod containers;
+mod dry_run;
 mod error;
 mod king;
+mod machine;
 mod node;
 mod provider;
 mod queen;
@@ -10,6 +12,7 @@ mod relay;
 mod startup;
 mod watch;
 
+pub use dry_run::{Check, dry_run_provider};
 pub use error::RoleError;
 pub use king::run_king;
 pub use node::Node;

@@ -12,7 +12,7 @@ use crate::{
     sandbox::{Limits, Sandbox, SshServer},
     service::{
         challenges::Challenges,
-        hosting::{Host, HostingService},
+        hosting::{Host, HostingService, PublicPorts},
         prover::{Prover, ProverParts, ProverService},
         reporter::{Reporter, Scope},
         router::Handlers,
@@ -89,6 +89,7 @@ async fn add_hosting(node: &mut Node, tenants: Tenants, sender: Sender) -> Resul
         tenants: tenants.clone(),
         ssh: SshServer::load_or_create(&node.config.data_dir.join("ssh_host_ed25519_key")).map_err(boxed)?,
         scratch_dir: node.config.data_dir.join("jobs"),
+        public: PublicPorts::new(&provider.containers),
         metrics: node.metrics.clone(),
         running: Default::default(),
         wake: Default::default(),
@@ -101,7 +102,7 @@ async fn add_hosting(node: &mut Node, tenants: Tenants, sender: Sender) -> Resul
 }
 
 /// Key that commits and proves, where it is not the operator's.
-fn worker_key(config: &NodeConfig) -> Result<Option<PrivateKeySigner>, Box<dyn Coded>> {
+pub(super) fn worker_key(config: &NodeConfig) -> Result<Option<PrivateKeySigner>, Box<dyn Coded>> {
     let Some(path) = &config.keys.worker else { return Ok(None) };
     let password = read_password(config.keys.password_file.as_deref(), path).map_err(boxed)?;
     open_keystore(path, &password).map(Some).map_err(boxed)

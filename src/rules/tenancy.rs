@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::RentalId;
+
 /// Pause before a container that died is started again, per death; more deaths than this entry number wait the last one.
 const RESTART_AFTER_SECONDS: [u64; 5] = [0, 2, 10, 30, 60];
 /// Times before the end at which the renter is warned.
@@ -55,11 +57,14 @@ pub struct Tenancy {
 }
 
 /// What the chain says now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     pub start: u64,
+    /// Of the rental that others share a container with: the last end of them all.
     pub end: u64,
     pub is_closed: bool,
+    /// Rental whose container this one shares; `None` for one with a container of its own.
+    pub leader: Option<RentalId>,
 }
 
 /// What the machine says now.
@@ -79,6 +84,16 @@ pub struct Policy {
     pub launch_wait_seconds: u64,
     /// Time that files stay after the end.
     pub keep_files_seconds: u64,
+    /// Time without work after which the renter is told; 0 for never.
+    pub idle_warning_seconds: u64,
+}
+
+/// Share of one core, in thousandths, below which a container does nothing worth its price. Whoever feeds a device needs more.
+const IDLE_CPU_PERMILLE: u128 = 10;
+
+/// Whether `cpu_us` of processor time within `elapsed_us` is work.
+pub fn is_work(cpu_us: u64, elapsed_us: u64) -> bool {
+    u128::from(cpu_us) * 1_000 > u128::from(elapsed_us) * IDLE_CPU_PERMILLE
 }
 
 /// What to do next; at most one thing at a time.
@@ -166,10 +181,10 @@ impl Tenancy {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy { launch_wait_seconds: 10, keep_files_seconds: 100 };
+    const POLICY: Policy = Policy { launch_wait_seconds: 10, keep_files_seconds: 100, idle_warning_seconds: 0 };
 
     fn open(start: u64, end: u64) -> Option<Window> {
-        Some(Window { start, end, is_closed: false })
+        Some(Window { start, end, ..Window::default() })
     }
 
     #[test]
@@ -228,10 +243,16 @@ mod tests {
     }
 
     #[test]
+    fn a_container_that_does_next_to_nothing_is_idle() {
+        assert!(!is_work(0, 1_000_000) && !is_work(10_000, 1_000_000) && is_work(10_001, 1_000_000));
+        assert!(is_work(u64::MAX, u64::MAX) && !is_work(0, 0));
+    }
+
+    #[test]
     fn an_end_is_final_and_files_stay_for_their_time() {
         let mut tenancy = Tenancy { phase: Phase::Prepared, start: 10, end: 20, ..Tenancy::new(0) };
         assert_eq!(
-            tenancy.step(Some(Window { start: 10, end: 20, is_closed: true }), Container::Running, true, &POLICY, 15),
+            tenancy.step(Some(Window { start: 10, end: 20, is_closed: true, leader: None }), Container::Running, true, &POLICY, 15),
             Step::Stop(EndReason::Closed)
         );
         tenancy.ended = Some((20, EndReason::TimeOver));

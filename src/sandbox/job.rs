@@ -78,6 +78,7 @@ impl KernelArg {
     }
 
     /// Bytes that come back after the run.
+    #[cfg(feature = "node")]
     pub(super) fn returned_bytes(&self) -> Option<u64> {
         match self {
             Self::InOut(bytes) => Some(bytes.len() as u64),
@@ -164,6 +165,7 @@ impl KernelJob {
     }
 
     /// Bytes of all returned buffers.
+    #[cfg(feature = "node")]
     pub(super) fn returned_bytes(&self) -> u64 {
         self.args.iter().filter_map(KernelArg::returned_bytes).fold(0, u64::saturating_add)
     }

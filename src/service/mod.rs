@@ -1,30 +1,60 @@
 //! Supervised loops: the only place where rules meet adapters.
 
+#[cfg(feature = "node")]
 pub mod challenges;
+#[cfg(feature = "node")]
 pub mod checkpoints;
+#[cfg(feature = "node")]
+pub mod commands;
+#[cfg(feature = "node")]
 pub mod committee;
+#[cfg(feature = "node")]
 pub mod delivery;
+#[cfg(feature = "node")]
 pub mod follower;
+#[cfg(feature = "node")]
 pub mod hosting;
+#[cfg(feature = "node")]
 pub mod index;
+#[cfg(feature = "node")]
+pub mod kings;
+#[cfg(feature = "node")]
 pub mod peers;
+#[cfg(feature = "node")]
 pub mod prover;
+#[cfg(feature = "node")]
 pub mod records;
+#[cfg(feature = "node")]
 pub mod reporter;
+#[cfg(feature = "node")]
 pub mod router;
+#[cfg(feature = "node")]
 pub mod sender;
 pub mod session;
+#[cfg(feature = "node")]
 pub mod signer;
+#[cfg(feature = "node")]
+pub mod solvency;
+#[cfg(feature = "node")]
 pub mod stake;
+#[cfg(feature = "node")]
 pub mod tenants;
+pub mod told;
+#[cfg(feature = "node")]
 pub mod watch;
+#[cfg(feature = "node")]
 pub mod worker;
 
 /// Columns of a node's database, whatever its role.
+#[cfg(feature = "node")]
 pub const COLUMNS: &[&str] = &[
     index::LOG_TABLES[0].name(),
     index::LOG_TABLES[1].name(),
     signer::SIGNED.name(),
+    delivery::MESSAGES.name(),
+    delivery::BATCHES.name(),
+    signer::halt::HALTS.name(),
+    signer::halt::ENDED.name(),
     committee::RECEIPTS.name(),
     follower::COLUMNS[0],
     follower::COLUMNS[1],
@@ -36,6 +66,7 @@ pub const COLUMNS: &[&str] = &[
 ];
 
 /// The wall clock, as chains and renters mean it.
+#[cfg(feature = "node")]
 fn unix_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{
     sandbox::{KernelJob, KernelResult},
-    service::tenants::{LaunchProgress, TenantStatus},
+    service::told::{LaunchProgress, TenantStatus},
     types::{
         Coded, RentalId,
         launch::LaunchSpec,

@@ -65,7 +65,11 @@ pub fn decode_revert(data: &[u8]) -> Option<String> {
     match data.get(..4)? {
         selector if selector == Revert::SELECTOR => Revert::abi_decode(data).ok().map(|revert| revert.reason),
         selector if selector == Panic::SELECTOR => Panic::abi_decode(data).ok().map(|panic| panic.to_string()),
-        _ => decode_custom(data),
+        selector => {
+            let error = decode_custom(data)?;
+            let meaning = selector.try_into().ok().and_then(super::refusals::meaning);
+            Some(meaning.map_or_else(|| error.clone(), |meaning| format!("{error}: {meaning}")))
+        }
     }
 }
 
@@ -88,6 +92,8 @@ mod tests {
         let caller = address!("0x00000000000000000000000000000000000000aa");
         let told = decode_revert(&Inbox::ForbiddenRecipient { recipient: caller }.abi_encode()).unwrap();
         assert_eq!(told, "ForbiddenRecipient { recipient: 0x00000000000000000000000000000000000000aa }");
+        let ended = decode_revert(&GPURental::AlreadyEnded { rentalId: 7 }.abi_encode()).unwrap();
+        assert!(ended.starts_with("AlreadyEnded { rentalId: 7 }: an end was set"), "{ended}");
         assert_eq!(decode_revert(&Revert::from("too late").abi_encode()).unwrap(), "too late");
         assert!(decode_revert(&Panic::from(0x11).abi_encode()).unwrap().contains("overflow"));
         assert_eq!(decode_revert(&[]), None);

@@ -22,6 +22,8 @@ pub struct LaunchSpec {
     pub command: Vec<String>,
     /// May hold secrets: names are shown, values never.
     pub env: BTreeMap<String, String>,
+    /// Port of the container that the provider opens to everybody, where it allows that.
+    pub publish: Option<u16>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,9 @@ impl LaunchSpec {
     /// Shape and bounds; says nothing about what the provider allows.
     pub fn check(&self) -> Result<(), LaunchError> {
         self.image.check()?;
+        if self.publish == Some(0) {
+            return refuse("port", "0 is none");
+        }
         bound("command", self.command.len(), MAX_COMMAND_WORDS, "words")?;
         bound("command", self.command.iter().map(String::len).sum(), MAX_COMMAND_BYTES, "bytes")?;
         if self.command.iter().any(|word| word.contains('\0')) {
@@ -139,6 +144,7 @@ impl std::fmt::Debug for LaunchSpec {
             .field("image", &self.image)
             .field("command_words", &self.command.len())
             .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("publish", &self.publish)
             .finish()
     }
 }
@@ -179,6 +185,7 @@ mod tests {
             let launch = LaunchSpec { env: BTreeMap::from([(name.to_string(), value.to_string())]), ..LaunchSpec::default() };
             assert!(launch.check().is_err(), "{name:?} {value:?}");
         }
+        assert!(LaunchSpec { publish: Some(0), ..LaunchSpec::default() }.check().is_err());
         let launch = LaunchSpec { command: vec!["x".into(); 65], ..LaunchSpec::default() };
         assert!(launch.check().is_err());
     }

@@ -2,6 +2,7 @@
 
 mod desk;
 mod nodes;
+mod running;
 mod trade;
 
 use std::{fs, time::Duration};
@@ -15,7 +16,7 @@ fn a_wrong_password_harms_nothing() {
     let desk = Desk::new("relay");
     let before = desk.files();
     fs::write(desk.path("password"), "wrong").unwrap();
-    for command in ["relay", "market"] {
+    for command in ["relay", "claim"] {
         let cause = desk.run(&[command]).refused("E-KEY-003");
         assert!(cause.contains("relay.json"), "{cause}");
     }
@@ -27,12 +28,12 @@ fn a_wrong_password_harms_nothing() {
 #[test]
 fn a_password_must_come_from_somewhere() {
     let desk = Desk::new("renter").with(|config| drop(config["keys"].as_table_mut().unwrap().remove("password_file")));
-    for command in ["relay", "rentals"] {
+    for command in ["relay", "claim"] {
         desk.run(&[command]).refused("E-KEY-004");
     }
-    gpumkt(&["rentals", "--config", desk.config_file()]).env("GPUMKT_PASSWORD", "devnet").go().accepted();
+    gpumkt(&["claim", "--config", desk.config_file()]).env("GPUMKT_PASSWORD", "devnet").go().refused("E-CHAIN-005");
     let desk = desk.with(|config| drop(config["keys"].as_table_mut().unwrap().insert("password_file".into(), "/nonexistent".into())));
-    let cause = desk.run(&["rentals"]).refused("E-KEY-009");
+    let cause = desk.run(&["claim"]).refused("E-KEY-009");
     assert!(cause.contains("/nonexistent"), "{cause}");
 }
 
@@ -55,7 +56,23 @@ fn a_key_is_never_overwritten() {
     assert_eq!(desk.files(), before);
     fs::write(&other, "{}").unwrap();
     let desk = desk.with(|config| drop(config["keys"].as_table_mut().unwrap().insert("operator".into(), other.to_str().unwrap().into())));
-    desk.run(&["market"]).refused("E-KEY-002");
+    desk.run(&["claim"]).refused("E-KEY-002");
+}
+
+#[test]
+fn reading_needs_neither_key_nor_password() {
+    let desk = Desk::new("renter").with(|config| drop(config["keys"].as_table_mut().unwrap().remove("password_file")));
+    desk.run(&["rentals"]).accepted();
+    fs::remove_file(desk.path("renter.json")).unwrap();
+    let account = network().accounts.address("renter").unwrap().to_string();
+    for arguments in [&["market", "--all"][..], &["rentals", "--account", &account], &["price", "--class", "1"], &["court", "list"]] {
+        desk.run(arguments).accepted();
+    }
+    desk.run(&["rentals", "77"]).refused("E-CLIENT-005");
+    desk.run(&["status", "77"]).refused("E-CLIENT-005");
+    // Whose rentals, nobody can guess.
+    desk.run(&["rentals"]).refused("E-KEY-001");
+    assert!(!desk.path("data").exists());
 }
 
 #[test]
@@ -186,6 +203,20 @@ fn a_broken_deployment_changes_nothing() {
 }
 
 #[test]
+fn an_audit_needs_no_key_and_says_when_it_could_not_look() {
+    let desk = Desk::new("renter");
+    fs::remove_file(desk.path("renter.json")).unwrap();
+    let provider = network().accounts.address("provider").unwrap().to_string();
+    let told = desk.run(&["audit", &provider]).accepted();
+    assert!(told.contains("everything agrees"), "{told}");
+    let audit: Value = serde_json::from_str(&desk.run(&["audit", &provider, "--json"]).accepted()).unwrap();
+    assert_eq!(audit["disagreements"], Value::Array(Vec::new()));
+    desk.run(&["audit", "not an address"]).misused();
+    let desk = desk.with(|config| drop(config["classic"].as_table_mut().unwrap().insert("rpc".into(), vec!["http://127.0.0.1:1"].into())));
+    desk.run(&["audit", &provider]).refused("E-CHAIN-001");
+}
+
+#[test]
 fn errors_as_json_are_one_object() {
     let desk = Desk::new("renter");
     let missing = desk.path("missing.toml");
@@ -207,7 +238,7 @@ fn errors_as_json_are_one_object() {
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 14] = [
         &[],
         &["frobnicate"],
         &["rent"],
@@ -216,6 +247,12 @@ fn wrong_usage_exits_with_2() {
         &["stake", "king", "-5"],
         &["run", "1", "kernel.cl", "--global", "0x4"],
         &["bench", "--runs", "0"],
+        &["extend", "1"],
+        &["extend", "1", "--hours", "1", "--duration", "1h"],
+        &["rent", "1", "--gpus", "0"],
+        &["rent", "1", "--auto-renew", "2h"],
+        &["rent", "1", "--gpus", "2", "--failover"],
+        &["court", "vote", "1"],
     ];
     for arguments in cases {
         let outcome = gpumkt(arguments).go();

@@ -1,5 +1,7 @@
 //! Reads, transactions, the sender's journal, the follower and the deployment, against real anvils.
 
+mod faults;
+
 use std::{
     path::Path,
     sync::Arc,

@@ -23,29 +23,29 @@ use gpumkt::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-const RENTAL: u64 = 7;
+pub const RENTAL: u64 = 7;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A provider's machine: what survives a restart of its node.
-struct Machine {
-    folder: tempfile::TempDir,
-    limits: ContainerLimits,
+pub struct Machine {
+    pub folder: tempfile::TempDir,
+    pub limits: ContainerLimits,
     policy: Policy,
 }
 
 /// A node on it.
-struct Node {
-    tenants: Tenants,
-    runtime: Arc<BubblewrapRuntime>,
+pub struct Node {
+    pub tenants: Tenants,
+    pub runtime: Arc<BubblewrapRuntime>,
     steps: JoinSet<()>,
 }
 
 impl Machine {
-    fn new() -> Self {
-        Self::with(Policy { launch_wait_seconds: 0, keep_files_seconds: 0 })
+    pub fn new() -> Self {
+        Self::with(Policy { launch_wait_seconds: 0, keep_files_seconds: 0, idle_warning_seconds: 0 })
     }
 
-    fn with(policy: Policy) -> Self {
+    pub fn with(policy: Policy) -> Self {
         let limits = ContainerLimits { memory_bytes: 256 << 20, disk_bytes: 64 << 20, shm_bytes: 16 << 20, ..ContainerLimits::default() };
         Self { folder: tempfile::tempdir().unwrap(), limits, policy }
     }
@@ -54,11 +54,11 @@ impl Machine {
         self.folder.path().join("rentals")
     }
 
-    fn scratch(&self) -> std::path::PathBuf {
+    pub fn scratch(&self) -> std::path::PathBuf {
         self.rentals().join(RENTAL.to_string()).join("scratch")
     }
 
-    async fn start_node(&self) -> Node {
+    pub async fn start_node(&self) -> Node {
         let store = Store::open(&self.folder.path().join("db"), COLUMNS).unwrap();
         let runtime = Arc::new(BubblewrapRuntime::new(&self.rentals()).unwrap());
         let config = TenantsConfig {
@@ -91,7 +91,7 @@ impl Drop for Machine {
 
 impl Node {
     /// Looks at chain and container until `done`; returns whether `ready` was due at the last look.
-    async fn look_until(&mut self, window: Option<Window>, what: &str, mut done: impl AsyncFnMut(&Node, bool) -> bool) {
+    pub async fn look_until(&mut self, window: Option<Window>, what: &str, mut done: impl AsyncFnMut(&Node, bool) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         let windows: BTreeMap<u64, Window> = window.into_iter().map(|window| (RENTAL, window)).collect();
         loop {
@@ -107,16 +107,16 @@ impl Node {
         }
     }
 
-    async fn launch(&mut self) {
+    pub async fn launch(&mut self) {
         self.look_until(paid(), "ready", async |_, is_ready| is_ready).await;
     }
 
-    async fn status(&self) -> Option<TenantStatus> {
+    pub async fn status(&self) -> Option<TenantStatus> {
         self.tenants.status(RENTAL).await.ok()
     }
 
     /// Runs a shell command in the container; its output, and how it ended.
-    async fn run(&self, command: &str) -> (String, Exit) {
+    pub async fn run(&self, command: &str) -> (String, Exit) {
         let tenure = self.tenants.tenure(RENTAL).unwrap();
         let exec = Exec { argv: vec![b"-".to_vec(), command.as_bytes().to_vec()], ..Exec::default() };
         let (_input, mut output) = tenure.agent.exec(exec).await.unwrap().split();
@@ -130,6 +130,10 @@ impl Node {
         }
     }
 
+    pub async fn runtime_usage(&self) -> gpumkt::sandbox::Usage {
+        self.runtime.usage(RENTAL).await.unwrap()
+    }
+
     /// Stops without a word, as a killed process does.
     async fn die(mut self) {
         self.steps.shutdown().await;
@@ -140,16 +144,16 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn paid() -> Option<Window> {
-    Some(Window { start: 0, end: 0, is_closed: false })
+pub fn paid() -> Option<Window> {
+    Some(Window::default())
 }
 
-fn running() -> Option<Window> {
-    Some(Window { start: now() - 5, end: now() + 3_000, is_closed: false })
+pub fn running() -> Option<Window> {
+    Some(Window { start: now() - 5, end: now() + 3_000, ..Window::default() })
 }
 
 fn over() -> Option<Window> {
-    Some(Window { start: now() - 100, end: now() - 1, is_closed: false })
+    Some(Window { start: now() - 100, end: now() - 1, ..Window::default() })
 }
 
 async fn is_absent(node: &Node) -> bool {
@@ -162,7 +166,7 @@ fn exists(path: &Path) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rental_lives_from_payment_to_wiped_folder() {
-    let machine = Machine::with(Policy { launch_wait_seconds: 0, keep_files_seconds: 1 });
+    let machine = Machine::with(Policy { launch_wait_seconds: 0, keep_files_seconds: 1, idle_warning_seconds: 0 });
     let mut node = machine.start_node().await;
     node.launch().await;
     assert_eq!(*node.tenants.progress(RENTAL).unwrap().borrow(), LaunchProgress::Prepared);
@@ -240,7 +244,7 @@ async fn a_pause_stops_the_renters_work_and_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_that_cannot_work_is_told_and_another_one_helps() {
-    let machine = Machine::with(Policy { launch_wait_seconds: 60, keep_files_seconds: 0 });
+    let machine = Machine::with(Policy { launch_wait_seconds: 60, keep_files_seconds: 0, idle_warning_seconds: 0 });
     let mut node = machine.start_node().await;
     node.look_until(paid(), "seen", async |node, _| node.status().await.is_some()).await;
     let wrong = LaunchSpec { image: "local:nothing-like-it".parse().unwrap(), ..LaunchSpec::default() };
@@ -258,11 +262,93 @@ async fn a_launch_that_cannot_work_is_told_and_another_one_helps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_rental_is_never_launched_twice_nor_kept() {
-    let machine = Machine::with(Policy { launch_wait_seconds: 60, keep_files_seconds: 0 });
+    let machine = Machine::with(Policy { launch_wait_seconds: 60, keep_files_seconds: 0, idle_warning_seconds: 0 });
     let mut node = machine.start_node().await;
     node.look_until(paid(), "seen", async |node, _| node.status().await.is_some()).await;
-    let cancelled = Window { start: 0, end: 0, is_closed: true };
+    let cancelled = Window { is_closed: true, ..Window::default() };
     node.look_until(Some(cancelled), "forgotten", async |node, _| node.status().await.is_none()).await;
     node.tenants.look(&BTreeMap::from([(RENTAL, cancelled)]), &mut node.steps).await;
     assert!(node.status().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_moves_the_warnings_and_interrupts_nothing() {
+    let machine = Machine::new();
+    let mut node = machine.start_node().await;
+    node.launch().await;
+    let (pid, _) = node.run("nohup sleep 1000 >/dev/null 2>&1 & echo $!").await;
+    let mut notices = node.tenants.tenure(RENTAL).unwrap().notices;
+    let until = |seconds: u64| Some(Window { start: now() - 1_000, end: now() + seconds, ..Window::default() });
+    let warned = async |node: &Node, _| node.status().await.is_some_and(|status| status.end > now()) && !notices.is_empty();
+    node.look_until(until(300), "warned", warned).await;
+    assert!(notices.recv().await.unwrap().contains("minutes"));
+    // Two hours more: what was warned of is off, and comes again at its time.
+    node.look_until(until(7_500), "seen", async |node, _| node.status().await.is_some_and(|status| status.end > now() + 7_000)).await;
+    assert!(notices.is_empty(), "no warning two hours ahead");
+    let again = async |_: &Node, _| !notices.is_empty();
+    node.look_until(until(500), "warned again", again).await;
+    let (printed, exit) = node.run(&format!("cat /proc/{}/comm", pid.trim())).await;
+    assert_eq!((printed.trim(), exit), ("sleep", Exit::Code(0)), "it ran on through all of that");
+}
+
+const OTHER: u64 = 8;
+
+/// Looks at two rentals, of which the second shares the container of the first, until `done` says so of the second.
+async fn look_at_both(node: &mut Node, first: Window, second: Window, what: &str, done: fn(&[u64], &TenantStatus) -> bool) {
+    let windows = BTreeMap::from([(RENTAL, first), (OTHER, Window { leader: Some(RENTAL), ..second })]);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ready = node.tenants.look(&windows, &mut node.steps).await;
+        if let Ok(status) = node.tenants.status(OTHER).await
+            && done(&ready, &status)
+        {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rentals_of_several_devices_share_one_container_until_the_last_is_over() {
+    let machine = Machine::new();
+    let mut node = machine.start_node().await;
+    let (paid, running) = (paid().unwrap(), running().unwrap());
+    look_at_both(&mut node, paid, paid, "both are ready", |ready, _| ready == [RENTAL, OTHER]).await;
+    assert_eq!(node.runtime.list().await.unwrap(), [RENTAL], "one container");
+    node.run("echo shared > ~/mark").await;
+    let tenure = node.tenants.tenure(OTHER).unwrap();
+    drop(tenure);
+    assert!(node.tenants.set_launch(OTHER, LaunchSpec { command: vec!["x".into()], ..LaunchSpec::default() }).is_err());
+    look_at_both(&mut node, running, running, "both run", |_, status| status.start != 0 && status.shares == Some(RENTAL)).await;
+
+    // One of them ends: what runs goes on for the other.
+    let over = over().unwrap();
+    look_at_both(&mut node, running, over, "the second is over", |_, status| status.ended.is_some()).await;
+    assert_eq!(node.run("cat ~/mark").await.0.trim(), "shared");
+    assert_eq!(node.status().await.unwrap().deaths, 0);
+    let gone = async |node: &Node, _| is_absent(node).await;
+    node.look_until(Some(over), "gone", gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_device_is_told_of() {
+    let machine = Machine::with(Policy { launch_wait_seconds: 0, keep_files_seconds: 0, idle_warning_seconds: 3 });
+    let mut node = machine.start_node().await;
+    node.launch().await;
+    let mut notices = node.tenants.tenure(RENTAL).unwrap().notices;
+    let shutdown = gpumkt::task::Shutdown::new();
+    let (tenants, stop) = (node.tenants.clone(), shutdown.clone());
+    let watching =
+        tokio::spawn(
+            async move { gpumkt::task::Service::run(&mut gpumkt::service::tenants::DiskService { tenants }, &stop).await.is_ok() },
+        );
+    let notice = tokio::time::timeout(PATIENCE, notices.recv()).await.unwrap().unwrap();
+    assert!(notice.contains("Nothing has run here") && notice.contains("gpumkt end 7"), "{notice}");
+    assert!(node.status().await.unwrap().idle_seconds >= 3);
+    node.run("(while :; do :; done) >/dev/null 2>&1 &").await;
+    let busy = async |node: &Node, _| node.status().await.is_some_and(|status| status.idle_seconds == 0);
+    node.look_until(running(), "busy", busy).await;
+    shutdown.intake.cancel();
+    assert!(watching.await.unwrap());
 }

@@ -275,9 +275,10 @@ contract Inbox is IInbox {
             if (messages[i].index != first + i) revert NotConsecutive(messages[i].index);
             ids[i] = MessageTree.messageId(messages[i]);
         }
-        if (MessageTree.rootOfRange(ids, first, siblings) != root) revert InvalidProof(ids[0]);
+        // Overwrites the ids.
+        if (MessageTree.rootOfRange(ids, first, siblings) != root) revert InvalidProof(MessageTree.messageId(messages[0]));
         for (uint256 i; i < length; ++i) {
-            if (!delivered(messages[i].index)) _deliver(messages[i], ids[i]);
+            if (!delivered(messages[i].index)) _deliver(messages[i], MessageTree.messageId(messages[i]));
         }
     }
 

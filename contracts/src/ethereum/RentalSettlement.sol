@@ -135,6 +135,13 @@ abstract contract RentalSettlement is RentalStore {
         try _token.permit(msg.sender, address(this), amount, p.deadline, p.v, p.r, p.s) {} catch {}
     }
 
+    function _claim(address to) internal returns (uint256 amount) {
+        if (to == address(0)) revert ZeroAddress();
+        amount = _takeCredit(msg.sender);
+        emit Claimed(msg.sender, to, amount);
+        _token.safeTransfer(to, amount);
+    }
+
     function _collect(uint256 cost, uint256 maxCost) internal {
         if (cost > maxCost) revert MaxCostExceeded(cost, maxCost);
         _token.safeTransferFrom(msg.sender, address(this), cost);

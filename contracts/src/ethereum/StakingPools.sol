@@ -138,7 +138,8 @@ contract StakingPools is StakingStore, IStakePools {
         uint256 sum = pot.kept + amount;
         // What nobody can earn waits for the next notice, what does not divide too.
         uint256 perUnit = weight < AMOUNT_FLOOR ? 0 : (sum * SCALE) / weight;
-        uint256 kept = sum - (perUnit * weight) / SCALE;
+        // Rounded up, because an account that settles several notices at once is rounded down once.
+        uint256 kept = sum - (perUnit * weight + SCALE - 1) / SCALE;
         pot.kept = uint128(kept);
         if (perUnit != 0) {
             if (role == Role.Provider) {

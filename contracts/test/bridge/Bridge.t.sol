@@ -406,6 +406,10 @@ contract BridgeTest is BridgeBase {
             _dispatch(abi.encodePacked(i));
         }
         bytes32 root = _accept();
+        for (uint32 i = first; i < uint256(first) + length; ++i) {
+            vm.expectEmit(address(inbox));
+            emit IInbox.MessageDelivered(i, ids[i], address(recipient), address(this));
+        }
         inbox.deliverRange(_slice(first, length), root, TreeReference.openRange(ids, first, length));
         assertEq(recipient.handled(), length);
         for (uint32 i; i < count; ++i) {

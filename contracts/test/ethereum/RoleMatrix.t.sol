@@ -5,7 +5,8 @@ import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
 import {IGPURental, IRentalCourse, IRentalTerms} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
 import {IStakePools, IStakes, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
-import {Checkpoint, Quorum} from "../../src/types/Protocol.sol";
+import {ITokenDistributor} from "../../src/interfaces/ITokenDistributor.sol";
+import {Checkpoint, Message, Quorum} from "../../src/types/Protocol.sol";
 import {IRentalTotals} from "../utils/World.sol";
 import {RentalWorld} from "../utils/RentalWorld.sol";
 
@@ -150,6 +151,11 @@ contract RoleMatrixTest is RentalWorld {
         _row("setWithdrawalLimit", abi.encodeCall(IRentalTerms.setWithdrawalLimit, (1, 1)), OWNER, NOT_OWNER);
         _row("pauseWithdrawals", abi.encodeCall(IRentalTerms.pauseWithdrawals, (T0)), OWNER | COURT, notCourt);
         _row("collectFees", abi.encodeCall(IRentalCourse.collectFees, ()), ANYBODY, notRenter);
+        _row("setVeto", abi.encodeCall(IRentalTerms.setVeto, (1 gwei, 1)), OWNER, NOT_OWNER);
+        _row("releaseDelayed", abi.encodeCall(IRentalTerms.releaseDelayed, (provider, T0)), ANYBODY, notRenter);
+        Message memory m;
+        bytes32[32] memory path;
+        _row("claimWithReport", abi.encodeCall(IRentalCourse.claimWithReport, (m, 0, path, relay)), ANYBODY, notRenter);
         _row("freeze", abi.encodeCall(IRentalTerms.freeze, (id)), COURT, notCourt);
         _row("unfreeze", abi.encodeCall(IRentalCourse.unfreeze, (id, true)), COURT, notCourt);
         _row("witnessSession", abi.encodeCall(IRentalTerms.witnessSession, (id, T0)), COURT, notCourt);
@@ -169,6 +175,30 @@ contract RoleMatrixTest is RentalWorld {
             (bool success,) = address(rental).call(rows[0].data);
             assertEq(success, callers[j] == renter);
         }
+    }
+
+    function test_distributor() public {
+        ITokenDistributor.Allocation[] memory none = new ITokenDistributor.Allocation[](0);
+        ITokenDistributor.LoyaltyTier[] memory tiers = new ITokenDistributor.LoyaltyTier[](0);
+        ITokenDistributor.RewardParameters memory p;
+        bytes4 two = bytes4(keccak256("wire(address,address)"));
+        bytes4 zero = ITokenDistributor.ZeroAddress.selector;
+        uint64 soon = uint64(block.timestamp);
+        _ownership();
+        _row("wire", abi.encodeWithSelector(two, relay, relay), 0, NOT_WIRER);
+        _row("genesis", abi.encodeCall(ITokenDistributor.genesis, (none)), OWNER, NOT_OWNER);
+        _row("revoke", abi.encodeCall(ITokenDistributor.revoke, (2)), OWNER, NOT_OWNER);
+        _row("withdrawTreasury", abi.encodeCall(ITokenDistributor.withdrawTreasury, (relay, 0)), OWNER, NOT_OWNER);
+        _row("startEmission", abi.encodeCall(ITokenDistributor.startEmission, (soon)), OWNER, NOT_OWNER);
+        bytes memory data = abi.encodeCall(ITokenDistributor.setRewardParameters, (p, tiers));
+        _row("setRewardParameters", data, OWNER, NOT_OWNER);
+        _row("setClassReward", abi.encodeCall(ITokenDistributor.setClassReward, (CLASS, 1)), OWNER, NOT_OWNER);
+        _row("onFee", abi.encodeCall(ITokenDistributor.onFee, (0)), 0, ITokenDistributor.NotGPURental.selector);
+        _row("release", abi.encodeCall(ITokenDistributor.release, (2)), ANYBODY, zero);
+        _row("distributeStaking", abi.encodeCall(ITokenDistributor.distributeStaking, ()), ANYBODY, zero);
+        _row("settleRental", abi.encodeCall(ITokenDistributor.settleRental, (id)), ANYBODY, zero);
+        _row("claim", abi.encodeCall(ITokenDistributor.claim, (relay)), ANYBODY, zero);
+        _walk(address(distributor), "TokenDistributor");
     }
 
     /// @dev Nothing is owned by the half without storage, and nothing happens there.

@@ -54,12 +54,12 @@ contract StakingInvariantTest is StakingWorld {
         targetContract(address(this));
         // So that most sequences start with all roles, a pool and a device.
         for (uint8 i; i < 6; ++i) {
-            actStake(i, i % 3, 50_000 * UNIT);
+            actStake(i, i % 3, uint96(50_000 * UNIT));
         }
         actOpen(0, 1000);
         actOpen(2, 0);
-        actDelegate(6, 0, 20_000 * UNIT);
-        actDelegate(7, 2, 20_000 * UNIT);
+        actDelegate(6, 0, uint96(20_000 * UNIT));
+        actDelegate(7, 2, uint96(20_000 * UNIT));
         actDevice(0);
     }
 

@@ -8,6 +8,7 @@ import {IGPURental, IRental} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
 import {IReputationSystem} from "../../src/interfaces/IReputationSystem.sol";
 import {IStaking, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {ITokenDistributor} from "../../src/interfaces/ITokenDistributor.sol";
 import {IWork, IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
 import {
     Checkpoint,
@@ -41,25 +42,8 @@ interface IToken {
     function wire(address minter) external;
 }
 
-interface IDistributor {
-    struct Allocation {
-        address beneficiary;
-        uint128 amount;
-        uint64 start;
-        uint64 cliff;
-        uint64 duration;
-        bool revocable;
-    }
-
-    function genesis(Allocation[] calldata allocations) external;
-    function onFee(uint256 amount) external;
-    function release(uint256 id) external returns (uint256);
-    function revoke(uint256 id) external returns (uint256);
-    function totalBurned() external view returns (uint256);
-    function treasury() external view returns (uint256);
-    function vestedAt(uint256 id, uint64 time) external view returns (uint256);
-    function wire(address rental) external;
-    function withdrawTreasury(address to, uint256 amount) external;
+interface IDistributor is ITokenDistributor {
+    function wire(address rental, address staking) external;
 }
 
 interface IWiring {
@@ -98,6 +82,8 @@ abstract contract World is Test {
     uint32 internal constant CLASS = 1;
     uint256 internal constant UNIT = 1e18;
     uint128 internal constant PRICE = 1e15;
+    ITokenDistributor.Category internal constant TEAM = ITokenDistributor.Category.Team;
+    ITokenDistributor.Category internal constant COMMUNITY = ITokenDistributor.Category.Community;
 
     IToken internal token;
     IDistributor internal distributor;
@@ -170,12 +156,12 @@ abstract contract World is Test {
     function _deployEthereum() private {
         onEthereum();
         token = IToken(deployCode("GPUToken.sol:GPUToken", abi.encode(1e9 * UNIT)));
-        distributor = IDistributor(deployCode("TokenDistributor.sol:TokenDistributor", abi.encode(token, address(this))));
+        distributor = IDistributor(_deployDistributor());
         token.wire(address(distributor));
-        IDistributor.Allocation[] memory allocations = new IDistributor.Allocation[](3);
-        allocations[0] = IDistributor.Allocation(provider, uint128(1e6 * UNIT), 0, 0, 0, false);
-        allocations[1] = IDistributor.Allocation(renter, uint128(1e6 * UNIT), 0, 0, 0, false);
-        allocations[2] = IDistributor.Allocation(owner, uint128(1e6 * UNIT), 1_000_000, 100, 1000, true);
+        ITokenDistributor.Allocation[] memory allocations = new ITokenDistributor.Allocation[](3);
+        allocations[0] = ITokenDistributor.Allocation(provider, uint128(1e6 * UNIT), 0, 0, 0, false, COMMUNITY);
+        allocations[1] = ITokenDistributor.Allocation(renter, uint128(1e6 * UNIT), 0, 0, 0, false, COMMUNITY);
+        allocations[2] = ITokenDistributor.Allocation(owner, uint128(1e6 * UNIT), 1_000_000, 100, 1000, true, TEAM);
         distributor.genesis(allocations);
         ethOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
         IStakingManager.ClassStake[] memory classes = new IStakingManager.ClassStake[](1);
@@ -186,11 +172,22 @@ abstract contract World is Test {
         address terms = deployCode("GPURentalTerms.sol:GPURentalTerms", abi.encode(token, staking, distributor));
         bytes memory arguments = abi.encode(token, staking, distributor, address(this), _rentalParameters(), terms);
         rental = IRental(deployCode("GPURental.sol:GPURental", arguments));
-        distributor.wire(address(rental));
+        distributor.wire(address(rental), address(staking));
         court = IRentalCourt(
             deployCode("RentalCourt.sol:RentalCourt", abi.encode(token, staking, rental, address(this), _courtParameters()))
         );
         IRentalTotals(address(rental)).setCourt(address(court));
+    }
+
+    /// @dev Genesis 3 million, an emission of at most 40 million; nothing is emitted until a test starts it.
+    function _deployDistributor() private returns (address) {
+        ITokenDistributor.Emission memory e = ITokenDistributor.Emission(uint128(1e6 * UNIT), 9750);
+        ITokenDistributor.RewardParameters memory p = ITokenDistributor.RewardParameters(3000, 1000, 1000, 5000, 5000);
+        ITokenDistributor.LoyaltyTier[] memory tiers = new ITokenDistributor.LoyaltyTier[](2);
+        tiers[0] = ITokenDistributor.LoyaltyTier(0, 1000);
+        tiers[1] = ITokenDistributor.LoyaltyTier(uint128(UNIT), 3000);
+        bytes memory arguments = abi.encode(token, address(this), 3e6 * UNIT, e, p, tiers);
+        return deployCode("TokenDistributor.sol:TokenDistributor", arguments);
     }
 
     function _deployClassic() private {

@@ -3,10 +3,13 @@
 use alloy::primitives::{Address, FixedBytes, U256, keccak256};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::DeployError;
+use super::{
+    DeployError,
+    emission::{self, Allocation, EmissionSettings},
+};
 use crate::types::{
     Amount,
-    abi::{governance, gpu_rental, king_set, rental_court, staking_manager, token_distributor, work_verification},
+    abi::{governance, gpu_rental, king_set, rental_court, staking_manager, work_verification},
     work::Profile,
 };
 
@@ -25,6 +28,7 @@ const FAUCET_INTERVAL_SECONDS: u64 = 60;
 pub struct DeployConfig {
     pub chains: ChainIds,
     pub token: TokenSettings,
+    pub emission: EmissionSettings,
     pub kings: KingSettings,
     pub verification: VerificationSettings,
     pub reputation: ReputationSettings,
@@ -55,24 +59,10 @@ pub struct TokenSettings {
     /// Most tokens that can ever be minted.
     #[serde(deserialize_with = "tokens")]
     pub cap: Amount,
-    pub genesis: Vec<Allocation>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Allocation {
-    pub beneficiary: Address,
+    /// What the allocations must add up to.
     #[serde(deserialize_with = "tokens")]
-    pub amount: Amount,
-    /// Unix seconds; 0 is long ago.
-    #[serde(default)]
-    pub start: u64,
-    #[serde(default)]
-    pub cliff_seconds: u64,
-    #[serde(default)]
-    pub duration_seconds: u64,
-    #[serde(default)]
-    pub revocable: bool,
+    pub genesis_total: Amount,
+    pub genesis: Vec<Allocation>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -240,6 +230,9 @@ pub struct ClassSettings {
     pub version: u32,
     #[serde(deserialize_with = "tokens")]
     pub required_stake: Amount,
+    /// What TokenDistributor rewards a provider with per verified hour; absent for nothing.
+    #[serde(default, deserialize_with = "optional_tokens")]
+    pub reward_per_hour: Option<Amount>,
     pub full: Profile,
     pub light: Profile,
 }
@@ -263,10 +256,14 @@ impl StakingSettings {
     }
 }
 
-fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+pub(super) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
     let text = String::deserialize(deserializer)?;
     let amount = Amount::parse_tokens(&text).map_err(D::Error::custom)?;
     if amount.wei() >= U256::from(1) << 96 { Err(D::Error::custom(format!("{text} tokens is beyond any supply"))) } else { Ok(amount) }
+}
+
+fn optional_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, D::Error> {
+    tokens(deserializer).map(Some)
 }
 
 /// Amounts are below 2^96 wei since they were parsed.
@@ -316,11 +313,7 @@ impl DeployConfig {
             return refuse("both chains have the same chain id".into());
         }
         self.check_faucet()?;
-        let faucet = self.faucet.as_ref().map_or(U256::ZERO, |faucet| faucet.supply.wei());
-        let genesis = self.token.genesis.iter().fold(faucet, |sum, share| sum + share.amount.wei());
-        if genesis > self.token.cap.wei() {
-            return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
-        }
+        emission::check(self)?;
         self.check_kings()?;
         self.staking.check().or_else(refuse)?;
         // Stake that is on its way out is still there when the last report of a rental may come.
@@ -400,32 +393,6 @@ impl DeployConfig {
     pub(super) fn fingerprint(&self) -> String {
         let chains = ChainIds { ethereum_rpc: Vec::new(), classic_rpc: Vec::new(), ..self.chains.clone() };
         keccak256(format!("{:?}", Self { chains, ..self.clone() })).to_string()
-    }
-
-    /// Those of the file, then the faucet's.
-    pub(super) fn allocations(&self, faucet: Option<Address>) -> Vec<token_distributor::TokenDistributor::Allocation> {
-        let convert = |share: &Allocation| token_distributor::TokenDistributor::Allocation {
-            beneficiary: share.beneficiary,
-            amount: wei(share.amount),
-            start: share.start,
-            cliff: share.cliff_seconds,
-            duration: share.duration_seconds,
-            revocable: share.revocable,
-        };
-        let mut allocations: Vec<_> = self.token.genesis.iter().map(convert).collect();
-        if let (Some(settings), Some(beneficiary)) = (&self.faucet, faucet) {
-            let (amount, none) = (wei(settings.supply), 0);
-            let share = token_distributor::TokenDistributor::Allocation {
-                beneficiary,
-                amount,
-                start: none,
-                cliff: none,
-                duration: none,
-                revocable: false,
-            };
-            allocations.push(share);
-        }
-        allocations
     }
 
     pub(super) fn staking_parameters(&self) -> staking_manager::IStakingManager::Parameters {

@@ -5,7 +5,7 @@ use alloy::{
     sol_types::{SolCall, SolConstructor},
 };
 
-use super::config::{DeployConfig, KingMember};
+use super::config::{ClassSettings, DeployConfig, KingMember, wei};
 use crate::{
     chain::TxRequest,
     types::{
@@ -95,7 +95,14 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         create(
             "TokenDistributor",
             &TokenDistributor::BYTECODE,
-            TokenDistributor::constructorCall { token_: eth.gpu_token, owner_: deployer },
+            TokenDistributor::constructorCall {
+                token_: eth.gpu_token,
+                owner_: deployer,
+                genesisTotal_: config.genesis_total(),
+                emission_: config.emission(),
+                parameters_: config.reward_parameters(),
+                tiers_: config.loyalty_tiers(),
+            },
         ),
         create(
             "TimelockController",
@@ -144,6 +151,7 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         },
     ));
     steps.extend(ethereum_wiring(config, book));
+    steps.extend(reward_steps(config, eth.token_distributor));
     steps.extend(hand_over(book));
     steps.extend(faucet_step(config, book));
     steps
@@ -205,7 +213,11 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
     let (inbox, outbox) = (eth.bridge.inbox, eth.bridge.outbox);
     vec![
         call("GPUToken.wire", eth.gpu_token, GPUToken::wireCall { distributor: eth.token_distributor }),
-        call("TokenDistributor.wire", eth.token_distributor, TokenDistributor::wireCall { gpuRental_: eth.gpu_rental }),
+        call(
+            "TokenDistributor.wire",
+            eth.token_distributor,
+            TokenDistributor::wireCall { gpuRental_: eth.gpu_rental, stakingManager_: eth.staking_manager },
+        ),
         call(
             "StakingManager.wire",
             eth.staking_manager,
@@ -231,6 +243,20 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             TokenDistributor::genesisCall { allocations: config.allocations(eth.faucet) },
         ),
     ]
+}
+
+/// What rentals earn, while the deployer may still say so.
+fn reward_steps(config: &DeployConfig, distributor: Address) -> Vec<Step> {
+    let rate = |class: &ClassSettings| {
+        let per_hour = wei(class.reward_per_hour?);
+        let request = TokenDistributor::setClassRewardCall { classVersion: class.version, perHour: per_hour };
+        Some(call("TokenDistributor.setClassReward", distributor, request))
+    };
+    let mut steps: Vec<Step> = config.classes.iter().filter_map(rate).collect();
+    if config.emission.start_at_deployment {
+        steps.push(call("TokenDistributor.startEmission", distributor, TokenDistributor::startEmissionCall { start: 0 }));
+    }
+    steps
 }
 
 /// Everything that has an owner goes to the timelock, which only Governance can queue on.

@@ -94,6 +94,7 @@ async fn verify_ethereum(config: &DeployConfig, book: &AddressBook, view: &View<
     let (distributor, rental, staking) = (eth.token_distributor, eth.gpu_rental, eth.staking_manager);
     view.equal("TokenDistributor.token", distributor, TokenDistributor::tokenCall {}, eth.gpu_token).await?;
     view.equal("TokenDistributor.gpuRental", distributor, TokenDistributor::gpuRentalCall {}, rental).await?;
+    view.equal("TokenDistributor.stakingManager", distributor, TokenDistributor::stakingManagerCall {}, staking).await?;
     view.equal("TokenDistributor.genesisDone", distributor, TokenDistributor::genesisDoneCall {}, true).await?;
     view.equal("StakingManager.token", staking, StakingManager::tokenCall {}, eth.gpu_token).await?;
     view.equal("StakingManager.inbox", staking, StakingManager::inboxCall {}, eth.bridge.inbox).await?;

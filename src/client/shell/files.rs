@@ -12,6 +12,9 @@ use crate::{
     types::RentalId,
 };
 
+/// File with the path of the key that the renter has brought.
+const LOGIN_KEY: &str = "login-key";
+
 /// The folder of one rental under the renter's data folder. Paths are absolute: OpenSSH may run anywhere.
 #[derive(Debug, Clone)]
 pub struct ShellFiles {
@@ -31,6 +34,8 @@ impl ShellFiles {
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed(&folder))?;
         let folder = folder.canonicalize().map_err(failed(&folder))?;
+        let remembered = fs::read_to_string(folder.join(LOGIN_KEY)).ok().map(PathBuf::from);
+        let own_key = own_key.or(remembered.as_deref());
         let own_key = own_key.map(|path| path.canonicalize().map_err(failed(path))).transpose()?;
         let files = Self { rental, folder, own_key };
         match &files.own_key {
@@ -38,6 +43,13 @@ impl ShellFiles {
             None => drop(SshKeyPair::load_or_create(&files.identity())?),
         }
         Ok(files)
+    }
+
+    /// Whoever rented with a key of its own logs in with it from then on.
+    pub fn remember_key(data_dir: &Path, rental: RentalId, public_key: &Path) -> Result<(), ClientError> {
+        let files = Self::prepare(data_dir, rental, Some(public_key))?;
+        let path = files.own_key.unwrap_or_default();
+        replace(&files.folder.join(LOGIN_KEY), path.as_os_str().as_encoded_bytes())
     }
 
     pub fn rental(&self) -> RentalId {
@@ -94,6 +106,12 @@ impl ShellFiles {
     }
 }
 
+/// A public key that SSH can log in with, as an absolute path.
+pub fn check_key(path: &Path) -> Result<PathBuf, ClientError> {
+    drop(read_public_key(path)?);
+    path.canonicalize().map_err(|source| ClientError::File { path: path.into(), source })
+}
+
 /// Writes beside and renames: several commands for one rental may run at once.
 pub(in crate::client) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
     let partial = path.with_extension(format!("{}.part", std::process::id()));
@@ -122,6 +140,10 @@ mod tests {
         let brought = ShellFiles::prepare(folder.path(), 14, Some(&only_public)).unwrap();
         assert_eq!(brought.identity(), only_public.canonicalize().unwrap(), "the agent has the private key");
         assert!(ShellFiles::prepare(folder.path(), 14, Some(&folder.path().join("none.pub"))).is_err());
+
+        ShellFiles::remember_key(folder.path(), 15, &check_key(&public).unwrap()).unwrap();
+        assert_eq!(ShellFiles::prepare(folder.path(), 15, None).unwrap().authorized_keys().unwrap(), keys, "it is remembered");
+        assert!(check_key(&made.identity()).is_err(), "a private key is never named in its place");
 
         made.write_known_hosts(&keys[0]).unwrap();
         assert!(fs::read_to_string(made.known_hosts()).unwrap().starts_with("gpumkt-12 ssh-ed25519 "));

@@ -9,7 +9,7 @@ use std::{
 
 use rand::Rng;
 use russh::keys::{
-    HashAlg, PrivateKey, PublicKey,
+    PrivateKey, PublicKey,
     ssh_key::{LineEnding, private::Ed25519Keypair},
 };
 use secrecy::zeroize::Zeroizing;
@@ -85,8 +85,9 @@ pub fn known_hosts_line(host: &str, public_key: &[u8]) -> Option<String> {
 }
 
 /// `SHA256:…`, as `ssh-keygen -l` prints it.
+#[cfg(feature = "node")]
 pub(super) fn fingerprint(key: &PublicKey) -> String {
-    key.fingerprint(HashAlg::Sha256).to_string()
+    key.fingerprint(russh::keys::HashAlg::Sha256).to_string()
 }
 
 fn public_path(path: &Path) -> PathBuf {

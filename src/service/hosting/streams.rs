@@ -12,7 +12,7 @@ use crate::{
     service::{
         sender::Intent,
         session::{self, Login, LoginAnswer, SessionError, SessionReply, SessionRequest},
-        tenants::{LaunchProgress, TenantError},
+        tenants::{LaunchProgress, TenantError, TenantStatus},
         unix_seconds,
     },
     types::{Coded, RentalId, abi::GPURental, launch::LaunchSpec},
@@ -46,7 +46,9 @@ impl Host {
                 SessionRequest::Launch(launch) => self.launch(login.rental, *launch, writer).await?,
                 SessionRequest::Status => {
                     let status = self.tenants.status(login.rental).await;
-                    let reply = status.map_or_else(|error| refused(&error), |status| SessionReply::Status(Box::new(status)));
+                    let public_address = self.public.address(login.rental);
+                    let told = |status| SessionReply::Status(Box::new(TenantStatus { public_address, ..status }));
+                    let reply = status.map_or_else(|error| refused(&error), told);
                     session::write_frame(writer, &reply).await?;
                 }
                 SessionRequest::RunKernel(job) => {
@@ -74,6 +76,9 @@ impl Host {
 
     /// Tells every step until the renter can log in, or why it cannot.
     async fn launch(&self, id: RentalId, launch: LaunchSpec, writer: &mut (impl AsyncWrite + Unpin)) -> Result<(), SessionError> {
+        if launch.publish.is_some() && !self.public.is_allowed() {
+            return session::write_frame(writer, &refused(&TenantError::NoPublicPorts)).await;
+        }
         if let Err(error) = self.tenants.set_launch(id, launch) {
             return session::write_frame(writer, &refused(&error)).await;
         }

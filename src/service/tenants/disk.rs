@@ -43,6 +43,7 @@ impl Service for DiskService {
         self.tenants.stop_strays().await;
         while shutdown.pause(LOOK_EVERY).await {
             self.tenants.watch_disks(&mut watch).await;
+            self.tenants.watch_idle().await;
             if listed.elapsed() >= LIST_EVERY {
                 self.tenants.stop_strays().await;
                 listed = Instant::now();
@@ -64,7 +65,7 @@ impl Tenants {
         let now = Instant::now();
         watch.next_look.retain(|rental, _| self.get(*rental).is_ok());
         for tenant in self.all() {
-            let is_up = tenant.state().tenancy.phase == Phase::Prepared;
+            let is_up = tenant.leader().is_none() && tenant.state().tenancy.phase == Phase::Prepared;
             if !is_up || watch.next_look.get(&tenant.rental).is_some_and(|due| now < *due) {
                 continue;
             }

@@ -18,6 +18,10 @@ pub enum TenantError {
     NoContainer { rental: RentalId },
     #[error("rental {rental} has been launched already")]
     Launched { rental: RentalId },
+    #[error("rental {rental} shares the container of rental {leader}")]
+    Shares { rental: RentalId, leader: RentalId },
+    #[error("this provider publishes no ports")]
+    NoPublicPorts,
     #[error("the launch is not acceptable: {0}")]
     Launch(#[from] LaunchError),
     #[error("cannot use {path}: {source}", path = path.display())]
@@ -34,6 +38,8 @@ impl Coded for TenantError {
             Self::Launched { .. } => "E-TENANT-003",
             Self::Launch(_) => "E-TENANT-004",
             Self::Folder { .. } => "E-TENANT-005",
+            Self::Shares { .. } => "E-TENANT-006",
+            Self::NoPublicPorts => "E-TENANT-007",
         }
     }
 
@@ -45,6 +51,8 @@ impl Coded for TenantError {
             Self::NoContainer { .. } => "use `gpumkt run RENTAL KERNEL.cl`, or rent from a provider with containers".into(),
             Self::Launched { .. } => "log in and change what runs, or rent anew".into(),
             Self::Launch(_) => "correct the image, command or environment and launch again".into(),
+            Self::NoPublicPorts => "launch without --publish and use `gpumkt forward`, or rent from a provider that publishes ports".into(),
+            Self::Shares { leader, .. } => format!("launch rental {leader}"),
             Self::Folder { .. } => "check that the data folder is writable and that the disk has space".into(),
         }
     }

@@ -3,12 +3,15 @@
 //! [`rules::tenancy`](crate::rules::tenancy) decides, this module does. What was decided is stored before it is done; a node that starts
 //! again finds its containers by asking the runtime.
 //!
-//! Layout: `record` what is stored and told, `bring_up` from an image to a login, `disk` the watch over scratch folders.
+//! Layout: `record` what is stored and told, `bring_up` from an image to a login, `disk` the watch over scratch folders,
+//! `idle` the one over containers that nobody uses, `shared` rentals of several devices with one container.
 
 mod bring_up;
 mod disk;
 mod error;
+mod idle;
 mod record;
+mod shared;
 
 use std::{
     collections::BTreeMap,
@@ -19,12 +22,13 @@ use std::{
 
 pub use disk::DiskService;
 pub use error::TenantError;
-pub use record::{LaunchProgress, StoredTenant, TENANTS, TenantStatus, Trouble};
+pub use record::{StoredTenant, TENANTS};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard, broadcast, watch},
     task::JoinSet,
 };
 
+pub use super::told::{LaunchProgress, TenantStatus, Trouble};
 use super::unix_seconds;
 use crate::{
     rules::tenancy::{Container, EndReason, Phase, Policy, Step, Tenancy, Window},
@@ -79,6 +83,7 @@ pub(super) struct Tenant {
     agent: Mutex<Option<Agent>>,
     notices: broadcast::Sender<String>,
     progress: watch::Sender<LaunchProgress>,
+    activity: Mutex<idle::Activity>,
     /// Held by whoever changes the container.
     busy: Arc<AsyncMutex<()>>,
 }
@@ -95,6 +100,7 @@ impl Tenant {
             agent: Mutex::default(),
             notices: broadcast::channel(NOTICES).0,
             progress: watch::channel(progress).0,
+            activity: Mutex::default(),
             busy: Arc::default(),
         }
     }
@@ -190,6 +196,9 @@ impl Tenants {
     pub fn set_launch(&self, rental: RentalId, launch: LaunchSpec) -> Result<(), TenantError> {
         launch.check()?;
         let tenant = self.get(rental)?;
+        if let Some(leader) = tenant.leader() {
+            return Err(TenantError::Shares { rental, leader });
+        }
         if self.inner.runtime.is_none() && launch != LaunchSpec::default() {
             return Err(TenantError::NoContainer { rental });
         }
@@ -215,25 +224,36 @@ impl Tenants {
 
     /// The way into a running container.
     pub fn tenure(&self, rental: RentalId) -> Result<Tenure, TenantError> {
-        let tenant = self.get(rental)?;
+        let tenant = self.leading(rental)?;
         let agent = tenant.agent().clone().ok_or(TenantError::NoContainer { rental })?;
         Ok(Tenure { agent, notices: tenant.notices.subscribe() })
     }
 
+    /// Ports of running containers that their renters publish.
+    pub fn published(&self) -> BTreeMap<RentalId, u16> {
+        let now = unix_seconds();
+        let port = |tenant: Arc<Tenant>| {
+            let state = tenant.state();
+            let port = state.launch.as_ref().and_then(|launch| launch.publish);
+            port.filter(|_| state.tenancy.is_running(now)).map(|port| (tenant.rental, port))
+        };
+        self.all().into_iter().filter_map(port).collect()
+    }
+
     pub async fn status(&self, rental: RentalId) -> Result<TenantStatus, TenantError> {
-        let tenant = self.get(rental)?;
+        let (own, tenant) = (self.get(rental)?, self.leading(rental)?);
         let usage = match &self.inner.runtime {
-            Some((runtime, _)) => runtime.usage(rental).await.ok(),
+            Some((runtime, _)) => runtime.usage(tenant.rental).await.ok(),
             None => None,
         };
         let facts = self.runtime();
-        let state = tenant.state().clone();
+        let (state, tenancy, shares) = (tenant.state().clone(), own.state().tenancy.clone(), own.leader());
         Ok(TenantStatus {
             rental,
-            phase: state.tenancy.phase,
-            start: state.tenancy.start,
-            end: state.tenancy.end,
-            ended: state.tenancy.ended,
+            phase: tenancy.phase,
+            start: tenancy.start,
+            end: tenancy.end,
+            ended: tenancy.ended,
             runtime: facts.map_or_else(|| "none".into(), |facts| facts.name.clone()),
             unenforced: facts.map(|facts| facts.unenforced.clone()).unwrap_or_default(),
             image: state.launch.as_ref().map_or_else(|| "default".into(), |launch| launch.image.to_string()),
@@ -245,12 +265,17 @@ impl Tenants {
             out_of_memory_deaths: state.out_of_memory_deaths,
             paused_ms: state.paused_ms,
             trouble: state.trouble,
+            idle_seconds: tenant.idle_seconds(),
+            idle_warning_seconds: self.inner.config.policy.idle_warning_seconds,
+            shares,
+            public_address: None,
         })
     }
 
     /// Does `work` while the container of `rental` stands still, so that the device is free for it.
     pub async fn paused<T>(&self, rental: RentalId, work: impl Future<Output = T>) -> T {
-        let (Some((runtime, _)), Ok(tenant)) = (&self.inner.runtime, self.get(rental)) else { return work.await };
+        let (Some((runtime, _)), Ok(tenant)) = (&self.inner.runtime, self.leading(rental)) else { return work.await };
+        let rental = tenant.rental;
         let _busy = tenant.busy.lock().await;
         let started = Instant::now();
         if let Err(error) = runtime.pause(rental).await {
@@ -278,10 +303,13 @@ impl Tenants {
             let Ok(busy) = Arc::clone(&tenant.busy).try_lock_owned() else { continue };
             let window = windows.get(&tenant.rental).copied();
             tenant.state().tenancy.observe(window);
-            let container = self.container(tenant.rental).await;
-            let step = {
-                let state = tenant.state();
-                state.tenancy.step(window, container, state.launch.is_some(), &self.inner.config.policy, now)
+            let step = match tenant.leader() {
+                Some(leader) => self.shared_step(&tenant, leader, window, now).await,
+                None => {
+                    let container = self.container(tenant.rental).await;
+                    let state = tenant.state();
+                    state.tenancy.step(window, container, state.launch.is_some(), &self.inner.config.policy, now)
+                }
             };
             match step {
                 Step::Nothing => {}
@@ -300,7 +328,8 @@ impl Tenants {
             if is_over || self.get(*rental).is_ok() || self.all().len() >= MAX_TENANTS {
                 continue;
             }
-            let tenant = Arc::new(Tenant::new(*rental, StoredTenant { tenancy: Tenancy::new(now), ..StoredTenant::default() }));
+            let stored = StoredTenant { tenancy: Tenancy::new(now), leader: window.leader, ..StoredTenant::default() };
+            let tenant = Arc::new(Tenant::new(*rental, stored));
             self.save_or_log(&tenant);
             self.lock().insert(*rental, tenant);
         }

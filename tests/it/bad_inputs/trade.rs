@@ -16,19 +16,19 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, RUNTIME, network};
 
-/// A device that was staked for and offered with the command line. Its first pass is told as the bridge tells it.
-fn offer_a_device() {
-    let provider = Desk::new("provider");
-    provider.run(&["stake", "provider", "5000"]).accepted();
-    let offered = provider.run(&["offer", "--class", "1", "--price", "3.6", "--json"]).accepted();
-    assert_eq!(serde_json::from_str::<Value>(&offered).unwrap()["offer"], 1);
+/// What the bridge tells of a device's first full pass, now.
+pub(super) fn prove_device(device: u64) {
     let (ethereum, book) = (&network().chains.ethereum, &network().book);
     let staking = book.ethereum.staking_manager;
     RUNTIME.block_on(async {
-        let head = ethereum.ask("eth_getBlockByNumber", json!(["latest", false])).await.unwrap();
-        let now = head["timestamp"].as_str().and_then(|text| u64::from_str_radix(&text[2..], 16).ok()).unwrap();
-        let report =
-            DeviceReport { deviceId: 1, lastFullPass: now, reputationPpm: 900_000, performancePermille: 1_000, faults: 0, settledIndex: 1 };
+        let report = DeviceReport {
+            deviceId: device,
+            lastFullPass: chain_time().await,
+            reputationPpm: 900_000,
+            performancePermille: 1_000,
+            faults: 0,
+            settledIndex: 1,
+        };
         let call = StakingManager::handleCall {
             origin: book.classic.chain_id,
             sender: book.classic.work_verification,
@@ -41,6 +41,20 @@ fn offer_a_device() {
         let transaction = json!({ "from": inbox, "to": staking, "data": alloy::primitives::Bytes::from(call.abi_encode()) });
         ethereum.ask("eth_sendTransaction", json!([transaction])).await.unwrap();
     });
+}
+
+pub(super) async fn chain_time() -> u64 {
+    let head = network().chains.ethereum.ask("eth_getBlockByNumber", json!(["latest", false])).await.unwrap();
+    head["timestamp"].as_str().and_then(|text| u64::from_str_radix(&text[2..], 16).ok()).unwrap()
+}
+
+/// A device that was staked for and offered with the command line. Its first pass is told as the bridge tells it.
+fn offer_a_device() {
+    let provider = Desk::new("provider");
+    provider.run(&["stake", "provider", "5000"]).accepted();
+    let offered = provider.run(&["offer", "--class", "1", "--price", "3.6", "--json"]).accepted();
+    assert_eq!(serde_json::from_str::<Value>(&offered).unwrap()["offer"], 1);
+    prove_device(1);
 }
 
 #[test]
@@ -111,4 +125,5 @@ fn running_needs_a_rental_of_ones_own(renter: &Desk, stranger: &Desk) {
     stranger.run(&["end", &id]).refused("E-CHAIN-005");
     stranger.run(&["claim"]).refused("E-CHAIN-005");
     renter.run(&["end", &id]).accepted();
+    super::running::a_running_rental_is_extended_disputed_and_ended(renter, stranger);
 }
