@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
     court, earnings, gov, launch, money, provide,
-    render::{OperatorError, line, output, table},
+    render::{OperatorError, output, table},
     rental,
 };
 #[cfg(feature = "node")]
