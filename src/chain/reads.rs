@@ -20,7 +20,7 @@ use crate::types::{ChainKind, abi};
 
 /// The part of a transaction that is read.
 #[derive(Debug, Clone, serde::Deserialize)]
-struct Transaction {
+struct TransactionInput {
     input: Bytes,
 }
 
@@ -169,7 +169,7 @@ impl Chain {
 
     /// What a mined transaction was called with.
     pub async fn transaction_input(&self, hash: B256) -> Result<Bytes, ChainError> {
-        let found: Option<Transaction> = self.request("eth_getTransactionByHash", (hash,)).await?;
+        let found: Option<TransactionInput> = self.request("eth_getTransactionByHash", (hash,)).await?;
         let unknown = || ChainError::Unknown { chain: self.kind(), subject: format!("transaction {hash}") };
         Ok(found.ok_or_else(unknown)?.input)
     }

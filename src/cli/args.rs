@@ -8,6 +8,8 @@ use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "node")]
+use super::deploy::DeployArgs;
+#[cfg(feature = "node")]
 use super::operator::{KingArgs, RelayArgs};
 use super::{
     court::CourtCommand, gov::GovCommand, money::MoneyCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand,
@@ -408,31 +410,6 @@ pub enum KeysCommand {
         #[arg(value_name = "DIR", default_value = ".")]
         folder: PathBuf,
     },
-}
-
-#[cfg(feature = "node")]
-#[derive(Debug, Args)]
-pub struct DeployArgs {
-    /// Deployment description, such as config/chains/devnet.toml
-    #[arg(long, short, value_name = "FILE")]
-    pub config: PathBuf,
-    /// JSON-RPC endpoint of Ethereum, instead of the file's; can be repeated
-    #[arg(long, value_name = "URL")]
-    pub ethereum_rpc: Vec<String>,
-    /// JSON-RPC endpoint of Ethereum Classic, instead of the file's; can be repeated
-    #[arg(long, value_name = "URL")]
-    pub classic_rpc: Vec<String>,
-    /// Keystore of the deployer
-    #[arg(long, value_name = "FILE", required_unless_present = "check")]
-    pub key: Option<PathBuf>,
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-    /// Address book to write, or to read with --check
-    #[arg(long, value_name = "FILE", default_value = "addresses.json")]
-    pub out: PathBuf,
-    /// Send nothing: compare what stands on both chains with the file, and name each difference
-    #[arg(long, conflicts_with_all = ["key", "password_file"])]
-    pub check: bool,
 }
 
 #[cfg(feature = "node")]

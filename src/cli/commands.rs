@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
     court, earnings, gov, launch, money, provide,
-    render::{OperatorError, line, output, table},
+    render::{OperatorError, output, table},
     rental,
 };
 #[cfg(feature = "node")]
@@ -22,7 +22,7 @@ use super::{
     operator::{self, KingArgs, RelayArgs},
 };
 use crate::{
-    client::{self, ClientError, Clients, market, rent, session, stake},
+    client::{self, ClientError, Clients, market, rent, session},
     config::NodeConfig,
     keys::{self, Strength, load_or_create_identity, read_password},
     telemetry::{LogFormat, init_logs},

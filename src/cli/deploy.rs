@@ -1,9 +1,10 @@
 //! `deploy`: puts the contracts on both chains, or compares what stands there with its file.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
 
 use super::{
-    args::DeployArgs,
     commands::Outcome,
     render::{OperatorError, line, output},
 };
@@ -16,6 +17,30 @@ use crate::{
     keys::{self, read_password},
     types::AddressBook,
 };
+
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Deployment description, such as config/chains/devnet.toml
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// JSON-RPC endpoint of Ethereum, instead of the file's; can be repeated
+    #[arg(long, value_name = "URL")]
+    pub ethereum_rpc: Vec<String>,
+    /// JSON-RPC endpoint of Ethereum Classic, instead of the file's; can be repeated
+    #[arg(long, value_name = "URL")]
+    pub classic_rpc: Vec<String>,
+    /// Keystore of the deployer
+    #[arg(long, value_name = "FILE", required_unless_present = "check")]
+    pub key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Address book to write, or to read with --check
+    #[arg(long, value_name = "FILE", default_value = "addresses.json")]
+    pub out: PathBuf,
+    /// Send nothing: compare what stands on both chains with the file, and name each difference
+    #[arg(long, conflicts_with_all = ["key", "password_file"])]
+    pub check: bool,
+}
 
 pub(super) async fn run(args: &DeployArgs, json: bool) -> Outcome {
     let config = load(args)?;

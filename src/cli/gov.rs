@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::NodeArgs,
-    commands::{Outcome, connect},
+    commands::{Outcome, connect, load, reader},
     money::{SendArgs, show},
     render::{output, printable, table},
 };
@@ -79,12 +79,12 @@ pub(super) async fn run(command: GovCommand, json: bool) -> Outcome {
             show(json, &sent, json!({ "proposal": id }), &format!("proposal {id} ({})", proposal.title));
         }
         GovCommand::List(node) => {
-            let (_, clients) = connect(&node).await?;
+            let clients = reader(&load(&node)?).await?;
             let found = gov::list(&clients).await?;
             output(json, &found, |found| render_list(found));
         }
         GovCommand::Show { node, proposal } => {
-            let (_, clients) = connect(&node).await?;
+            let clients = reader(&load(&node)?).await?;
             let found = gov::find(&clients, &proposal).await?;
             output(json, &found, render);
         }

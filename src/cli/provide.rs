@@ -6,12 +6,13 @@ use serde_json::json;
 use super::{
     args::{NodeArgs, OfferArgs, RentalArgs, parse_duration_seconds},
     commands::{Outcome, confirm, connect, load, reader},
+    money::gas_needs,
     render::{OperatorError, duration, line, output, table, when},
     rental::Done,
 };
 use crate::{
     client::{
-        ClientError, Clients, earnings, rent, stake,
+        ClientError, Clients, earnings, outlay, rent, stake,
         upkeep::{self, Maintenance},
     },
     config::NodeConfig,
@@ -132,10 +133,18 @@ pub(super) async fn offer(args: &OfferArgs, json: bool) -> Outcome {
         attributes,
     };
     let (offer, receipt) = stake::create_offer(&clients, &terms).await?;
-    let shown = json!({ "offer": offer, "device": device, "price_per_hour_wei": per_hour, "transaction": receipt.tx_hash });
+    let needs = outlay::outlay(&clients, stake::worker(&clients, device).await?).await?;
+    let shown = json!({
+        "offer": offer,
+        "device": device,
+        "price_per_hour_wei": per_hour,
+        "transaction": receipt.tx_hash,
+        "classic_gas": needs,
+    });
     output(json, &shown, |_| {
         format!(
-            "offer {offer} for device {device} at {per_hour} GPUTOKEN per hour stands; it can be rented after its first full pass on ETC"
+            "offer {offer} for device {device} at {per_hour} GPUTOKEN per hour stands; it can be rented after its first full pass on ETC\n{}",
+            gas_needs(&needs)
         )
     });
     Ok(())

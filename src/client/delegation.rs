@@ -8,7 +8,7 @@ use crate::{
     chain::BlockId,
     types::{
         Amount,
-        abi::{GPUToken, StakingManager},
+        abi::{GPUToken, StakingPools},
     },
 };
 
@@ -29,8 +29,8 @@ pub struct DelegationView {
 
 pub async fn delegation(clients: &Clients, delegator: Address) -> Result<DelegationView, ClientError> {
     let (staking, chain, latest) = (clients.book.ethereum.staking_manager, &clients.ethereum, BlockId::latest());
-    let found = chain.call(staking, StakingManager::delegationCall { delegator }, latest).await?;
-    let pool = chain.call(staking, StakingManager::poolCall { account: found.account }, latest).await?;
+    let found = chain.call(staking, StakingPools::delegationCall { delegator }, latest).await?;
+    let pool = chain.call(staking, StakingPools::poolCall { account: found.account }, latest).await?;
     let worth = |shares: u128| Amount(worth_of(shares, pool.total, pool.shares));
     Ok(DelegationView {
         delegator,
@@ -66,7 +66,7 @@ pub async fn delegate(clients: &Clients, account: Address, amount: Amount, mode:
             return Ok(Delegated::NeedsApproval(approved));
         }
     }
-    let call = StakingManager::delegateStakeCall { account, amount: amount.wei() };
+    let call = StakingPools::delegateStakeCall { account, amount: amount.wei() };
     clients.submit(mode, "delegateStake", eth.staking_manager, call).await.map(Delegated::Done)
 }
 
@@ -82,7 +82,7 @@ pub async fn undelegate(clients: &Clients, amount: Option<Amount>, mode: Mode) -
         // Rounded up, so that no less than the amount comes back.
         Some(amount) => shares_for(amount, &held),
     };
-    let call = StakingManager::undelegateStakeCall { shares };
+    let call = StakingPools::undelegateStakeCall { shares };
     clients.submit(mode, "undelegateStake", clients.book.ethereum.staking_manager, call).await
 }
 
@@ -95,8 +95,8 @@ fn shares_for(amount: Amount, held: &DelegationView) -> U256 {
 pub async fn withdraw(clients: &Clients, mode: Mode) -> Result<(Amount, Submitted), ClientError> {
     let waiting = delegation(clients, clients.signer.address()).await?.unbonding_wei;
     let staking = clients.book.ethereum.staking_manager;
-    let submitted = clients.submit(mode, "withdrawDelegation", staking, StakingManager::withdrawDelegationCall {}).await?;
-    let withdrawn = submitted.logs.iter().find_map(|log| log.decode::<StakingManager::DelegationWithdrawn>());
+    let submitted = clients.submit(mode, "withdrawDelegation", staking, StakingPools::withdrawDelegationCall {}).await?;
+    let withdrawn = submitted.logs.iter().find_map(|log| log.decode::<StakingPools::DelegationWithdrawn>());
     Ok((withdrawn.map_or(waiting, |event| Amount(event.amount)), submitted))
 }
 
@@ -113,8 +113,8 @@ pub struct RewardView {
 pub async fn rewards(clients: &Clients, account: Address) -> Result<RewardView, ClientError> {
     let (staking, chain, latest) = (clients.book.ethereum.staking_manager, &clients.ethereum, BlockId::latest());
     let (earned, credit) = tokio::try_join!(
-        chain.call(staking, StakingManager::earnedCall { account }, latest),
-        chain.call(staking, StakingManager::creditsCall { account }, latest),
+        chain.call(staking, StakingPools::earnedCall { account }, latest),
+        chain.call(staking, StakingPools::creditsCall { account }, latest),
     )?;
     Ok(RewardView { account, earned_wei: Amount(earned), credit_wei: Amount(credit) })
 }
@@ -125,10 +125,10 @@ pub async fn claim(clients: &Clients, to: Address, mode: Mode) -> Result<(Reward
     let staking = clients.book.ethereum.staking_manager;
     let mut sent = Vec::new();
     if !found.earned_wei.wei().is_zero() {
-        sent.push(clients.submit(mode, "claimRewards", staking, StakingManager::claimRewardsCall { to }).await?);
+        sent.push(clients.submit(mode, "claimRewards", staking, StakingPools::claimRewardsCall { to }).await?);
     }
     if !found.credit_wei.wei().is_zero() {
-        sent.push(clients.submit(mode, "claimCredit", staking, StakingManager::claimCreditCall { to }).await?);
+        sent.push(clients.submit(mode, "claimCredit", staking, StakingPools::claimCreditCall { to }).await?);
     }
     Ok((found, sent))
 }

@@ -67,7 +67,7 @@ pub fn decode_revert(data: &[u8]) -> Option<String> {
         selector if selector == Panic::SELECTOR => Panic::abi_decode(data).ok().map(|panic| panic.to_string()),
         selector => {
             let error = decode_custom(data)?;
-            let meaning = selector.try_into().ok().and_then(super::refusal::meaning);
+            let meaning = selector.try_into().ok().and_then(super::advice::meaning);
             Some(meaning.map_or_else(|| error.clone(), |meaning| format!("{error}: {meaning}")))
         }
     }

@@ -2,13 +2,13 @@
 
 pub mod abi;
 pub mod addresses;
+pub mod advice;
 pub mod agent;
 pub mod amount;
 pub mod bridge;
 pub mod fault;
 pub mod launch;
 pub mod record;
-pub mod refusal;
 pub mod signing;
 pub mod wire;
 pub mod work;

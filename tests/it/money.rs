@@ -28,8 +28,13 @@ struct Bank {
 impl Bank {
     async fn new() -> Self {
         let site = Site::new().await;
-        // A hundredth of the supply decides, so that two Kings can.
-        fs::write(site.path("deployment.toml"), preset("devnet.toml").replace("quorum_percent = 4", "quorum_percent = 1")).unwrap();
+        // A hundredth of the supply decides, so that two Kings can; time passes only where a case says so.
+        let text = preset("devnet.toml")
+            .replace("quorum_percent = 4", "quorum_percent = 1")
+            .replace("voting_delay_seconds = 1", "voting_delay_seconds = 600")
+            .replace("voting_period_seconds = 30", "voting_period_seconds = 3600")
+            .replace("timelock_delay_seconds = 2", "timelock_delay_seconds = 600");
+        fs::write(site.path("deployment.toml"), text).unwrap();
         succeeded(&site.deploy().output().unwrap());
         Self { site }
     }
@@ -230,7 +235,7 @@ async fn a_proposal_goes_from_its_file_to_its_effect() {
     assert_eq!(bank.does("renter", &["gov", "show", short])["state"], "pending");
     let (_, cause) = bank.refused("king-1", &["gov", "queue", short]).await;
     assert!(cause.contains("GovernorUnexpectedProposalState"), "{cause}");
-    bank.pass(2).await;
+    bank.pass(601).await;
     bank.does("king-1", &["gov", "vote", short, "for", "--reason", "more devices"]);
     bank.does("king-2", &["gov", "vote", short, "for"]);
     let (_, cause) = bank.refused("king-2", &["gov", "vote", short, "against"]).await;
@@ -241,10 +246,10 @@ async fn a_proposal_goes_from_its_file_to_its_effect() {
     {
         assert!(said.contains(line), "{said}");
     }
-    bank.pass(40).await;
+    bank.pass(3_700).await;
     bank.does("renter", &["gov", "queue", &id]);
     bank.refused("renter", &["gov", "execute", &id]).await;
-    bank.pass(3).await;
+    bank.pass(601).await;
     bank.does("renter", &["gov", "execute", &id]);
     assert!(bank.says("renter", &["gov", "list"]).contains("executed"));
     let call = StakingManager::requiredStakeCall { classVersion: 7 };
