@@ -7,6 +7,7 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Name -> [source file's name without .sol, EVM version]. */
 export const DEPLOYABLES = {
+  Faucet: ['Faucet', 'osaka'],
   GPURental: ['GPURental', 'osaka'],
   GPURentalTerms: ['GPURentalTerms', 'osaka'],
   GPUToken: ['GPUToken', 'osaka'],

@@ -61,7 +61,7 @@ pub enum Command {
     /// Make, import and list keystores
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Deploy all contracts to both chains from a config file
+    /// Deploy all contracts to both chains from a config file, or check a deployment
     Deploy(DeployArgs),
     /// Run the whole network on this machine
     #[command(subcommand)]
@@ -338,20 +338,23 @@ pub struct DeployArgs {
     /// Deployment description, such as config/chains/devnet.toml
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
-    /// JSON-RPC endpoint of Ethereum
+    /// JSON-RPC endpoint of Ethereum, instead of the file's; can be repeated
     #[arg(long, value_name = "URL")]
-    pub ethereum_rpc: String,
-    /// JSON-RPC endpoint of Ethereum Classic
+    pub ethereum_rpc: Vec<String>,
+    /// JSON-RPC endpoint of Ethereum Classic, instead of the file's; can be repeated
     #[arg(long, value_name = "URL")]
-    pub classic_rpc: String,
+    pub classic_rpc: Vec<String>,
     /// Keystore of the deployer
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "check")]
+    pub key: Option<PathBuf>,
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// Address book to write
+    /// Address book to write, or to read with --check
     #[arg(long, value_name = "FILE", default_value = "addresses.json")]
     pub out: PathBuf,
+    /// Send nothing: compare what stands on both chains with the file, and name each difference
+    #[arg(long, conflicts_with_all = ["key", "password_file"])]
+    pub check: bool,
 }
 
 #[derive(Debug, Subcommand)]

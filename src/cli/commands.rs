@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead, IsTerminal, Write},
     path::Path,
-    sync::Arc,
 };
 
 use alloy::{primitives::B256, signers::local::PrivateKeySigner};
@@ -12,20 +11,20 @@ use serde_json::json;
 
 use super::{
     args::{
-        ClaimArgs, Cli, Command, DeployArgs, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
+        ClaimArgs, Cli, Command, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
         RoleName, RunArgs, StakeArgs,
     },
-    bench, earnings, launch,
+    bench, deploy, earnings, launch,
     render::{OperatorError, line, output, table},
 };
 use crate::{
-    client::{self, ClientError, Clients, deploy, market, rent, session, stake},
-    config::{NodeConfig, load_toml},
+    client::{self, ClientError, Clients, market, rent, session, stake},
+    config::NodeConfig,
     devnet,
     keys::{self, Strength, load_or_create_identity, read_password},
     role,
     telemetry::{LogFormat, init_logs},
-    types::{ChainKind, Role},
+    types::Role,
 };
 
 pub(super) type Outcome = Result<(), OperatorError>;
@@ -65,7 +64,7 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Price(args) => earnings::price(&args, json).await,
         Command::Claim(args) => claim(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
-        Command::Deploy(args) => deploy_contracts(&args, json).await,
+        Command::Deploy(args) => deploy::run(&args, json).await,
         Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep).await?),
         Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir).await?),
         Command::Bench(args) => bench::run(args, json).await,
@@ -305,32 +304,4 @@ fn manage_keys(command: KeysCommand, json: bool) -> Outcome {
 fn show_key(json: bool, file: &Path, signer: &PrivateKeySigner) {
     let shown = json!({ "file": file, "address": signer.address() });
     output(json, &shown, |_| format!("{} in {}", signer.address(), file.display()));
-}
-
-async fn deploy_contracts(args: &DeployArgs, json: bool) -> Outcome {
-    let config: deploy::DeployConfig = load_toml(&args.config)?;
-    config.check()?;
-    let state = args.out.with_extension("state.json");
-    if args.out.exists() && !state.exists() {
-        return Err(deploy::DeployError::BookExists { book: args.out.clone(), state }.into());
-    }
-    let password = read_password(args.password_file.as_deref(), &args.key)?;
-    let signer = Arc::new(keys::open_keystore(&args.key, &password)?);
-    let ethereum = client::connect(ChainKind::Ethereum, config.chains.ethereum, &args.ethereum_rpc).await?;
-    let classic = client::connect(ChainKind::Classic, config.chains.classic, &args.classic_rpc).await?;
-    let deployers = deploy::DeployerKeys { ethereum: signer.clone(), classic: signer };
-    let report = |step: deploy::DeployProgress| {
-        if !json {
-            line(format!("{:<9} {:>2}/{:<2} {:<28} {} gas {}", step.chain, step.step, step.steps, step.name, step.tx_hash, step.gas_used));
-        }
-    };
-    let book = deploy::deploy(&config, &deployers, &ethereum, &classic, &state, &report).await?;
-    let partial = args.out.with_extension("part");
-    serde_json::to_string_pretty(&book)
-        .map_err(std::io::Error::other)
-        .and_then(|text| std::fs::write(&partial, text))
-        .and_then(|()| std::fs::rename(&partial, &args.out))
-        .map_err(|source| ClientError::File { path: args.out.clone(), source })?;
-    output(json, &book, |_| format!("deployed and verified; address book in {}", args.out.display()));
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod commands;
+mod deploy;
 mod earnings;
 mod launch;
 mod render;

@@ -1,89 +1,30 @@
 //! Deploys all contracts on both chains, wires them, gives every right away, and checks the result.
 
 mod config;
+mod error;
+mod opcodes;
 mod plan;
+mod runner;
 mod state;
 mod verify;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Mutex};
 
 use alloy::primitives::{Address, B256};
-pub use config::DeployConfig;
-pub use verify::verify_deployment;
+pub use config::{DeployConfig, require_filled};
+pub use error::DeployError;
+pub use opcodes::{ForeignOpcode, foreign_opcode};
+pub use verify::{Audit, Difference, audit};
 
 use self::{
-    plan::{Origin, Step, address_book, classic_plan, ethereum_plan},
-    state::{ChainState, DeployState, StepState},
+    plan::{Origin, Step, address_book, classic_plan, ethereum_plan, with_faucet},
+    runner::Runner,
+    state::{ChainState, DeployState, StateLock},
 };
 use crate::{
-    chain::{AccountSigner, BlockId, Chain, ChainError, Receipt, SignedTx},
-    types::{AddressBook, ChainKind, Coded},
+    chain::{AccountSigner, BlockId, Chain},
+    types::{AddressBook, ChainKind},
 };
-
-/// Time a step may take to be mined. Too short gives up on a busy chain (running again continues), too long hides a stuck one.
-const STEP_TIMEOUT: Duration = Duration::from_secs(600);
-/// First pause between two looks for a receipt; doubles up to the chain's poll interval.
-const FIRST_PAUSE: Duration = Duration::from_millis(4);
-
-#[derive(Debug, thiserror::Error)]
-pub enum DeployError {
-    #[error("the deployment file is not usable: {reason}")]
-    Config { reason: String },
-    #[error("the state file {} cannot be used: {reason}", path.display())]
-    StateFile { path: PathBuf, reason: String },
-    #[error("the state file {} belongs to another deployment: {reason}", path.display())]
-    OtherDeployment { path: PathBuf, reason: String },
-    #[error("{step}: {source}")]
-    Chain { step: String, source: ChainError },
-    #[error("{step}: transaction {hash} failed: {reason}")]
-    StepFailed { step: String, hash: B256, reason: String },
-    #[error("{step}: transaction {hash} was not mined within {} s", STEP_TIMEOUT.as_secs())]
-    StepTimeout { step: String, hash: B256 },
-    #[error("the address book {} exists already, but not the state file {} of its deployment", book.display(), state.display())]
-    BookExists { book: PathBuf, state: PathBuf },
-    #[error("{what} is {found}, expected {expected}")]
-    Mismatch { what: String, found: String, expected: String },
-}
-
-impl DeployError {
-    fn chain(step: impl Into<String>, source: ChainError) -> Self {
-        Self::Chain { step: step.into(), source }
-    }
-}
-
-impl Coded for DeployError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Config { .. } => "E-DEPLOY-001",
-            Self::StateFile { .. } => "E-DEPLOY-002",
-            Self::OtherDeployment { .. } => "E-DEPLOY-003",
-            Self::Chain { source, .. } => source.code(),
-            Self::StepFailed { .. } => "E-DEPLOY-004",
-            Self::StepTimeout { .. } => "E-DEPLOY-005",
-            Self::Mismatch { .. } => "E-DEPLOY-006",
-            Self::BookExists { .. } => "E-DEPLOY-007",
-        }
-    }
-
-    fn next_step(&self) -> String {
-        match self {
-            Self::Config { .. } => "correct the deployment file".into(),
-            Self::StateFile { .. } => "check that its folder exists and can be written".into(),
-            Self::OtherDeployment { path, .. } => {
-                format!("continue with the file it was begun with, or move {} away to deploy anew", path.display())
-            }
-            Self::Chain { source, .. } => format!("{}; then run the same command again: it continues", source.next_step()),
-            Self::StepFailed { .. } => "read the reason; a failed step can't be repeated: move the state file away and deploy anew".into(),
-            Self::StepTimeout { .. } => "run the same command again: it continues where it stopped".into(),
-            Self::BookExists { .. } => "name another file with --out, or move this one away: it may be the only one of its network".into(),
-            Self::Mismatch { .. } => "do not use this deployment; check the address book and both chains, or deploy anew".into(),
-        }
-    }
-}
 
 /// One finished step.
 #[derive(Debug, Clone)]
@@ -118,6 +59,7 @@ pub async fn deploy(
     progress: DeploySink<'_>,
 ) -> Result<AddressBook, DeployError> {
     config.check()?;
+    let _lock = StateLock::take(state_file)?;
     let state = match DeployState::load(state_file)? {
         Some(state) => check_state(state, config, keys, state_file)?,
         None => {
@@ -126,16 +68,27 @@ pub async fn deploy(
             state
         }
     };
-    let book = address_book(config, origin(&state.ethereum), origin(&state.classic));
+    let book = with_faucet(config, address_book(config, origin(&state.ethereum), origin(&state.classic)), origin(&state.ethereum));
     let expiry = state.kings_expire_at;
     let on_ethereum = ethereum_plan(config, &book, keys.ethereum.address(), expiry);
     let on_classic = classic_plan(config, &book, expiry);
+    require_classic_opcodes(&on_classic)?;
     let state = Mutex::new(state);
     let runner = |chain, signer| Runner { chain, signer, state: &state, state_file, progress };
     let (eth_runner, etc_runner) = (runner(ethereum, &keys.ethereum), runner(classic, &keys.classic));
     tokio::try_join!(eth_runner.run(&on_ethereum), etc_runner.run(&on_classic))?;
-    verify_deployment(&book, ethereum, classic).await?;
-    Ok(book)
+    let audit = audit(config, &book, ethereum, classic).await?;
+    if audit.differences.is_empty() { Ok(book) } else { Err(DeployError::Differs(audit)) }
+}
+
+/// A newer opcode would deploy on Ethereum Classic and fail when it is reached.
+fn require_classic_opcodes(plan: &[Step]) -> Result<(), DeployError> {
+    for step in plan.iter().filter(|step| step.request.to.is_none()) {
+        if let Some(ForeignOpcode { opcode, offset }) = foreign_opcode(&step.request.data) {
+            return Err(DeployError::ForeignOpcode { contract: step.name, opcode, offset });
+        }
+    }
+    Ok(())
 }
 
 fn origin(state: &ChainState) -> Origin {
@@ -174,81 +127,4 @@ fn check_state(state: DeployState, config: &DeployConfig, keys: &DeployerKeys, p
         return other("it was begun by another account");
     }
     Ok(state)
-}
-
-/// Runs the plan of one chain. Each step is in the state file before it is broadcast.
-struct Runner<'a> {
-    chain: &'a Chain,
-    signer: &'a AccountSigner,
-    state: &'a Mutex<DeployState>,
-    state_file: &'a Path,
-    progress: DeploySink<'a>,
-}
-
-impl Runner<'_> {
-    async fn run(&self, plan: &[Step]) -> Result<(), DeployError> {
-        for (position, step) in plan.iter().enumerate() {
-            let tx = match self.recorded(position, step)? {
-                Some(tx) => tx,
-                None => self.sign(position, step).await?,
-            };
-            let receipt = self.include(step, &tx).await?;
-            if !receipt.status {
-                let reason = self.chain.explain_failure(self.signer.address(), &step.request, receipt.block_number).await;
-                return Err(DeployError::StepFailed { step: step.name.into(), hash: tx.hash, reason });
-            }
-            (self.progress)(DeployProgress {
-                chain: self.chain.kind(),
-                step: position + 1,
-                steps: plan.len(),
-                name: step.name,
-                tx_hash: tx.hash,
-                address: receipt.contract_address,
-                gas_used: receipt.gas_used,
-            });
-        }
-        Ok(())
-    }
-
-    fn recorded(&self, position: usize, step: &Step) -> Result<Option<SignedTx>, DeployError> {
-        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(recorded) = state.chain(self.chain.kind()).steps.get(position) else { return Ok(None) };
-        if recorded.name != step.name {
-            let reason = format!("step {} is {} there and {} here", position + 1, recorded.name, step.name);
-            return Err(DeployError::OtherDeployment { path: self.state_file.into(), reason });
-        }
-        Ok(Some(recorded.tx.clone()))
-    }
-
-    async fn sign(&self, position: usize, step: &Step) -> Result<SignedTx, DeployError> {
-        let kind = self.chain.kind();
-        let first_nonce = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).chain(kind).first_nonce;
-        let nonce = first_nonce + position as u64;
-        let signed = self.chain.build_and_sign(self.signer, nonce, &step.request).await;
-        let tx = signed.map_err(|source| DeployError::chain(step.name, source))?;
-        let address = step.request.to.is_none().then(|| self.signer.address().create(nonce));
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        state.chain_mut(kind).steps.push(StepState { name: step.name.into(), address, tx: tx.clone() });
-        state.save(self.state_file)?;
-        Ok(tx)
-    }
-
-    /// Broadcasts unless it is mined already, then waits for the receipt.
-    async fn include(&self, step: &Step, tx: &SignedTx) -> Result<Receipt, DeployError> {
-        let failed = |source| DeployError::chain(step.name, source);
-        if let Some(receipt) = self.chain.receipt(tx.hash).await.map_err(failed)? {
-            return Ok(receipt);
-        }
-        self.chain.broadcast(self.signer.address(), tx).await.map_err(failed)?;
-        let deadline = Instant::now() + STEP_TIMEOUT;
-        let mut pause = FIRST_PAUSE;
-        while Instant::now() < deadline {
-            if let Some(receipt) = self.chain.receipt(tx.hash).await.map_err(failed)? {
-                return Ok(receipt);
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(self.chain.poll_interval());
-        }
-        Err(DeployError::StepTimeout { step: step.name.into(), hash: tx.hash })
-    }
 }

@@ -87,9 +87,9 @@ impl Clients {
     }
 }
 
-/// One endpoint of one chain, its chain id checked.
-pub async fn connect(kind: ChainKind, chain_id: u64, rpc: &str) -> Result<Chain, ClientError> {
-    Ok(Chain::connect(ChainConfig::new(kind, chain_id, vec![rpc.to_string()])).await?)
+/// Endpoints of one chain, their chain ids checked.
+pub async fn connect(kind: ChainKind, chain_id: u64, rpc: Vec<String>) -> Result<Chain, ClientError> {
+    Ok(Chain::connect(ChainConfig::new(kind, chain_id, rpc)).await?)
 }
 
 /// Session keys belong to the renter's data folder and share its password.

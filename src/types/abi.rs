@@ -41,6 +41,7 @@ contracts! {
     rental_court: RentalCourt, RentalCourtErrors, "contracts/abi/RentalCourt.json";
     governance: Governance, GovernanceErrors, "contracts/abi/Governance.json";
     timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
+    faucet: Faucet, FaucetErrors, "contracts/abi/Faucet.json";
     token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";
     work_verification: WorkVerification, WorkVerificationErrors, "contracts/abi/WorkVerification.json";
     work_settlement: WorkSettlement, WorkSettlementErrors, "contracts/abi/WorkSettlement.json";

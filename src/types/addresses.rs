@@ -30,6 +30,9 @@ pub struct EthereumAddresses {
     pub token_distributor: Address,
     pub governance: Address,
     pub timelock: Address,
+    /// Gives GPUTOKEN away; on test networks only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faucet: Option<Address>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

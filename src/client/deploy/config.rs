@@ -10,6 +10,12 @@ use crate::types::{
     work::Profile,
 };
 
+/// What a person must put in place begins with this.
+const FILL_IN: &str = "FILL IN";
+/// Ethereum, Ethereum Classic, OP Mainnet, Base, Arbitrum One.
+const VALUABLE_CHAINS: [u64; 5] = [1, 61, 10, 8_453, 42_161];
+const FAUCET_INTERVAL_SECONDS: u64 = 60;
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeployConfig {
@@ -23,6 +29,8 @@ pub struct DeployConfig {
     pub court: CourtSettings,
     pub governance: GovernanceSettings,
     pub classes: Vec<ClassSettings>,
+    /// Gives GPUTOKEN away on networks where it is worth nothing.
+    pub faucet: Option<FaucetSettings>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +38,11 @@ pub struct DeployConfig {
 pub struct ChainIds {
     pub ethereum: u64,
     pub classic: u64,
+    /// JSON-RPC endpoints, in order of preference; the command line's take their place.
+    #[serde(default)]
+    pub ethereum_rpc: Vec<String>,
+    #[serde(default)]
+    pub classic_rpc: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -172,6 +185,21 @@ pub struct GovernanceSettings {
     pub timelock_delay_seconds: u64,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaucetSettings {
+    /// Minted to it at genesis.
+    #[serde(deserialize_with = "tokens")]
+    pub supply: Amount,
+    /// For each account, once per interval.
+    #[serde(deserialize_with = "tokens")]
+    pub amount: Amount,
+    pub interval_seconds: u64,
+    /// For all accounts together, per day.
+    #[serde(deserialize_with = "tokens")]
+    pub daily_limit: Amount,
+}
+
 /// A device class: its stake on Ethereum and its profiles on Ethereum Classic.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,10 +223,38 @@ pub(super) fn wei(amount: Amount) -> u128 {
     amount.wei().saturating_to()
 }
 
+/// Fails with every key whose value a person must fill in first.
+pub fn require_filled(file: &toml::Table) -> Result<(), DeployError> {
+    let mut keys = Vec::new();
+    for (key, value) in file {
+        collect_unset(key.clone(), value, &mut keys);
+    }
+    if keys.is_empty() { Ok(()) } else { Err(DeployError::Unset { keys }) }
+}
+
+fn collect_unset(key: String, value: &toml::Value, found: &mut Vec<String>) {
+    match value {
+        toml::Value::String(text) if text.starts_with(FILL_IN) => found.push(key),
+        toml::Value::Array(items) => {
+            for (position, item) in items.iter().enumerate() {
+                collect_unset(format!("{key}[{position}]"), item, found);
+            }
+        }
+        toml::Value::Table(table) => {
+            for (name, item) in table {
+                collect_unset(format!("{key}.{name}"), item, found);
+            }
+        }
+        _ => {}
+    }
+}
+
 impl DeployConfig {
     /// Parses and checks a deployment file.
     pub fn from_toml(text: &str) -> Result<Self, DeployError> {
-        let config: Self = toml::from_str(text).map_err(|error| DeployError::Config { reason: error.to_string() })?;
+        let invalid = |error: toml::de::Error| DeployError::Config { reason: error.to_string() };
+        require_filled(&text.parse().map_err(invalid)?)?;
+        let config: Self = toml::from_str(text).map_err(invalid)?;
         config.check()?;
         Ok(config)
     }
@@ -208,7 +264,9 @@ impl DeployConfig {
         if self.chains.ethereum == self.chains.classic {
             return refuse("both chains have the same chain id".into());
         }
-        let genesis = self.token.genesis.iter().fold(U256::ZERO, |sum, share| sum + share.amount.wei());
+        self.check_faucet()?;
+        let faucet = self.faucet.as_ref().map_or(U256::ZERO, |faucet| faucet.supply.wei());
+        let genesis = self.token.genesis.iter().fold(faucet, |sum, share| sum + share.amount.wei());
         if genesis > self.token.cap.wei() {
             return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
         }
@@ -235,6 +293,22 @@ impl DeployConfig {
         Ok(())
     }
 
+    fn check_faucet(&self) -> Result<(), DeployError> {
+        let refuse = |reason: &str| Err(DeployError::Config { reason: reason.into() });
+        let Some(faucet) = &self.faucet else { return Ok(()) };
+        let chains = [self.chains.ethereum, self.chains.classic];
+        if chains.iter().any(|chain| VALUABLE_CHAINS.contains(chain)) {
+            return refuse("a faucet is for test networks: here GPUTOKEN is worth something");
+        }
+        if faucet.amount.wei().is_zero() || faucet.amount > faucet.daily_limit || faucet.daily_limit > faucet.supply {
+            return refuse("a faucet gives some amount, which its daily limit exceeds, which its supply exceeds");
+        }
+        if faucet.interval_seconds < FAUCET_INTERVAL_SECONDS {
+            return refuse("a faucet's interval is at least a minute");
+        }
+        Ok(())
+    }
+
     /// Members as KingSet takes them: `address << 96 | weight`, ascending by address.
     pub fn king_members(&self) -> Vec<FixedBytes<32>> {
         let pack = |king: &KingMember| {
@@ -248,12 +322,14 @@ impl DeployConfig {
         members
     }
 
-    /// Stands for the contents, so that a half-done deployment is not continued with other ones.
+    /// Stands for the contents, so that a half-done deployment is not continued with other ones. Endpoints may change meanwhile.
     pub(super) fn fingerprint(&self) -> String {
-        keccak256(format!("{self:?}")).to_string()
+        let chains = ChainIds { ethereum_rpc: Vec::new(), classic_rpc: Vec::new(), ..self.chains.clone() };
+        keccak256(format!("{:?}", Self { chains, ..self.clone() })).to_string()
     }
 
-    pub(super) fn allocations(&self) -> Vec<token_distributor::TokenDistributor::Allocation> {
+    /// Those of the file, then the faucet's.
+    pub(super) fn allocations(&self, faucet: Option<Address>) -> Vec<token_distributor::TokenDistributor::Allocation> {
         let convert = |share: &Allocation| token_distributor::TokenDistributor::Allocation {
             beneficiary: share.beneficiary,
             amount: wei(share.amount),
@@ -262,7 +338,20 @@ impl DeployConfig {
             duration: share.duration_seconds,
             revocable: share.revocable,
         };
-        self.token.genesis.iter().map(convert).collect()
+        let mut allocations: Vec<_> = self.token.genesis.iter().map(convert).collect();
+        if let (Some(settings), Some(beneficiary)) = (&self.faucet, faucet) {
+            let (amount, none) = (wei(settings.supply), 0);
+            let share = token_distributor::TokenDistributor::Allocation {
+                beneficiary,
+                amount,
+                start: none,
+                cliff: none,
+                duration: none,
+                revocable: false,
+            };
+            allocations.push(share);
+        }
+        allocations
     }
 
     pub(super) fn staking_parameters(&self) -> staking_manager::StakingManager::Parameters {

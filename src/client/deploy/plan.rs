@@ -11,7 +11,7 @@ use crate::{
     types::{
         AddressBook,
         abi::{
-            GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
+            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
             StakingManager, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
@@ -60,6 +60,7 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             gpu_rental_terms: ethereum.created(8),
             gpu_rental: ethereum.created(9),
             rental_court: ethereum.created(10),
+            faucet: None,
         },
         classic: ClassicAddresses {
             chain_id: config.chains.classic,
@@ -71,6 +72,15 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             work_verification: classic.created(6),
         },
     }
+}
+
+/// The faucet is the last step where there is one, so that nothing else moves with it.
+pub(super) fn with_faucet(config: &DeployConfig, mut book: AddressBook, ethereum: Origin) -> AddressBook {
+    if config.faucet.is_some() {
+        let steps = ethereum_plan(config, &book, ethereum.deployer, 0).len();
+        book.ethereum.faucet = Some(ethereum.created(steps as u64));
+    }
+    book
 }
 
 pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer: Address, kings_expire_at: u64) -> Vec<Step> {
@@ -113,7 +123,20 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
     steps.extend(rental_steps(config, book, deployer));
     steps.extend(ethereum_wiring(config, book));
     steps.extend(hand_over(book));
+    steps.extend(faucet_step(config, book));
     steps
+}
+
+/// It holds its tokens since genesis; nobody owns it.
+fn faucet_step(config: &DeployConfig, book: &AddressBook) -> Option<Step> {
+    let faucet = config.faucet.as_ref().filter(|_| book.ethereum.faucet.is_some())?;
+    let arguments = Faucet::constructorCall {
+        token_: book.ethereum.gpu_token,
+        amount_: faucet.amount.wei(),
+        interval_: faucet.interval_seconds,
+        dailyLimit_: faucet.daily_limit.wei(),
+    };
+    Some(create("Faucet", &Faucet::BYTECODE, arguments))
 }
 
 /// The code of GPURental is deployed in two halves, the second first: together they exceed what one contract may hold (EIP-170).
@@ -177,7 +200,7 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             GPURental::wireCall { inbox_: inbox, outbox_: outbox, classicChainId_: etc.chain_id, workVerification_: etc.work_verification },
         ),
         call("GPURental.setCourt", eth.gpu_rental, GPURental::setCourtCall { court_: eth.rental_court }),
-        call("TokenDistributor.genesis", eth.token_distributor, TokenDistributor::genesisCall { allocations: config.allocations() }),
+        call("TokenDistributor.genesis", eth.token_distributor, TokenDistributor::genesisCall { allocations: config.allocations(eth.faucet) }),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! The state file: which step was signed under which nonce. A broken run continues from it instead of deploying twice.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
 };
@@ -10,7 +10,10 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
 use super::DeployError;
-use crate::{chain::SignedTx, types::ChainKind};
+use crate::{
+    chain::{Fee, SignedTx},
+    types::ChainKind,
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +41,35 @@ pub(super) struct ChainState {
 pub(super) struct StepState {
     pub name: String,
     pub address: Option<Address>,
+    /// Every transaction that was ever signed for the step: one nonce, rising fees.
+    pub sent: Vec<SentTx>,
+}
+
+/// A signed transaction with what its replacement needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SentTx {
     pub tx: SignedTx,
+    pub gas_limit: u64,
+    pub fee: Fee,
+}
+
+/// Held while a deployment runs, so that two processes never sign for one nonce. The system frees it with the process.
+pub(super) struct StateLock {
+    _file: File,
+}
+
+impl StateLock {
+    pub fn take(state_file: &Path) -> Result<Self, DeployError> {
+        let path = state_file.with_extension("lock");
+        let failed = |error: std::io::Error| DeployError::StateFile { path: path.clone(), reason: error.to_string() };
+        let file = File::create(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DeployError::Running { path }),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
 }
 
 impl DeployState {
@@ -74,7 +105,10 @@ impl DeployState {
             serde_json::to_writer_pretty(&mut file, self)?;
             file.flush()?;
             file.sync_all()?;
-            fs::rename(&draft, path)
+            fs::rename(&draft, path)?;
+            // The new name is durable only once its folder is.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()
         };
         write().map_err(|error| DeployError::StateFile { path: path.into(), reason: error.to_string() })
     }

@@ -1,33 +1,80 @@
-//! Checks that what stands on the chains is this deployment: code, wiring, owners.
+//! Compares what stands on the chains with a deployment file: code with its immutables, wiring, owners, roles, parameters.
 
-use std::fmt::Debug;
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Debug, Display},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use alloy::primitives::{Address, B256, Bytes, keccak256};
+use alloy::primitives::{Address, Bytes};
+use serde::Serialize;
 
-use super::DeployError;
+use super::{
+    DeployConfig, DeployError,
+    plan::{Step, classic_plan, ethereum_plan},
+};
 use crate::{
-    chain::{BlockId, Chain},
+    chain::{BlockId, Chain, ChainError, TxRequest},
     types::{
         AddressBook,
         abi::{
-            GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
+            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
             StakingManager, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
 };
 
-/// Compares both chains with the address book. Every mismatch names what was found and expected.
-pub async fn verify_deployment(book: &AddressBook, ethereum: &Chain, classic: &Chain) -> Result<(), DeployError> {
-    expect("chain id of Ethereum", ethereum.chain_id(), book.ethereum.chain_id)?;
-    expect("chain id of Ethereum Classic", classic.chain_id(), book.classic.chain_id)?;
-    tokio::try_join!(verify_ethereum(book, ethereum), verify_classic(book, classic))?;
-    Ok(())
+mod code;
+mod parameters;
+mod rights;
+
+/// What an audit has found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Audit {
+    /// Facts that were compared.
+    pub checks: usize,
+    pub differences: Vec<Difference>,
 }
 
-async fn verify_ethereum(book: &AddressBook, chain: &Chain) -> Result<(), DeployError> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    pub what: String,
+    pub found: String,
+    pub expected: String,
+}
+
+impl Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, expected {}", self.what, self.found, self.expected)
+    }
+}
+
+impl Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} checks failed", self.differences.len(), self.checks)?;
+        self.differences.iter().try_for_each(|difference| write!(f, "\n{difference}"))
+    }
+}
+
+/// Compares both chains with the deployment file and the address book. Needs no key; an error says that it could not be done.
+pub async fn audit(config: &DeployConfig, book: &AddressBook, ethereum: &Chain, classic: &Chain) -> Result<Audit, DeployError> {
+    // Expiry and first owner are in storage, not in the code that the plans are needed for here.
+    let expiry = u64::MAX;
+    let eth = View::new(ethereum, ethereum_plan(config, book, code::AUDITOR, expiry));
+    let etc = View::new(classic, classic_plan(config, book, expiry));
+    eth.check("chain id of Ethereum", ethereum.chain_id(), config.chains.ethereum);
+    etc.check("chain id of Ethereum Classic", classic.chain_id(), config.chains.classic);
+    eth.check("chain ids of the address book", (book.ethereum.chain_id, book.classic.chain_id), (ethereum.chain_id(), classic.chain_id()));
+    tokio::try_join!(verify_ethereum(config, book, &eth), verify_classic(config, book, &etc))?;
+    let (mut audit, rest) = (eth.finish(), etc.finish());
+    audit.checks += rest.checks;
+    audit.differences.extend(rest.differences);
+    Ok(audit)
+}
+
+async fn verify_ethereum(config: &DeployConfig, book: &AddressBook, view: &View<'_>) -> Result<(), DeployError> {
     let eth = &book.ethereum;
-    let view = View { chain };
     view.code("GPUToken", eth.gpu_token, &GPUToken::DEPLOYED_BYTECODE).await?;
     view.code("TokenDistributor", eth.token_distributor, &TokenDistributor::DEPLOYED_BYTECODE).await?;
     view.code("TimelockController", eth.timelock, &TimelockController::DEPLOYED_BYTECODE).await?;
@@ -53,16 +100,20 @@ async fn verify_ethereum(book: &AddressBook, chain: &Chain) -> Result<(), Deploy
     view.equal("GPURental.distributor", rental, GPURental::distributorCall {}, distributor).await?;
     view.equal("GPURental.inbox", rental, GPURental::inboxCall {}, eth.bridge.inbox).await?;
     view.equal("GPURental.outbox", rental, GPURental::outboxCall {}, eth.bridge.outbox).await?;
+    view.equal("GPURental.classicChainId", rental, GPURental::classicChainIdCall {}, book.classic.chain_id).await?;
     view.equal("GPURental.workVerification", rental, GPURental::workVerificationCall {}, work_verification).await?;
     view.equal("GPURental.terms", rental, GPURental::termsCall {}, eth.gpu_rental_terms).await?;
     view.equal("GPURental.court", rental, GPURental::courtCall {}, eth.rental_court).await?;
     view.equal("RentalCourt.rental", eth.rental_court, RentalCourt::rentalCall {}, rental).await?;
-    view.owners(book).await
+    view.equal("Governance.token", eth.governance, Governance::tokenCall {}, eth.gpu_token).await?;
+    view.faucet(config, book).await?;
+    view.owners(book).await?;
+    view.roles(book).await?;
+    view.ethereum_parameters(config, book).await
 }
 
-async fn verify_classic(book: &AddressBook, chain: &Chain) -> Result<(), DeployError> {
+async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'_>) -> Result<(), DeployError> {
     let etc = &book.classic;
-    let view = View { chain };
     view.code("ReputationSystem", etc.reputation_system, &ReputationSystem::DEPLOYED_BYTECODE).await?;
     view.code("ProofVerifier", etc.proof_verifier, &ProofVerifier::DEPLOYED_BYTECODE).await?;
     view.code("WorkSettlement", etc.work_settlement, &WorkSettlement::DEPLOYED_BYTECODE).await?;
@@ -79,28 +130,86 @@ async fn verify_classic(book: &AddressBook, chain: &Chain) -> Result<(), DeployE
     view.equal("WorkVerification.gpuRental", work, WorkVerification::gpuRentalCall {}, book.ethereum.gpu_rental).await?;
     view.equal("WorkVerification.governance", work, WorkVerification::governanceCall {}, book.ethereum.timelock).await?;
     view.equal("WorkVerification.court", work, WorkVerification::courtCall {}, book.ethereum.rental_court).await?;
-    view.equal("WorkVerification.settlement", work, WorkVerification::settlementCall {}, etc.work_settlement).await
+    view.equal("WorkVerification.settlement", work, WorkVerification::settlementCall {}, etc.work_settlement).await?;
+    view.classic_owners(book).await?;
+    view.classic_parameters(config, book).await
 }
 
+/// One chain under audit, and what was found on it so far.
 struct View<'a> {
     chain: &'a Chain,
+    /// Creation code by contract name; entries leave once they are compared.
+    creations: Mutex<BTreeMap<&'static str, Bytes>>,
+    audit: Mutex<Audit>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    fn new(chain: &'a Chain, plan: Vec<Step>) -> Self {
+        let created = plan.into_iter().filter(|step| step.request.to.is_none());
+        let creations = Mutex::new(created.map(|step| (step.name, step.request.data)).collect());
+        Self { chain, creations, audit: Mutex::default() }
+    }
+
+    fn audit(&self) -> MutexGuard<'_, Audit> {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A contract of the plan that nobody compared is a difference, too.
+    fn finish(self) -> Audit {
+        let unchecked = self.creations.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut audit = self.audit.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let difference =
+            |name| Difference { what: format!("code of {name}"), found: "not compared".into(), expected: "that of its source".into() };
+        audit.differences.extend(unchecked.into_keys().map(difference));
+        audit
+    }
+
+    fn check<T: Debug + PartialEq>(&self, what: &str, found: T, expected: T) {
+        let same = found == expected;
+        self.record(same, || Difference { what: what.into(), found: format!("{found:?}"), expected: format!("{expected:?}") });
+    }
+
+    fn record(&self, same: bool, difference: impl FnOnce() -> Difference) {
+        let mut audit = self.audit();
+        audit.checks += 1;
+        if !same {
+            audit.differences.push(difference());
+        }
+    }
+
+    /// `None`, and a difference, where no answer can be read: no contract, or one without this function.
+    async fn ask<C: alloy::sol_types::SolCall>(&self, name: &str, contract: Address, call: C) -> Result<Option<C::Return>, DeployError> {
+        match self.chain.call(contract, call, BlockId::latest()).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error @ (ChainError::NoCode { .. } | ChainError::Reverted { .. } | ChainError::Malformed { .. })) => {
+                self.record(false, || Difference { what: name.into(), found: error.to_string(), expected: "an answer".into() });
+                Ok(None)
+            }
+            Err(source) => Err(DeployError::chain(name, source)),
+        }
+    }
+
     async fn equal<C>(&self, name: &str, contract: Address, call: C, expected: C::Return) -> Result<(), DeployError>
     where
         C: alloy::sol_types::SolCall,
         C::Return: Debug + PartialEq,
     {
-        let found = self.chain.call(contract, call, BlockId::latest()).await.map_err(|source| DeployError::chain(name, source))?;
-        expect(name, found, expected)
+        if let Some(found) = self.ask(name, contract, call).await? {
+            self.check(name, found, expected);
+        }
+        Ok(())
     }
 
-    /// Immutables are zero in the artifact and filled in on chain; everything else must be equal.
-    async fn code(&self, name: &str, contract: Address, artifact: &Bytes) -> Result<(), DeployError> {
-        let found = self.chain.code(contract).await.map_err(|source| DeployError::chain(name, source))?;
-        let same = found.len() == artifact.len() && found.iter().zip(artifact.iter()).all(|(found, built)| found == built || *built == 0);
-        if same { Ok(()) } else { expect(&format!("code of {name}"), keccak256(&found), keccak256(artifact)) }
+    /// Compares a structure field by field, so that each difference is named.
+    async fn fields<C>(&self, name: &str, contract: Address, call: C, expected: &C::Return) -> Result<(), DeployError>
+    where
+        C: alloy::sol_types::SolCall,
+        C::Return: Debug,
+    {
+        if let Some(found) = self.ask(name, contract, call).await? {
+            self.compare_fields(name, &found, expected);
+        }
+        Ok(())
     }
 
     async fn bridge(&self, bridge: &BridgeAddresses, far_chain: u64, far_outbox: Address) -> Result<(), DeployError> {
@@ -113,24 +222,9 @@ impl View<'_> {
         self.equal("Inbox.localOutbox", bridge.inbox, Inbox::localOutboxCall {}, bridge.outbox).await
     }
 
-    async fn owners(&self, book: &AddressBook) -> Result<(), DeployError> {
-        let eth = &book.ethereum;
-        self.equal("StakingManager.owner", eth.staking_manager, StakingManager::ownerCall {}, eth.timelock).await?;
-        self.equal("GPURental.owner", eth.gpu_rental, GPURental::ownerCall {}, eth.timelock).await?;
-        self.equal("RentalCourt.owner", eth.rental_court, RentalCourt::ownerCall {}, eth.timelock).await?;
-        self.equal("TokenDistributor.owner", eth.token_distributor, TokenDistributor::ownerCall {}, eth.timelock).await?;
-        self.equal("Governance.timelock", eth.governance, Governance::timelockCall {}, eth.timelock).await?;
-        let holds = |role: B256, account| TimelockController::hasRoleCall { role, account };
-        let proposer = keccak256("PROPOSER_ROLE");
-        self.equal("Governance proposes", eth.timelock, holds(proposer, eth.governance), true).await?;
-        self.equal("TimelockController administrates itself", eth.timelock, holds(B256::ZERO, eth.timelock), true).await?;
-        Ok(())
+    async fn faucet(&self, config: &DeployConfig, book: &AddressBook) -> Result<(), DeployError> {
+        self.check("faucet", book.ethereum.faucet.is_some(), config.faucet.is_some());
+        let Some(faucet) = book.ethereum.faucet else { return Ok(()) };
+        self.code("Faucet", faucet, &Faucet::DEPLOYED_BYTECODE).await
     }
-}
-
-fn expect<T: Debug + PartialEq>(what: &str, found: T, expected: T) -> Result<(), DeployError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(DeployError::Mismatch { what: what.into(), found: format!("{found:?}"), expected: format!("{expected:?}") })
 }
