@@ -21,12 +21,13 @@ export const DEPLOYABLES = {
   StakingManager: ['StakingManager', 'osaka'],
   TimelockController: ['TimelockController', 'osaka'],
   TokenDistributor: ['TokenDistributor', 'osaka'],
+  WorkDisputes: ['WorkDisputes', 'shanghai'],
   WorkSettlement: ['WorkSettlement', 'shanghai'],
   WorkVerification: ['WorkVerification', 'shanghai'],
 };
 
-/** Contracts that answer at another's address too: name -> whose code the rest of their calls runs. */
-export const HALVES = { GPURental: 'GPURentalTerms', WorkVerification: 'WorkSettlement' };
+/** Contracts that others answer for: name -> whose code the rest of their calls runs. */
+export const PARTS = { GPURental: ['GPURentalTerms'], WorkVerification: ['WorkSettlement', 'WorkDisputes'] };
 
 /** forge writes one artifact per compiler profile that needed the file: take the one for the right EVM. */
 export function artifactOf(name) {

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{
     args::{
-        ClaimArgs, Cli, Command, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs,
-        RoleName, RunArgs, StakeArgs,
+        ClaimArgs, Cli, Command, DevnetCommand, KeysCommand, MarketArgs, NodeArgs, OfferArgs, RentalArgs, RentalsArgs, RoleName, RunArgs,
+        StakeArgs,
     },
     bench, deploy, earnings, launch,
     render::{OperatorError, line, output, table},

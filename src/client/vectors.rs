@@ -9,8 +9,8 @@ use alloy::primitives::{Address, B256, keccak256};
 use serde::{Serialize, Serializer};
 
 pub use bridge::{
-    CheckpointVector, KingSetVector, MemberVector, MessageVector, NodeRecordVector, QuorumVector, ReceiptVector, SessionKeyVector,
-    SessionOpenedVector, SignatureVector, TreeVector,
+    CheckpointVector, KingSetVector, MemberVector, MessageVector, NodeRecordVector, QuorumVector, ReceiptVector, RefusalVector,
+    SessionKeyVector, SessionOpenedVector, SignatureVector, TreeVector,
 };
 pub use work::{BeaconVector, CommitteeVector, DrawVector, KernelIntermediate, KernelVector, MeasureVector, ProfileVector, SeedVector};
 
@@ -34,6 +34,7 @@ pub struct Vectors {
     pub signature: Vec<SignatureVector>,
     pub checkpoint: Vec<CheckpointVector>,
     pub receipt: Vec<ReceiptVector>,
+    pub refusal: Vec<RefusalVector>,
     pub session_opened: Vec<SessionOpenedVector>,
     pub session_key: Vec<SessionKeyVector>,
     pub node_record: Vec<NodeRecordVector>,
@@ -57,6 +58,7 @@ pub fn vectors() -> Result<Vectors, NoSuchSample> {
         signature: bridge::signatures(),
         checkpoint: bridge::checkpoints(),
         receipt: bridge::receipts(),
+        refusal: bridge::refusals(),
         session_opened: bridge::sessions_opened(),
         session_key: bridge::session_keys(),
         node_record: bridge::node_records(),

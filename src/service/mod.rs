@@ -1,10 +1,12 @@
 //! Supervised loops: the only place where rules meet adapters.
 
+pub mod audits;
 pub mod challenges;
 pub mod checkpoints;
 pub mod committee;
 pub mod delivery;
 pub mod follower;
+pub mod fund;
 pub mod hosting;
 pub mod index;
 pub mod peers;
@@ -26,6 +28,8 @@ pub const COLUMNS: &[&str] = &[
     index::LOG_TABLES[1].name(),
     signer::SIGNED.name(),
     committee::RECEIPTS.name(),
+    audits::AUDITS.name(),
+    audits::REFUSALS.name(),
     follower::COLUMNS[0],
     follower::COLUMNS[1],
     sender::COLUMNS[0],

@@ -166,6 +166,7 @@ fn a_broken_deployment_changes_nothing() {
         (good.replace("beacon_period = 3", "beacon_perod = 3"), "E-CONFIG-002", "beacon_perod"),
         (good.replace("minimum_queen_stake = \"10000\"", "minimum_queen_stake = \"ten\""), "E-CONFIG-002", "line "),
         (good.replace("classic = 31361", "classic = 31301"), "E-DEPLOY-001", "chain id"),
+        (good.replace("price_ceiling_per_hour = \"4\"", "price_ceiling_per_hour = \"400\""), "E-DEPLOY-001", "a wrong answer costs"),
     ];
     for (text, code, named) in cases {
         fs::write(&file, text).unwrap();

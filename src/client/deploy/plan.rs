@@ -12,7 +12,7 @@ use crate::{
         AddressBook,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
+            StakingManager, TimelockController, TokenDistributor, WorkDisputes, WorkSettlement, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -68,8 +68,9 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             bridge: classic.bridge(),
             reputation_system: classic.created(3),
             proof_verifier: classic.created(4),
-            work_settlement: classic.created(5),
-            work_verification: classic.created(6),
+            work_disputes: classic.created(5),
+            work_settlement: classic.created(6),
+            work_verification: classic.created(7),
         },
     }
 }
@@ -200,7 +201,11 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             GPURental::wireCall { inbox_: inbox, outbox_: outbox, classicChainId_: etc.chain_id, workVerification_: etc.work_verification },
         ),
         call("GPURental.setCourt", eth.gpu_rental, GPURental::setCourtCall { court_: eth.rental_court }),
-        call("TokenDistributor.genesis", eth.token_distributor, TokenDistributor::genesisCall { allocations: config.allocations(eth.faucet) }),
+        call(
+            "TokenDistributor.genesis",
+            eth.token_distributor,
+            TokenDistributor::genesisCall { allocations: config.allocations(eth.faucet) },
+        ),
     ]
 }
 
@@ -228,9 +233,18 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
         ),
         create_plain("ProofVerifier", &ProofVerifier::BYTECODE),
         create(
+            "WorkDisputes",
+            &WorkDisputes::BYTECODE,
+            WorkDisputes::constructorCall { reputation_: etc.reputation_system, verifier_: etc.proof_verifier },
+        ),
+        create(
             "WorkSettlement",
             &WorkSettlement::BYTECODE,
-            WorkSettlement::constructorCall { reputation_: etc.reputation_system, verifier_: etc.proof_verifier },
+            WorkSettlement::constructorCall {
+                reputation_: etc.reputation_system,
+                verifier_: etc.proof_verifier,
+                disputes_: etc.work_disputes,
+            },
         ),
         create(
             "WorkVerification",

@@ -19,7 +19,7 @@ use crate::{
         AddressBook,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
+            StakingManager, TimelockController, TokenDistributor, WorkDisputes, WorkSettlement, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -116,6 +116,7 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     let etc = &book.classic;
     view.code("ReputationSystem", etc.reputation_system, &ReputationSystem::DEPLOYED_BYTECODE).await?;
     view.code("ProofVerifier", etc.proof_verifier, &ProofVerifier::DEPLOYED_BYTECODE).await?;
+    view.code("WorkDisputes", etc.work_disputes, &WorkDisputes::DEPLOYED_BYTECODE).await?;
     view.code("WorkSettlement", etc.work_settlement, &WorkSettlement::DEPLOYED_BYTECODE).await?;
     view.code("WorkVerification", etc.work_verification, &WorkVerification::DEPLOYED_BYTECODE).await?;
     view.bridge(&etc.bridge, book.ethereum.chain_id, book.ethereum.bridge.outbox).await?;
@@ -131,6 +132,7 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     view.equal("WorkVerification.governance", work, WorkVerification::governanceCall {}, book.ethereum.timelock).await?;
     view.equal("WorkVerification.court", work, WorkVerification::courtCall {}, book.ethereum.rental_court).await?;
     view.equal("WorkVerification.settlement", work, WorkVerification::settlementCall {}, etc.work_settlement).await?;
+    view.equal("WorkSettlement.disputes", etc.work_settlement, WorkSettlement::disputesCall {}, etc.work_disputes).await?;
     view.classic_owners(book).await?;
     view.classic_parameters(config, book).await
 }

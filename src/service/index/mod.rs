@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 pub use bridge::{BridgeView, SentMessage};
 pub use market::{MarketView, RentalInfo};
 use tokio::sync::watch;
-pub use work::{ChallengeInfo, CommitInfo, DeviceInfo, TermsInfo, WorkView};
+pub use work::{ChallengeInfo, CommitInfo, DemandInfo, DeviceInfo, QueenSet, TermsInfo, WorkParameters, WorkView};
 
 use super::follower::{ChainEvent, Subscription};
 use crate::{
