@@ -2,18 +2,18 @@
 import { createRequire } from 'node:module';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DEPLOYABLES, HALVES, ROOT, artifactOf } from './deployables.mjs';
+import { DEPLOYABLES, PARTS, ROOT, artifactOf } from './deployables.mjs';
 
 const { keccak256 } = createRequire(import.meta.url)('js-sha3');
 const SIZE_LIMIT = 24_576;
 const folder = join(ROOT, 'abi');
 const check = process.argv.includes('--check');
 
-/** What can be called and what can happen at a contract's address, its other half's code included. */
+/** What can be called and what can happen at a contract's address, the code of its other parts included. */
 function wholeAbi(name, abi) {
-  if (!(name in HALVES)) return abi;
-  const other = artifactOf(HALVES[name]).artifact.abi.filter((item) => item.type !== 'constructor');
-  return [...new Map([...abi, ...other].map((item) => [JSON.stringify(item), item])).values()];
+  if (!(name in PARTS)) return abi;
+  const others = PARTS[name].flatMap((part) => artifactOf(part).artifact.abi.filter((item) => item.type !== 'constructor'));
+  return [...new Map([...abi, ...others].map((item) => [JSON.stringify(item), item])).values()];
 }
 
 /** Stable whatever order the compiler visits the sources in. */

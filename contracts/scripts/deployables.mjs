@@ -23,12 +23,13 @@ export const DEPLOYABLES = {
   StakingPools: ['StakingPools', 'osaka'],
   TimelockController: ['TimelockController', 'osaka'],
   TokenDistributor: ['TokenDistributor', 'osaka'],
+  WorkDisputes: ['WorkDisputes', 'shanghai'],
   WorkSettlement: ['WorkSettlement', 'shanghai'],
   WorkVerification: ['WorkVerification', 'shanghai'],
 };
 
-/** Contracts that answer at another's address too: name -> whose code the rest of their calls runs. */
-export const HALVES = { GPURental: 'GPURentalTerms', StakingManager: 'StakingPools', WorkVerification: 'WorkSettlement' };
+/** Contracts that others answer for: name -> whose code the rest of their calls runs. */
+export const PARTS = { GPURental: ['GPURentalTerms'], StakingManager: ['StakingPools'], WorkVerification: ['WorkSettlement', 'WorkDisputes'] };
 
 /** forge writes one artifact per compiler profile that needed the file: take the one for the right EVM. */
 export function artifactOf(name) {

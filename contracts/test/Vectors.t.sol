@@ -26,6 +26,10 @@ import {TreeReference} from "./utils/TreeReference.sol";
 
 interface IReceiptDigest {
     function receiptDigest(WorkReceipt calldata receipt) external view returns (bytes32);
+    function refusalDigest(uint64 challengeBlock, uint64 deviceId, bytes32 blockHash, bytes32 root)
+        external
+        view
+        returns (bytes32);
     function wire(address inbox, address outbox, uint64 chainId, address[4] calldata senders) external;
 }
 
@@ -85,18 +89,42 @@ contract VectorsTest is Test {
 
     function test_committee() public view {
         for (uint256 i; _has("committee", i); ++i) {
-            uint16[] memory members = Receipts.committee(
-                _word("committee", i, "block_hash"),
-                _account("committee", i, "provider"),
-                uint64(_number("committee", i, "device_id")),
-                _number("committee", i, "queens"),
-                _number("committee", i, "committee_size")
-            );
+            uint16[] memory members = _members(i);
             uint256[] memory expected = vm.parseJsonUintArray(json, _key("committee", i, "members"));
             assertEq(members.length, expected.length, "committee size");
             for (uint256 k; k < members.length; ++k) {
                 assertEq(members[k], expected[k], "committee member");
             }
+        }
+    }
+
+    function _members(uint256 i) private view returns (uint16[] memory) {
+        uint256 queens = _number("committee", i, "queens");
+        uint256 shards = queens / _number("committee", i, "shard_size");
+        bytes32 blockHash = _word("committee", i, "block_hash");
+        address provider = _account("committee", i, "provider");
+        uint64 deviceId = uint64(_number("committee", i, "device_id"));
+        uint256 size = _number("committee", i, "committee_size");
+        if (shards < 2) return Receipts.committee(blockHash, provider, deviceId, queens, size);
+        bytes32 shardSeed = _word("committee", i, "shard_seed");
+        return Receipts.shardCommittee(blockHash, provider, deviceId, queens, size, shards, shardSeed);
+    }
+
+    function test_refusal() public {
+        for (uint256 i; _has("refusal", i); ++i) {
+            uint256 clean = vm.snapshotState();
+            address where = _account("refusal", i, "contract");
+            vm.chainId(_number("refusal", i, "chain_id"));
+            _deployWork(where, _parameters(), _profile("seed", 0), 1);
+            bytes32 digest = IReceiptDigest(where)
+                .refusalDigest(
+                    uint64(_number("refusal", i, "challenge_block")),
+                    uint64(_number("refusal", i, "device_id")),
+                    _word("refusal", i, "block_hash"),
+                    _word("refusal", i, "root")
+                );
+            assertEq(digest, _word("refusal", i, "digest"), "refusal digest");
+            vm.revertToState(clean);
         }
     }
 
@@ -249,7 +277,8 @@ contract VectorsTest is Test {
         classes[0] = ClassProfile(class_, 1, profile, profile);
         address[] memory queens = new address[](1);
         queens[0] = makeAddr("queen");
-        address half = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(address(1), address(1)));
+        address disputes = deployCode("WorkDisputes.sol:WorkDisputes", abi.encode(address(1), address(1)));
+        address half = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(address(1), address(1), disputes));
         bytes memory arguments = abi.encode(p, classes, queens, address(1), address(1), half);
         deployCodeTo("WorkVerification.sol:WorkVerification", arguments, where);
     }

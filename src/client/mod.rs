@@ -113,11 +113,6 @@ impl Clients {
     }
 }
 
-/// Endpoints of one chain, their chain ids checked.
-pub async fn connect(kind: ChainKind, chain_id: u64, rpc: Vec<String>) -> Result<Chain, ClientError> {
-    Ok(Chain::connect(ChainConfig::new(kind, chain_id, rpc)).await?)
-}
-
 /// Whether the key that was named when `rental` was paid is on this machine; needs no password.
 pub fn has_session_key(config: &NodeConfig, rental: &rent::RentalView) -> bool {
     config.data_dir.join("sessions").join(format!("{:#x}.json", rental.session_key)).exists()

@@ -10,8 +10,8 @@ use alloy::primitives::{Address, B256, keccak256};
 use serde::{Serialize, Serializer};
 
 pub use bridge::{
-    CheckpointVector, KingSetVector, MemberVector, MessageVector, NodeRecordVector, QuorumVector, ReceiptVector, SessionKeyVector,
-    SessionOpenedVector, SignatureVector, TreeVector,
+    CheckpointVector, KingSetVector, MemberVector, MessageVector, NodeRecordVector, QuorumVector, ReceiptVector, RefusalVector,
+    SessionKeyVector, SessionOpenedVector, SignatureVector, TreeVector,
 };
 pub use kings::{PauseVector, RecoveryVector, RotationVector};
 pub use work::{BeaconVector, CommitteeVector, DrawVector, KernelIntermediate, KernelVector, MeasureVector, ProfileVector, SeedVector};
@@ -39,6 +39,7 @@ pub struct Vectors {
     pub bridge_recovery: Vec<RecoveryVector>,
     pub bridge_pause: Vec<PauseVector>,
     pub receipt: Vec<ReceiptVector>,
+    pub refusal: Vec<RefusalVector>,
     pub session_opened: Vec<SessionOpenedVector>,
     pub session_key: Vec<SessionKeyVector>,
     pub node_record: Vec<NodeRecordVector>,
@@ -65,6 +66,7 @@ pub fn vectors() -> Result<Vectors, NoSuchSample> {
         bridge_recovery: kings::recoveries(),
         bridge_pause: kings::pauses(),
         receipt: bridge::receipts(),
+        refusal: bridge::refusals(),
         session_opened: bridge::sessions_opened(),
         session_key: bridge::session_keys(),
         node_record: bridge::node_records(),

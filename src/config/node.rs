@@ -197,12 +197,14 @@ pub struct ProviderSection {
     pub job_memory_mib: u64,
     /// Longest run of a renter's kernel, seconds.
     pub job_seconds: u64,
+    /// What the gas fund on Ethereum Classic is kept at, wei of its coin; 0 leaves it alone.
+    pub gas_fund_wei: u64,
     pub containers: ContainersSection,
 }
 
 impl Default for ProviderSection {
     fn default() -> Self {
-        Self { device: 0, job_memory_mib: 2048, job_seconds: 600, containers: ContainersSection::default() }
+        Self { device: 0, job_memory_mib: 2048, job_seconds: 600, gas_fund_wei: 0, containers: ContainersSection::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy::signers::local::PrivateKeySigner;
+use alloy::{primitives::U256, signers::local::PrivateKeySigner};
 
 use super::{Node, containers, error::boxed};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     sandbox::{Limits, Sandbox, SshServer},
     service::{
         challenges::Challenges,
+        fund::FundService,
         hosting::{Host, HostingService, PublicPorts},
         prover::{Prover, ProverParts, ProverService},
         reporter::{Reporter, Scope},
@@ -35,7 +36,6 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let mut node = Node::start(config, Role::Provider).await?;
     let contract = node.book.classic.work_verification;
     let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract).await.map_err(boxed)?;
-    let settle_blocks = challenges.parameters.settle_blocks();
     let gpu = GpuWorker::start(device, warm_up_profiles(&node, &challenges).await.map_err(boxed)?).await.map_err(boxed)?;
     let worker = worker.unwrap_or_else(|| node.operator.clone());
     let on_classic = node.add_sender(ChainKind::Classic, worker.clone());
@@ -53,7 +53,7 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         metrics: node.metrics.clone(),
         alerts: node.alerts.clone(),
         tenants: tenants.clone(),
-        challenges,
+        challenges: challenges.clone(),
     });
     node.supervisor.add(ProverService { prover: Arc::clone(&prover) });
     node.supervisor.add(Reporter {
@@ -62,11 +62,22 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         contract,
         scope: Scope::Provider(node.account),
         refresh_seconds: node.freshness_seconds().await? / 2,
-        settle_blocks,
-        sender: on_classic,
+        challenges,
+        sender: on_classic.clone(),
         metrics: node.metrics.clone(),
         tried: Default::default(),
     });
+    if node.config.provider.gas_fund_wei != 0 {
+        node.supervisor.add(FundService {
+            chain: node.classic.clone(),
+            classic: node.classic_index.clone(),
+            contract,
+            account: node.account,
+            target_wei: U256::from(node.config.provider.gas_fund_wei),
+            sender: on_classic,
+            metrics: node.metrics.clone(),
+        });
+    }
     add_hosting(&mut node, tenants, on_ethereum).await?;
     node.run(Handlers { prover: Some(prover), ..Handlers::default() }).await
 }

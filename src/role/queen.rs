@@ -6,6 +6,7 @@ use super::{Node, error::boxed};
 use crate::{
     config::NodeConfig,
     service::{
+        audits::{AuditService, Auditor},
         challenges::Challenges,
         committee::{Committee, CommitteeService},
         reporter::{Reporter, Scope},
@@ -18,7 +19,6 @@ pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let mut node = Node::start(config, Role::Queen).await?;
     let contract = node.book.classic.work_verification;
     let challenges = Challenges::load(node.classic.clone(), node.classic_index.clone(), contract).await.map_err(boxed)?;
-    let settle_blocks = challenges.parameters.settle_blocks();
     let sender = node.add_sender(ChainKind::Classic, node.operator.clone());
     let committee = Arc::new(Committee {
         classic: node.classic_index.clone(),
@@ -28,20 +28,31 @@ pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         peers: node.peers.clone(),
         sender: sender.clone(),
         metrics: node.metrics.clone(),
-        challenges,
+        challenges: challenges.clone(),
         signed: Default::default(),
     });
+    let auditor = Arc::new(Auditor {
+        classic: node.classic_index.clone(),
+        chain_id: node.classic.chain_id(),
+        key: node.operator.clone(),
+        store: node.store.clone(),
+        peers: node.peers.clone(),
+        sender: sender.clone(),
+        metrics: node.metrics.clone(),
+        challenges: challenges.clone(),
+    });
     node.supervisor.add(CommitteeService { committee: Arc::clone(&committee) });
+    node.supervisor.add(AuditService { auditor: Arc::clone(&auditor) });
     node.supervisor.add(Reporter {
         chain: node.classic.clone(),
         classic: node.classic_index.clone(),
         contract,
         scope: Scope::Everyone { after_blocks: node.config.queen.report_after_blocks },
         refresh_seconds: node.freshness_seconds().await? / 2,
-        settle_blocks,
+        challenges,
         sender,
         metrics: node.metrics.clone(),
         tried: Default::default(),
     });
-    node.run(Handlers { committee: Some(committee), ..Handlers::default() }).await
+    node.run(Handlers { committee: Some(committee), audits: Some(auditor), ..Handlers::default() }).await
 }

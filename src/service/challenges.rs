@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use alloy::primitives::{Address, B256, Bytes};
 use tokio::sync::Mutex;
 
-use super::index::{ChainIndex, DeviceInfo};
+use super::index::{ChainIndex, DeviceInfo, QueenSet, WorkParameters};
 use crate::{
     chain::{BlockId, Chain, ChainError},
     rules::{
         beacon,
-        committee::committee,
+        committee::Shards,
         kernel::{ChallengeContext, challenge_seed},
     },
     types::{
@@ -32,35 +32,14 @@ pub struct SeenChallenge {
     pub header_rlp: Bytes,
 }
 
-/// Parameters of WorkVerification that nodes need.
-#[derive(Debug, Clone, Copy)]
-pub struct WorkParameters {
-    pub beacon_period: u64,
-    pub beacon_spacing: u64,
-    pub commit_window: u64,
-    pub dispute_window: u64,
-    pub answer_window: u64,
-    pub proof_rate: u32,
-    pub proof_samples: u32,
-    pub committee_size: u16,
-    pub mode_slack_seconds: u64,
-}
-
-impl WorkParameters {
-    /// Blocks after a challenge's until its commit and dispute windows are over.
-    pub fn settle_blocks(&self) -> u64 {
-        self.commit_window.saturating_add(self.dispute_window)
-    }
-}
-
 /// Reads WorkVerification and walks new blocks.
 #[derive(Clone)]
 pub struct Challenges {
     chain: Chain,
     index: ChainIndex,
     contract: Address,
-    pub parameters: WorkParameters,
-    pub queens: Vec<Address>,
+    /// What the contract said at start, for the moments before the index has caught up.
+    loaded: (WorkParameters, Arc<QueenSet>),
     next_block: u64,
     last_candidate: Option<u64>,
     profiles: Arc<Mutex<BTreeMap<(u32, Mode), Profile>>>,
@@ -74,15 +53,29 @@ impl Challenges {
             beacon_spacing: read.beaconSpacing,
             commit_window: read.commitWindow,
             dispute_window: read.disputeWindow,
-            answer_window: read.answerWindow,
             proof_rate: read.proofRate,
             proof_samples: read.proofSamples,
             committee_size: u16::try_from(read.committeeSize).unwrap_or(u16::MAX),
-            mode_slack_seconds: read.modeSlack,
+            shard_size: u16::try_from(read.shardSize).unwrap_or(u16::MAX),
+            dispute_bond_wei: read.disputeBond,
         };
-        let queens = chain.call(contract, WorkVerification::queensCall {}, BlockId::latest()).await?;
+        let epoch = chain.call(contract, WorkVerification::queenEpochCall {}, BlockId::latest()).await?;
+        let operators = chain.call(contract, WorkVerification::queensAtCall { epoch }, BlockId::latest()).await?;
+        let shard_seed = chain.call(contract, WorkVerification::shardSeedAtCall { epoch }, BlockId::latest()).await?;
+        let queens = Arc::new(QueenSet { epoch, shard_seed, operators });
         let next_block = chain.head().await?.number.saturating_sub(LOOK_BACK_BLOCKS);
-        Ok(Self { chain, index, contract, parameters, queens, next_block, last_candidate: None, profiles: Arc::default() })
+        let loaded = (parameters, queens);
+        Ok(Self { chain, index, contract, loaded, next_block, last_candidate: None, profiles: Arc::default() })
+    }
+
+    /// What challenge block `block` was opened under, or would be now.
+    pub fn parameters(&self, block: u64) -> WorkParameters {
+        self.index.views().work.parameters_of(block).unwrap_or(self.loaded.0)
+    }
+
+    /// The Queens of challenge block `block`, or those it would have now.
+    pub fn queens(&self, block: u64) -> Arc<QueenSet> {
+        self.index.views().work.queens_of(block).unwrap_or_else(|| Arc::clone(&self.loaded.1))
     }
 
     pub fn contract(&self) -> Address {
@@ -110,12 +103,12 @@ impl Challenges {
     }
 
     fn is_candidate(&self, number: u64, hash: B256) -> bool {
+        let parameters = self.parameters(number);
         let opened = self.index.views().work.challenges.iter().rev().map(|challenge| challenge.block_number).find(|block| *block < number);
         // A candidate that nobody opened in time no longer keeps others away.
-        let open = self.last_candidate.filter(|block| number <= beacon::open_until(*block, self.parameters.commit_window));
+        let open = self.last_candidate.filter(|block| number <= beacon::open_until(*block, parameters.commit_window));
         let previous = opened.max(open);
-        beacon::is_challenge_block(hash, self.parameters.beacon_period)
-            && beacon::may_open(number, previous, self.parameters.beacon_spacing)
+        beacon::is_challenge_block(hash, parameters.beacon_period) && beacon::may_open(number, previous, parameters.beacon_spacing)
     }
 
     /// The profile of a class in a mode. Versions are never changed, so one look is enough.
@@ -166,9 +159,18 @@ impl Challenges {
         challenge_seed(&context, profile)
     }
 
-    /// Indices of the Queens that time `device`.
-    pub fn committee(&self, block_hash: B256, id: DeviceId, provider: Address) -> Vec<u16> {
-        let count = u16::try_from(self.queens.len()).unwrap_or(u16::MAX);
-        committee(block_hash, provider, id, count, self.parameters.committee_size)
+    /// The Queens that time a device: place in the set and operator key.
+    pub fn committee(&self, block: u64, block_hash: B256, id: DeviceId, provider: Address) -> Vec<(u16, Address)> {
+        let (parameters, queens) = (self.parameters(block), self.queens(block));
+        let count = u16::try_from(queens.operators.len()).unwrap_or(u16::MAX);
+        let shards = Shards { queens: count, shard_size: parameters.shard_size, seed: queens.shard_seed };
+        let members = shards.committee(block_hash, provider, id, parameters.committee_size);
+        members.into_iter().filter_map(|index| Some((index, *queens.operators.get(usize::from(index))?))).collect()
+    }
+
+    /// A key's place among the Queens of a challenge; `None` while it is not one of them.
+    pub fn seat(&self, block: u64, operator: Address) -> Option<u16> {
+        let position = self.queens(block).operators.iter().position(|queen| *queen == operator)?;
+        u16::try_from(position).ok()
     }
 }

@@ -106,21 +106,16 @@ pub struct Committee {
 }
 
 impl Committee {
-    /// This Queen's place in the set; `None` while it is not in it.
-    fn queen_index(&self) -> Option<u16> {
-        let position = self.challenges.queens.iter().position(|queen| *queen == self.key.address())?;
-        u16::try_from(position).ok()
-    }
-
     async fn attend(self: Arc<Self>, challenge: SeenChallenge) {
-        let Some(own) = self.queen_index() else { return };
+        let Some(own) = self.challenges.seat(challenge.block_number, self.key.address()) else { return };
         let devices: Vec<(DeviceId, DeviceInfo)> = {
             let views = self.classic.views();
             views.work.devices.iter().filter(|(_, device)| !device.is_removed).map(|(id, device)| (*id, *device)).collect()
         };
         let mut timing = JoinSet::new();
         for (id, device) in devices {
-            if !self.challenges.committee(challenge.block_hash, id, device.provider).contains(&own) {
+            let committee = self.challenges.committee(challenge.block_number, challenge.block_hash, id, device.provider);
+            if !committee.iter().any(|(index, _)| *index == own) {
                 continue;
             }
             if timing.len() >= MAX_PARALLEL {
@@ -147,7 +142,7 @@ impl Committee {
 
     /// Queens open in turn, a block apart; a commit opens the challenge too, so a failure is harmless.
     async fn open_in_turn(&self, challenge: &SeenChallenge, own: u16) {
-        let count = self.challenges.queens.len().max(1) as u64;
+        let count = self.challenges.queens(challenge.block_number).operators.len().max(1) as u64;
         let turn = (challenge.block_number + u64::from(own)) % count;
         let mut head = self.classic.head();
         let is_open = || self.classic.views().work.challenge(challenge.block_number).is_some();
@@ -227,8 +222,10 @@ impl Committee {
     }
 
     /// What a provider gets that asks for its receipt; waits while the samples are being checked.
-    pub async fn answer_receipt(&self, block_hash: B256, device: DeviceId, root: B256) -> Response {
-        let Some(own) = self.queen_index() else { return Response::refused("E-QUEEN-004", "not in the Queen set") };
+    pub async fn answer_receipt(&self, block: u64, block_hash: B256, device: DeviceId, root: B256) -> Response {
+        let Some(own) = self.challenges.seat(block, self.key.address()) else {
+            return Response::refused("E-QUEEN-004", "not in the Queen set");
+        };
         let deadline = tokio::time::Instant::now() + RECEIPT_WAIT;
         loop {
             let signed = self.signed.notified();

@@ -1,6 +1,8 @@
 //! Supervised loops: the only place where rules meet adapters.
 
 #[cfg(feature = "node")]
+pub mod audits;
+#[cfg(feature = "node")]
 pub mod challenges;
 #[cfg(feature = "node")]
 pub mod checkpoints;
@@ -12,6 +14,8 @@ pub mod committee;
 pub mod delivery;
 #[cfg(feature = "node")]
 pub mod follower;
+#[cfg(feature = "node")]
+pub mod fund;
 #[cfg(feature = "node")]
 pub mod hosting;
 #[cfg(feature = "node")]
@@ -56,6 +60,8 @@ pub const COLUMNS: &[&str] = &[
     signer::halt::HALTS.name(),
     signer::halt::ENDED.name(),
     committee::RECEIPTS.name(),
+    audits::AUDITS.name(),
+    audits::REFUSALS.name(),
     follower::COLUMNS[0],
     follower::COLUMNS[1],
     sender::COLUMNS[0],

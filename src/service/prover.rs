@@ -2,10 +2,14 @@
 //!
 //! What was promised on chain is read back from the chain: after a restart, an unproven commit is computed again from its seed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy::{
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, B256, Bytes, U256},
     sol_types::{SolCall, SolValue},
 };
 use tokio::sync::{Mutex, Notify, watch};
@@ -20,7 +24,7 @@ use super::{
     worker::{GpuWorker, WorkerError},
 };
 use crate::{
-    chain::{Chain, ChainError},
+    chain::{BlockId, Chain, ChainError},
     rules::{
         beacon,
         kernel::{NoSuchSample, WorkOutput, is_drawn, sample_seed},
@@ -37,6 +41,8 @@ use crate::{
 
 /// Finished challenges kept for openings; older ones are computed again when asked for.
 const MAX_FINISHED: usize = 16;
+/// Blocks after which nothing about a challenge can be open: the longest windows of the contract together.
+const MAX_ANSWER_BLOCKS: u64 = 4_352;
 /// How much earlier than this node a Queen may see a block.
 const BLOCK_WAIT: Duration = Duration::from_secs(8);
 
@@ -155,10 +161,13 @@ impl Prover {
         })
     }
 
-    /// Devices of this account whose worker key this node holds.
+    /// Devices of this account whose worker key this node holds, before or after a change of the key.
     pub fn devices(&self) -> Vec<(DeviceId, DeviceInfo)> {
         let views = self.classic.views();
-        let ours = |device: &DeviceInfo| device.provider == self.account && device.worker == self.worker_key && !device.is_removed;
+        let ours = |device: &DeviceInfo| {
+            let holds = device.worker == self.worker_key || device.previous_worker == self.worker_key;
+            device.provider == self.account && holds && !device.is_removed
+        };
         views.work.devices.iter().filter(|(_, device)| ours(device)).map(|(id, device)| (*id, *device)).collect()
     }
 
@@ -217,7 +226,8 @@ impl Prover {
     /// Registers the slots before any kernel runs, so that Queens that ask early wait instead of being refused.
     async fn announce(&self, challenge: &SeenChallenge) -> Vec<(DeviceId, DeviceInfo, watch::Sender<Option<Finished>>)> {
         let mut work = self.work.lock().await;
-        let announced = self.devices().into_iter().map(|(id, device)| {
+        let answers = self.devices().into_iter().filter(|(_, device)| device.worker_at(challenge.timestamp) == self.worker_key);
+        let announced = answers.map(|(id, device)| {
             let (sender, receiver) = watch::channel(None);
             work.insert((challenge.block_number, id), receiver);
             (id, device, sender)
@@ -256,9 +266,7 @@ impl Prover {
         };
         let root = finished.root;
         slot.send_replace(Some(finished));
-        let committee = self.challenges.committee(challenge.block_hash, id, device.provider);
-        let queens: Vec<(u16, Address)> =
-            committee.iter().filter_map(|index| Some((*index, *self.challenges.queens.get(usize::from(*index))?))).collect();
+        let queens = self.challenges.committee(challenge.block_number, challenge.block_hash, id, device.provider);
         let gather = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root);
         let (receipts, ()) = tokio::join!(gather, self.open_if_nobody_does(challenge));
         tracing::info!(block = challenge.block_number, device = id, ?mode, receipts = receipts.len(), %root, "challenge computed");
@@ -291,7 +299,7 @@ impl Prover {
 
     /// Queens open challenges; one that they leave closed until the last block would be lost while receipts are gathered.
     async fn open_if_nobody_does(&self, challenge: &SeenChallenge) {
-        let last = beacon::open_until(challenge.block_number, self.challenges.parameters.commit_window);
+        let last = beacon::open_until(challenge.block_number, self.challenges.parameters(challenge.block_number).commit_window);
         let mut head = self.classic.head();
         let is_open = || self.classic.views().work.challenge(challenge.block_number).is_some();
         while !is_open() && self.classic.newest().number + 1 < last {
@@ -316,39 +324,44 @@ impl Prover {
         Ok(Finished { block_hash, mode, root: run.output.roots.work_root(), output: Arc::new(run.output) })
     }
 
-    /// Commits that wait for their proof, with the challenge they belong to.
-    fn unproven(&self) -> Vec<(ChallengeInfo, DeviceId, CommitInfo)> {
-        let parameters = &self.challenges.parameters;
+    /// Own commits that may have to be answered for, with the challenge they belong to.
+    fn answerable(&self) -> Vec<(ChallengeInfo, DeviceId, CommitInfo)> {
         let newest = self.classic.newest().number;
         let views = self.classic.views();
-        let ours = |id: &DeviceId| views.work.devices.get(id).is_some_and(|device| device.worker == self.worker_key);
+        let ours = |challenge: &ChallengeInfo, id: &DeviceId| {
+            views.work.devices.get(id).is_some_and(|device| device.worker_at(challenge.timestamp) == self.worker_key)
+        };
         views
             .work
             .challenges
             .iter()
             .rev()
-            .take_while(|challenge| newest.saturating_sub(challenge.block_number) <= 256 + parameters.commit_window)
-            .filter(|challenge| beacon::seal_block(challenge.block_number, parameters.commit_window) < newest)
+            .take_while(|challenge| newest.saturating_sub(challenge.block_number) <= MAX_ANSWER_BLOCKS)
             .flat_map(|challenge| {
                 let commits = views.work.commits.range((challenge.block_number, 0)..=(challenge.block_number, u64::MAX));
                 commits.map(|((_, id), commit)| (*challenge, *id, *commit))
             })
-            .filter(|(_, id, commit)| ours(id) && !commit.is_proven && !commit.is_voided)
+            .filter(|(challenge, id, commit)| ours(challenge, id) && !commit.is_voided)
             .collect()
     }
 
     /// Proves every drawn commit whose samples are known. `done` remembers what needs no proof.
     async fn prove_due(&self, done: &mut BTreeMap<(u64, DeviceId), ()>) -> Result<(), ProverError> {
-        for (challenge, id, commit) in self.unproven() {
+        let newest = self.classic.newest().number;
+        for (challenge, id, commit) in self.answerable() {
             let key = (challenge.block_number, id);
-            if done.contains_key(&key) {
+            let parameters = self.challenges.parameters(challenge.block_number);
+            let seal_block = beacon::seal_block(challenge.block_number, parameters.commit_window);
+            // Who sealed too late drew nobody: the hash is out of the contract's reach.
+            if commit.is_proven || done.contains_key(&key) || seal_block >= newest || newest > seal_block + 256 {
                 continue;
             }
-            let parameters = &self.challenges.parameters;
-            let seal_hash = self.chain.block(beacon::seal_block(challenge.block_number, parameters.commit_window)).await?.hash;
-            let drawn = !commit.is_measured || is_drawn(seal_hash, challenge.block_number, id, parameters.proof_rate);
-            if drawn {
-                self.prove(&challenge, id, &commit, seal_hash).await?;
+            let seal_hash = self.chain.block(seal_block).await?.hash;
+            let drawn = self.is_drawn(&commit, id, challenge.block_number, seal_hash).await?;
+            if let Err(error) = self.prove_if(drawn, &challenge, id, &commit, seal_hash).await {
+                // The next commit's proof is due as well.
+                tracing::warn!(block = challenge.block_number, device = id, code = error.code(), %error, "proof not sent, trying again");
+                continue;
             }
             done.insert(key, ());
             while done.len() > MAX_FINISHED {
@@ -358,7 +371,78 @@ impl Prover {
         Ok(())
     }
 
-    async fn prove(&self, challenge: &ChallengeInfo, id: DeviceId, commit: &CommitInfo, seal_hash: B256) -> Result<(), ProverError> {
+    /// A seal that is on the chain says it itself: how many unmeasured commits are drawn depends on the others. Before that, all are
+    /// reckoned with, and a proof of one that is not drawn is refused without a cost.
+    async fn is_drawn(&self, commit: &CommitInfo, id: DeviceId, block: u64, seal_hash: B256) -> Result<bool, ProverError> {
+        if self.classic.views().work.challenge(block).is_some_and(|challenge| challenge.is_sealed) {
+            let call = WorkVerification::drawnCall { challengeBlock: block, deviceId: id };
+            return Ok(self.chain.call(self.challenges.contract(), call, BlockId::latest()).await?.isDrawn);
+        }
+        Ok(!commit.is_measured || is_drawn(seal_hash, block, id, self.challenges.parameters(block).proof_rate))
+    }
+
+    /// Answers every demand on own commits. `done` remembers what was answered.
+    async fn answer_due(&self, done: &mut BTreeSet<(u64, DeviceId, u64)>) -> Result<(), ProverError> {
+        let newest = self.classic.newest().number;
+        for (challenge, id, commit) in self.answerable() {
+            let block = challenge.block_number;
+            let demands = self.classic.views().work.demands.get(&(block, id)).cloned().unwrap_or_default();
+            for demand in demands {
+                let key = (block, id, demand.position);
+                if demand.is_answered || demand.answer_until <= newest || done.contains(&key) {
+                    continue;
+                }
+                let proof = self.open_samples(&challenge, id, &commit, demand.sample_seed, demand.samples).await?;
+                let call = WorkVerification::answerCall {
+                    challengeBlock: block,
+                    deviceId: id,
+                    position: U256::from(demand.position),
+                    proof: WorkVerification::WorkProof::abi_decode(&proof.abi_encode())?,
+                };
+                self.send(format!("answer:{}:{id}:{}", challenge.block_hash, demand.position), "answer", call.abi_encode()).await?;
+                self.metrics.event("challenge", "answered");
+                done.insert(key);
+                while done.len() > MAX_FINISHED {
+                    done.pop_first();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn prove_if(
+        &self,
+        drawn: bool,
+        challenge: &ChallengeInfo,
+        id: DeviceId,
+        commit: &CommitInfo,
+        seal_hash: B256,
+    ) -> Result<(), ProverError> {
+        if !drawn {
+            return Ok(());
+        }
+        let block = challenge.block_number;
+        let samples = self.challenges.parameters(block).proof_samples;
+        let proof = self.open_samples(challenge, id, commit, sample_seed(seal_hash, block, id), samples).await?;
+        let call = WorkVerification::proveCall {
+            challengeBlock: block,
+            deviceId: id,
+            proof: WorkVerification::WorkProof::abi_decode(&proof.abi_encode())?,
+        };
+        self.send(format!("prove:{}:{id}", challenge.block_hash), "prove", call.abi_encode()).await?;
+        self.metrics.event("challenge", "proven");
+        Ok(())
+    }
+
+    /// Opens samples of a commit; computes the challenge again if this node has not done so since its start.
+    async fn open_samples(
+        &self,
+        challenge: &ChallengeInfo,
+        id: DeviceId,
+        commit: &CommitInfo,
+        sample_seed: B256,
+        samples: u32,
+    ) -> Result<WorkProof, ProverError> {
         let block = challenge.block_number;
         let device = self.device(id)?;
         let finished = match self.finished_now(block, id).await {
@@ -371,19 +455,9 @@ impl Prover {
         if finished.root != commit.root {
             return Err(ProverError::RootChanged { device: id, block });
         }
-        let samples = self.challenges.parameters.proof_samples;
         let output = finished.output;
-        let proof: WorkProof = tokio::task::spawn_blocking(move || output.prove(sample_seed(seal_hash, block, id), samples))
-            .await
-            .map_err(|_| ProverError::UnknownChallenge { block })??;
-        let call = WorkVerification::proveCall {
-            challengeBlock: block,
-            deviceId: id,
-            proof: WorkVerification::WorkProof::abi_decode(&proof.abi_encode())?,
-        };
-        self.send(format!("prove:{}:{id}", challenge.block_hash), "prove", call.abi_encode()).await?;
-        self.metrics.event("challenge", "proven");
-        Ok(())
+        let opened = tokio::task::spawn_blocking(move || output.prove(sample_seed, samples)).await;
+        Ok(opened.map_err(|_| ProverError::UnknownChallenge { block })??)
     }
 
     async fn finished_now(&self, block: u64, id: DeviceId) -> Option<Finished> {
@@ -414,12 +488,16 @@ impl Service for ProverService {
         let mut head = self.prover.classic.head();
         let mut answers = JoinSet::new();
         let mut done = BTreeMap::new();
+        let mut answered = BTreeSet::new();
         loop {
             for challenge in challenges.poll().await.map_err(Fault::recover)? {
                 answers.spawn(Arc::clone(&self.prover).answer(challenge));
             }
             if let Err(error) = self.prover.prove_due(&mut done).await {
                 tracing::warn!(code = error.code(), %error, "a proof was not sent, trying again at the next block");
+            }
+            if let Err(error) = self.prover.answer_due(&mut answered).await {
+                tracing::warn!(code = error.code(), %error, "a demand was not answered, trying again at the next block");
             }
             while answers.try_join_next().is_some() {}
             if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use alloy::{primitives::Address, sol_types::SolCall};
 
 use super::{
+    challenges::Challenges,
     index::{ChainIndex, ChallengeInfo, TermsInfo},
     sender::{Intent, SendError, Sender},
 };
 use crate::{
     chain::{BlockId, Chain, ChainError},
+    rules::beacon,
     task::{Fault, Service, Shutdown},
     telemetry::Metrics,
     types::{Coded, DeviceId, RentalId, abi::WorkVerification, work::Mode},
@@ -21,6 +23,9 @@ use crate::{
 const RETRY_BLOCKS: u64 = 3;
 /// Challenges of a device that are looked at: a proof may still be open on the newest.
 const MAX_CANDIDATES: usize = 4;
+/// Blocks left to those who seal along with something else, and blocks for which the contract can read the hash.
+const SEAL_PATIENCE: u64 = 4;
+const SEAL_REACH: u64 = 250;
 /// Values of the contract's `Outcome`.
 const PENDING: u8 = 0;
 const PASSED: u8 = 1;
@@ -41,8 +46,7 @@ pub struct Reporter {
     pub scope: Scope,
     /// A full pass older than this, seconds, is reported again.
     pub refresh_seconds: u64,
-    /// Blocks after a challenge's until its commit and dispute windows are over.
-    pub settle_blocks: u64,
+    pub challenges: Challenges,
     pub sender: Sender,
     pub metrics: Metrics,
     pub tried: BTreeMap<String, u64>,
@@ -50,8 +54,19 @@ pub struct Reporter {
 
 /// What is due now.
 enum Due {
-    Device { id: DeviceId, block: u64 },
-    Rental { id: RentalId, version: u32, hint: u64 },
+    /// A challenge that a verdict waits for, and that nobody sealed.
+    Seal {
+        block: u64,
+    },
+    Device {
+        id: DeviceId,
+        block: u64,
+    },
+    Rental {
+        id: RentalId,
+        version: u32,
+        hint: u64,
+    },
 }
 
 impl Reporter {
@@ -67,6 +82,18 @@ impl Reporter {
             Scope::Provider(account) => account == provider,
             Scope::Everyone { .. } => true,
         }
+    }
+
+    /// The last block of a challenge's commit and dispute windows.
+    fn settled_from(&self, block: u64) -> u64 {
+        block + self.challenges.parameters(block).settle_blocks()
+    }
+
+    /// Without a seal nobody knows who was drawn, and nothing is decided before its block hash is out of reach.
+    fn seal_due(&self, challenge: &ChallengeInfo) -> bool {
+        let newest = self.classic.newest().number;
+        let seal_block = beacon::seal_block(challenge.block_number, self.challenges.parameters(challenge.block_number).commit_window);
+        !challenge.is_sealed && seal_block + SEAL_PATIENCE < newest && newest < seal_block + SEAL_REACH
     }
 
     /// Rentals whose closing challenge has been opened, with the challenge that decides.
@@ -88,7 +115,7 @@ impl Reporter {
     fn passed_devices(&self) -> Vec<(DeviceId, Vec<ChallengeInfo>)> {
         let views = self.classic.views();
         let newest = self.classic.newest().number;
-        let over = |challenge: &&ChallengeInfo| challenge.block_number + self.settle_blocks + self.delay_blocks() < newest;
+        let over = |challenge: &&ChallengeInfo| self.settled_from(challenge.block_number) + self.delay_blocks() < newest;
         let ours = views.work.devices.iter().filter(|(_, device)| !device.is_removed && self.is_ours(device.provider));
         let candidates = |id: &DeviceId| {
             let reported = views.work.reported_pass.get(id).copied().unwrap_or_default();
@@ -111,6 +138,10 @@ impl Reporter {
     async fn due(&self) -> Result<Vec<Due>, ChainError> {
         let mut due = Vec::new();
         for (id, terms, closing, hint) in self.ended_rentals() {
+            let unsealed = self.classic.views().work.challenges.get(usize::try_from(closing).unwrap_or(usize::MAX)).copied();
+            if let Some(challenge) = unsealed.filter(|challenge| self.seal_due(challenge)) {
+                due.push(Due::Seal { block: challenge.block_number });
+            }
             if self.outcome(closing, terms.device).await? != PENDING {
                 due.push(Due::Rental { id, version: terms.version, hint });
                 // Its verdicts move the reputation as well.
@@ -131,6 +162,7 @@ impl Reporter {
     async fn report(&mut self, due: Due) -> Result<(), SendError> {
         let newest = self.classic.newest().number;
         let (key, label, data) = match due {
+            Due::Seal { block } => (format!("seal:{block}"), "seal", WorkVerification::sealCall { blockNumber: block }.abi_encode()),
             Due::Device { id, block } => {
                 (format!("report-device:{id}:{block}"), "reportDevice", WorkVerification::reportDeviceCall { deviceId: id }.abi_encode())
             }

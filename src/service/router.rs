@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
+    audits::Auditor,
     checkpoints::{Admission, CheckpointBook},
     committee::Committee,
     prover::Prover,
@@ -31,6 +32,7 @@ pub struct Handlers {
     pub checkpoints: Option<CheckpointBook>,
     pub committee: Option<Arc<Committee>>,
     pub prover: Option<Arc<Prover>>,
+    pub audits: Option<Arc<Auditor>>,
 }
 
 pub struct Router {
@@ -90,8 +92,11 @@ async fn answer(handlers: Handlers, records: Records, request: Request) -> Respo
         (Request::Checkpoints { origin_chain_id, from_count, limit }, Handlers { checkpoints: Some(book), .. }) => {
             Response::Checkpoints(book.since(origin_chain_id, from_count, limit as usize))
         }
-        (Request::Receipt { device_id, block_hash, root, .. }, Handlers { committee: Some(committee), .. }) => {
-            committee.answer_receipt(block_hash, device_id, root).await
+        (Request::Receipt { challenge_block, device_id, block_hash, root }, Handlers { committee: Some(committee), .. }) => {
+            committee.answer_receipt(challenge_block, block_hash, device_id, root).await
+        }
+        (Request::Refusal { block_hash, device_id, root, .. }, Handlers { audits: Some(audits), .. }) => {
+            audits.answer_refusal(block_hash, device_id, root)
         }
         (Request::Start { challenge_block, block_hash, device_id, .. }, Handlers { prover: Some(prover), .. }) => {
             prover.answer_start(challenge_block, block_hash, device_id).await.unwrap_or_else(|error| Response::refused(error.code(), error))

@@ -47,6 +47,7 @@ contracts! {
     token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";
     work_verification: WorkVerification, WorkVerificationErrors, "contracts/abi/WorkVerification.json";
     work_settlement: WorkSettlement, WorkSettlementErrors, "contracts/abi/WorkSettlement.json";
+    work_disputes: WorkDisputes, WorkDisputesErrors, "contracts/abi/WorkDisputes.json";
     reputation_system: ReputationSystem, ReputationSystemErrors, "contracts/abi/ReputationSystem.json";
 }
 

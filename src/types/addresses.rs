@@ -46,8 +46,9 @@ pub struct ClassicAddresses {
     pub start_block: u64,
     pub bridge: BridgeAddresses,
     pub work_verification: Address,
-    /// Second half of WorkVerification's code; nobody calls it directly.
+    /// Further parts of WorkVerification's code; nobody calls them directly.
     pub work_settlement: Address,
+    pub work_disputes: Address,
     pub reputation_system: Address,
     pub proof_verifier: Address,
 }

@@ -25,6 +25,9 @@ sol! {
     /// A Queen's statement about the time a device needed.
     #[derive(Debug, PartialEq, Eq)]
     struct WorkReceipt { uint64 challengeBlock; uint64 deviceId; bytes32 blockHash; bytes32 root; uint32 elapsedMs; }
+    /// A Queen's statement that a provider opened no samples of the root it committed to.
+    #[derive(Debug, PartialEq, Eq)]
+    struct NoOpening { uint64 challengeBlock; uint64 deviceId; bytes32 blockHash; bytes32 root; }
     /// The renter's statement that it was let in.
     #[derive(Debug, PartialEq, Eq)]
     struct SessionOpened { uint64 rentalId; uint64 time; }

@@ -211,6 +211,8 @@ pub enum Request {
     Checkpoints { origin_chain_id: u64, from_count: u32, limit: u32 },
     /// Asks for nothing: proves that the node is there and answers.
     Ping,
+    /// A Queen asks another one whether it, too, was refused openings of a committed root.
+    Refusal { challenge_block: u64, device_id: DeviceId, block_hash: B256, root: B256 },
 }
 
 impl Request {
@@ -223,6 +225,7 @@ impl Request {
             Request::Record { .. } => "record",
             Request::Checkpoints { .. } => "checkpoints",
             Request::Ping => "ping",
+            Request::Refusal { .. } => "refusal",
         }
     }
 
@@ -258,6 +261,12 @@ pub enum Response {
         reason: String,
     },
     Pong,
+    /// A Queen's signature under `NoOpening`.
+    Refusal {
+        queen_index: u16,
+        /// EIP-2098 compact.
+        signature: B512,
+    },
 }
 
 impl Response {
@@ -276,6 +285,7 @@ impl Response {
             Response::Checkpoints(_) => "checkpoints",
             Response::Refused { .. } => "refused",
             Response::Pong => "pong",
+            Response::Refusal { .. } => "refusal",
         }
     }
 
@@ -326,7 +336,7 @@ impl Checked for Request {
             Request::Start { mode, .. } => check_mode(*mode),
             Request::Openings { samples, .. } => within("samples", (1..=MAX_SAMPLES).contains(samples)),
             Request::Checkpoints { limit, .. } => within("limit", (1..=MAX_CHECKPOINTS).contains(limit)),
-            Request::Receipt { .. } | Request::Record { .. } | Request::Ping => Ok(()),
+            Request::Receipt { .. } | Request::Record { .. } | Request::Ping | Request::Refusal { .. } => Ok(()),
         }
     }
 }
@@ -341,7 +351,7 @@ impl Checked for Response {
                 within("code", code.len() <= MAX_REFUSAL_BYTES)?;
                 within("reason", reason.len() <= MAX_REFUSAL_BYTES)
             }
-            Response::Receipt { .. } | Response::Openings(_) | Response::Record(None) | Response::Pong => Ok(()),
+            Response::Receipt { .. } | Response::Openings(_) | Response::Record(None) | Response::Pong | Response::Refusal { .. } => Ok(()),
         }
     }
 }

@@ -187,6 +187,7 @@ fn a_broken_deployment_changes_nothing() {
         (good.replace("initial_per_epoch = \"10000000\"", "initial_per_epoch = \"20000000\""), "E-DEPLOY-001", "exceed the cap"),
         (good.replace("rental_bps = 5000", "rental_bps = 5001"), "E-DEPLOY-001", "10001 of 10000"),
         (good.replace("provider_fee_bps = 5000", "provider_fee_bps = 5001"), "E-DEPLOY-001", "8000 basis points"),
+        (good.replace("price_ceiling_per_hour = \"4\"", "price_ceiling_per_hour = \"400\""), "E-DEPLOY-001", "a wrong answer costs"),
     ];
     for (text, code, named) in cases {
         fs::write(&file, text).unwrap();

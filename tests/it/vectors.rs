@@ -89,7 +89,9 @@ fn challenges_committees_and_draws() {
         assert_eq!(keccak256(preimage), word(&case["seed"]), "{}", case["name"]);
     }
     for case in section("committee") {
-        let queens = number(&case["queens"]);
+        let shards = (number(&case["queens"]) / number(&case["shard_size"])).max(1);
+        let shard = modulo(hash(&[&tag("gpumkt/shard/v1").0, &bytes(&case["shard_seed"]), &padded(&case["provider"])]), shards);
+        let queens = (0..number(&case["queens"])).filter(|queen| queen % shards == shard).count() as u64;
         let seats = queens.min(number(&case["committee_size"]));
         let device = u256(number(&case["device_id"]));
         let seed = hash(&[&tag("gpumkt/committee/v1").0, &bytes(&case["block_hash"]), &padded(&case["provider"]), &device]);
@@ -98,7 +100,7 @@ fn challenges_committees_and_draws() {
             let other = i + modulo(hash(&[&seed.0, &u256(i)]), queens - i);
             indices.swap(i as usize, other as usize);
         }
-        let mut members = indices[..seats as usize].to_vec();
+        let mut members: Vec<u64> = indices[..seats as usize].iter().map(|member| member * shards + shard).collect();
         members.sort();
         let expected: Vec<u64> = case["members"].as_array().unwrap().iter().map(number).collect();
         assert_eq!(members, expected, "{case}");
@@ -248,6 +250,12 @@ fn typed_signatures() {
     check_typed("receipt", kind, false, |case| {
         let mut fields = integers(case, &["challenge_block", "device_id", "elapsed_ms"]);
         fields.splice(2..2, [bytes(&case["block_hash"]), bytes(&case["root"])]);
+        fields
+    });
+    let kind = "NoOpening(uint64 challengeBlock,uint64 deviceId,bytes32 blockHash,bytes32 root)";
+    check_typed("refusal", kind, false, |case| {
+        let mut fields = integers(case, &["challenge_block", "device_id"]);
+        fields.extend([bytes(&case["block_hash"]), bytes(&case["root"])]);
         fields
     });
     check_typed("session_opened", "SessionOpened(uint64 rentalId,uint64 time)", false, |case| integers(case, &["rental_id", "time"]));

@@ -11,8 +11,8 @@ contract ReputationSystem is IReputationSystem, Wired {
     uint256 private constant UNIT = 1e6;
     uint256 private constant WAD = 1e18;
     uint32 private constant HALF_LIFE_LIMIT = 1_000_000;
-    /// @dev A new performance figure moves the kept one by 1/8, so that one lucky run decides little.
-    uint256 private constant PERFORMANCE_WEIGHT = 8;
+    /// @dev Performance figures kept per provider, 32 bits each in one word; the median of them is the provider's.
+    uint256 private constant FIGURES = 8;
 
     uint32 public immutable halfLife;
     /// @notice Challenges, in millionths, that every provider starts with on both sides.
@@ -21,6 +21,7 @@ contract ReputationSystem is IReputationSystem, Wired {
     uint256 public immutable decayWad;
     address public workVerification;
     mapping(address provider => Record) private records;
+    mapping(address provider => uint256) private figures;
     mapping(address renter => RenterStanding) private standings;
 
     error InvalidHalfLife(uint32 halfLife);
@@ -51,12 +52,7 @@ contract ReputationSystem is IReputationSystem, Wired {
         Record memory r = records[provider];
         _count(r, passed);
         if (passed) r.provenSeconds += provenSeconds;
-        if (passed && performancePermille != 0) {
-            uint256 kept = r.performancePermille;
-            r.performancePermille = kept == 0
-                ? performancePermille
-                : uint32((kept * (PERFORMANCE_WEIGHT - 1) + performancePermille) / PERFORMANCE_WEIGHT);
-        }
+        if (passed && performancePermille != 0) r.performancePermille = _median(provider, performancePermille);
         if (r.challenges != type(uint32).max) r.challenges += 1;
         records[provider] = r;
         emit ReputationUpdated(provider, deviceId, passed, _score(r));
@@ -94,6 +90,23 @@ contract ReputationSystem is IReputationSystem, Wired {
 
     function recordOf(address provider) external view returns (Record memory) {
         return records[provider];
+    }
+
+    /// @dev The newest figure comes in at the lowest bits, the oldest of eight goes. Of an even number, the lower one in the middle.
+    function _median(address provider, uint32 figure) private returns (uint32) {
+        uint256 word = (figures[provider] << 32) | figure;
+        figures[provider] = word;
+        uint32[FIGURES] memory sorted;
+        uint256 count;
+        for (; count < FIGURES && uint32(word) != 0; word >>= 32) {
+            uint256 at = count++;
+            uint32 value = uint32(word);
+            for (; at != 0 && sorted[at - 1] > value; --at) {
+                sorted[at] = sorted[at - 1];
+            }
+            sorted[at] = value;
+        }
+        return sorted[(count - 1) / 2];
     }
 
     function _count(Record memory r, bool passed) private view {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {IMessageRecipient, IOutbox} from "../interfaces/IBridge.sol";
+import {IMessageRecipient} from "../interfaces/IBridge.sol";
 import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
 import {IReputationSystem} from "../interfaces/IReputationSystem.sol";
 import {IWorkSettlement} from "../interfaces/IWorkVerification.sol";
@@ -12,6 +12,7 @@ import {
     DeviceRegistered,
     DeviceRemoved,
     DeviceReport,
+    FAULT_MISSING_ANSWER,
     KIND_CLASS_PROFILE_SET,
     KIND_DEVICE_REGISTERED,
     KIND_DEVICE_REMOVED,
@@ -33,38 +34,84 @@ import {
 } from "../types/Protocol.sol";
 import {WorkOutcome} from "./WorkOutcome.sol";
 
-/// @title The half of WorkVerification that settles and reports, and that takes messages from Ethereum
+/// @title The part of WorkVerification that settles and reports, and that takes messages from Ethereum
 /// @dev Runs on WorkVerification's storage (see there). Called directly it finds an empty storage, and refuses.
 contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
     /// @dev Further challenges that may decide a closing challenge which nobody could measure.
     uint64 private constant CLOSING_LOOKAHEAD = 3;
     uint256 private constant PERFORMANCE_LIMIT = 1_000_000;
+    /// @dev Rentals that may have to move when terms arrive out of order.
+    uint256 private constant SORT_LIMIT = 16;
+    /// @dev Seconds between two reports of a device whose gas is refunded.
+    uint256 private constant REFUND_INTERVAL = 6 hours;
+    /// @dev Of what may become due in a window, one in this many parts per provider.
+    uint128 private constant PROVIDER_SHARE = 8;
 
-    constructor(IReputationSystem reputation_, IProofVerifier verifier_) WorkOutcome(reputation_, verifier_) {}
+    /// @notice The next part.
+    address public immutable disputes;
+
+    constructor(IReputationSystem reputation_, IProofVerifier verifier_, address disputes_) WorkOutcome(reputation_, verifier_) {
+        // A call to an account without code would look like success.
+        if (disputes_.code.length == 0) revert NoCode(disputes_);
+        disputes = disputes_;
+    }
+
+    /// @dev Calls of IWorkDisputes.
+    fallback() external payable {
+        address target = disputes;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, 0, calldatasize())
+            let success := delegatecall(gas(), target, data, calldatasize(), 0, 0)
+            returndatacopy(data, 0, returndatasize())
+            if iszero(success) { revert(data, returndatasize()) }
+            return(data, returndatasize())
+        }
+    }
+
+    /// @dev Coin comes in with a call that says what it is for.
+    receive() external payable {
+        revert NoPurpose(msg.value);
+    }
 
     /// @inheritdoc IWorkSettlement
     function reportDevice(uint64 deviceId) external returns (uint32 messageIndex) {
+        uint256 gasBefore = gasleft();
         Device storage d = _device(deviceId);
-        _sealDue();
-        uint64 from = d.settledIndex;
-        uint64 to = _settle(deviceId, d);
-        if (to == from) revert NothingNew();
-        d.settledIndex = to;
+        _settle(deviceId, d);
+        uint64 to = d.settledIndex;
+        if (to == d.reportedIndex) revert NothingNew();
+        d.reportedIndex = uint32(to);
         uint32 score = reputation.scorePpm(d.provider);
         DeviceReport memory report = DeviceReport(deviceId, d.lastFullPass, score, d.performancePermille, d.faults, to);
         messageIndex = _dispatch(_stakingManager, KIND_DEVICE_REPORT, abi.encode(report));
         emit DeviceReported(deviceId, d.lastFullPass, score, messageIndex);
+        if (block.timestamp < d.refundedAt + REFUND_INTERVAL) return messageIndex;
+        d.refundedAt = uint32(block.timestamp);
+        _refund(d.provider, gasBefore);
     }
 
     /// @inheritdoc IWorkSettlement
     function reportRental(uint64 rentalId, uint64 hint) external returns (uint32 messageIndex) {
+        uint256 gasBefore = gasleft();
         RentalState storage r = _rental(rentalId);
         Device storage d = _device(r.deviceId);
-        _sealDue();
+        _settle(r.deviceId, d);
         if (!r.located) _locate(rentalId, r, hint);
-        if (r.finalVersion == r.termsVersion || !_walk(rentalId, r)) revert NothingNew();
+        if (r.finalVersion == r.termsVersion) revert NothingNew();
+        uint128 room = _room(d.provider);
+        (bool moved, bool capped) = _walk(rentalId, r, d, room);
+        if (!moved && capped) revert ValueCapReached(room);
+        if (!moved) revert NothingNew();
+        messageIndex = _sendReport(rentalId, r, d);
+        if (r.finalVersion == r.termsVersion) _refund(d.provider, gasBefore);
+    }
 
+    function _sendReport(uint64 rentalId, RentalState storage r, Device storage d) private returns (uint32 messageIndex) {
+        Walk storage w = walks[rentalId];
+        Coverage storage v = coverageOf[rentalId];
         bool isFinal = r.finalVersion == r.termsVersion;
+        uint128 value = _spend(d.provider, w, r, v.pricePerSecond);
         WorkReport memory report = WorkReport(
             rentalId,
             r.termsVersion,
@@ -74,14 +121,14 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
             r.passed,
             d.performancePermille,
             isFinal,
-            _newlyDue(rentalId, r),
-            isFinal && !walks[rentalId].lastPassed
+            value,
+            isFinal && w.closingMissed
         );
         messageIndex = _dispatch(_gpuRental, KIND_WORK_REPORT, abi.encode(report));
-        if (isFinal && !walks[rentalId].completed) {
+        if (isFinal && !w.completed) {
             // An extension may make another report final.
-            walks[rentalId].completed = true;
-            reputation.recordRental(coverageOf[rentalId].renter);
+            w.completed = true;
+            reputation.recordRental(v.renter);
         }
         emit RentalReported(rentalId, r.termsVersion, r.coveredUntil, r.verifiedSeconds, r.due, r.passed, isFinal, messageIndex);
     }
@@ -99,87 +146,74 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         else revert UntrustedSender(origin, sender);
     }
 
-    // ------------------------------------------------------------------------------------------- views
-
-    function inbox() external view returns (address) {
-        return _inbox;
-    }
-
-    function outbox() external view returns (IOutbox) {
-        return _outbox;
-    }
-
-    function ethereumChainId() external view returns (uint64) {
-        return _ethereumChainId;
-    }
-
-    function stakingManager() external view returns (address) {
-        return _stakingManager;
-    }
-
-    function gpuRental() external view returns (address) {
-        return _gpuRental;
-    }
-
-    /// @notice Governance's timelock on Ethereum.
-    function governance() external view returns (address) {
-        return _governance;
-    }
-
-    function court() external view returns (address) {
-        return _court;
-    }
-
-    /// @inheritdoc IWorkSettlement
-    function parametersAt(uint32 version) external view returns (WorkParameters memory) {
-        if (parametersOf[version].beaconPeriod == 0) revert UnknownParameters(version);
-        return parametersOf[version];
-    }
-
-    function queensAt(uint64 epoch) external view returns (address[] memory) {
-        return queensOf[epoch];
-    }
-
-    function commitOf(uint64 challengeBlock, uint64 deviceId) external view returns (Commit memory) {
-        return commits[challengeBlock][deviceId];
-    }
-
-    function device(uint64 deviceId) external view returns (Device memory) {
-        return _device(deviceId);
-    }
-
-    function rental(uint64 rentalId) external view returns (RentalState memory) {
-        return _rental(rentalId);
-    }
-
-    function classProfile(uint32 classVersion) external view returns (ClassProfile memory) {
-        if (classes[classVersion].classVersion == 0) revert UnknownClass(classVersion);
-        return classes[classVersion];
-    }
-
     // ------------------------------------------------------------------------------------------ settle
 
-    /// @return index the first challenge that is not settled yet.
-    function _settle(uint64 deviceId, Device storage d) private returns (uint64 index) {
-        index = d.settledIndex;
+    /// @dev In order, up to the first challenge with an open window; a challenge that was not judged yet waits for its verdict.
+    function _settle(uint64 deviceId, Device storage d) private {
+        _sealDue();
+        uint64 index = d.settledIndex;
         uint256 end = uint256(index) + _current().maxPerCall;
-        if (end > challenges.length) end = challenges.length;
+        if (end > _reference.sealCursor) end = _reference.sealCursor;
         for (; index < end; ++index) {
-            Challenge storage c = challenges[index];
+            Challenge storage c = _storedChallenge(index);
             if (d.removedAt != 0 && c.timestamp >= d.removedAt) break;
             Outcome result = _outcome(index, deviceId);
             if (result == Outcome.Pending) break;
-            if (result != Outcome.Unmeasured) _score(index, deviceId, d, result == Outcome.Passed);
+            result = _count(index, deviceId, d, result);
             emit DeviceSettled(deviceId, c.blockNumber, result);
         }
+        d.settledIndex = index;
     }
 
-    function _score(uint64 index, uint64 deviceId, Device storage d, bool passed) private {
-        Challenge storage c = challenges[index];
-        if (!passed) {
-            reputation.record(d.provider, deviceId, false, 0, 0);
+    /// @return counted what the outcome amounts to once the device's record is looked at.
+    function _count(uint64 index, uint64 deviceId, Device storage d, Outcome result) private returns (Outcome counted) {
+        if (result == Outcome.Void) return result;
+        Challenge storage c = _storedChallenge(index);
+        Commit storage m = commits[c.blockNumber][deviceId];
+        if (result == Outcome.Passed) {
+            _score(index, deviceId, d);
+            return result;
+        }
+        if (result == Outcome.Unmeasured) {
+            uint64 since = _since(c);
+            // Two within the window are nobody's fault.
+            if (d.neutralBefore <= since) {
+                (d.neutralBefore, d.neutralAt) = (d.neutralAt, c.timestamp);
+                return result;
+            }
+            m.status = CommitStatus.Neglected;
+        } else if (m.status == CommitStatus.Committed || m.status == CommitStatus.Proven) {
+            (, bool missing, address reporter) = _unanswered(c, m, d, deviceId);
+            if (missing) _missing(c, m, d, deviceId, reporter);
+        }
+        reputation.record(d.provider, deviceId, false, 0, 0);
+        return Outcome.Missed;
+    }
+
+    /// @dev The first two within the window are recorded misses, with the penalty that a missed challenge has; the third is a fault.
+    function _missing(Challenge storage c, Commit storage m, Device storage d, uint64 deviceId, address reporter) private {
+        m.status = CommitStatus.Voided;
+        emit CommitVoided(c.blockNumber, deviceId, FAULT_MISSING_ANSWER);
+        _returnBonds(c, m, deviceId);
+        uint64 since = _since(c);
+        uint256 times = 1 + (d.missingAt > since ? 1 : 0) + (d.missingBefore > since ? 1 : 0);
+        emit AnswerMissing(c.blockNumber, deviceId, times);
+        if (times < 3) {
+            (d.missingBefore, d.missingAt) = (d.missingAt, c.timestamp);
             return;
         }
+        (d.missingBefore, d.missingAt) = (0, 0);
+        _fault(c, deviceId, FAULT_MISSING_ANSWER, reporter);
+    }
+
+    /// @dev Start of the grace window that ends with the challenge.
+    function _since(Challenge storage c) private view returns (uint64) {
+        uint64 window = _rules(c).graceWindow;
+        return c.timestamp > window ? c.timestamp - window : 0;
+    }
+
+    function _score(uint64 index, uint64 deviceId, Device storage d) private {
+        Challenge storage c = _storedChallenge(index);
         Commit storage m = commits[c.blockNumber][deviceId];
         uint32 performance;
         if (m.mode == MODE_FULL) {
@@ -187,7 +221,7 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
             d.performancePermille = performance;
             if (c.timestamp > d.lastFullPass) d.lastFullPass = c.timestamp;
         }
-        uint64 since = index == 0 ? c.timestamp : challenges[index - 1].timestamp;
+        uint64 since = index == 0 ? c.timestamp : _storedChallenge(index - 1).timestamp;
         if (since < d.registeredAt) since = d.registeredAt;
         uint64 proven = c.timestamp > since ? c.timestamp - since : 0;
         reputation.record(d.provider, deviceId, true, performance, proven);
@@ -199,18 +233,39 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         return uint32(permille > PERFORMANCE_LIMIT ? PERFORMANCE_LIMIT : permille);
     }
 
-    // ----------------------------------------------------------------------------------------- rentals
+    // ------------------------------------------------------------------------------------------- value
+
+    /// @return what may become due to the provider's rentals in this window.
+    function _room(address provider) private view returns (uint128) {
+        WorkParameters storage rules = _current();
+        uint64 window = uint64(block.number / rules.capWindow);
+        uint128 all = _left(_spent, window, rules.valueCap);
+        uint128 own = _left(spentOf[provider], window, rules.valueCap / PROVIDER_SHARE);
+        return all < own ? all : own;
+    }
+
+    function _left(Spent storage spent, uint64 window, uint128 cap) private view returns (uint128) {
+        uint128 used = spent.window == window ? spent.value : 0;
+        return used < cap ? cap - used : 0;
+    }
 
     /// @dev Time that is decided is paid or refunded: both are due.
-    function _newlyDue(uint64 rentalId, RentalState storage r) private returns (uint128 value) {
-        uint256 total = uint256(r.coveredUntil - r.start) * coverageOf[rentalId].pricePerSecond;
-        uint256 before = walks[rentalId].reportedValue;
-        if (total <= before) return 0;
-        // 64 bits of seconds and 96 of price are more than fits; no rental comes near.
-        if (total > type(uint128).max) total = type(uint128).max;
-        walks[rentalId].reportedValue = uint128(total);
-        return uint128(total - before);
+    function _spend(address provider, Walk storage w, RentalState storage r, uint96 price) private returns (uint128 value) {
+        uint64 from = w.reportedUntil > r.start ? w.reportedUntil : r.start;
+        if (r.coveredUntil <= from) return 0;
+        w.reportedUntil = r.coveredUntil;
+        value = uint128(uint256(r.coveredUntil - from) * price);
+        uint64 window = uint64(block.number / _current().capWindow);
+        _charge(_spent, window, value);
+        _charge(spentOf[provider], window, value);
     }
+
+    function _charge(Spent storage spent, uint64 window, uint128 value) private {
+        if (spent.window != window) (spent.window, spent.value) = (window, value);
+        else spent.value += value;
+    }
+
+    // ----------------------------------------------------------------------------------------- rentals
 
     function _locate(uint64 rentalId, RentalState storage r, uint64 hint) private {
         bool inRange = hint < challenges.length && challenges[hint].timestamp >= r.start;
@@ -221,30 +276,37 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
     }
 
     /// @dev docs/protocol.md, section 10: passed verifies the time since the mark, missed only moves the mark, unmeasured
-    ///      leaves it to the next challenge.
+    ///      leaves it to the next challenge, void to both neighbours. What the room has no place for is left to a later report.
     /// @return moved whether there is anything to report.
-    function _walk(uint64 rentalId, RentalState storage r) private returns (bool moved) {
+    /// @return capped whether the room ended the walk.
+    function _walk(uint64 rentalId, RentalState storage r, Device storage d, uint128 room)
+        private
+        returns (bool moved, bool capped)
+    {
         uint64 index = r.cursor;
         uint256 last = uint256(index) + _current().maxPerCall;
-        if (last > challenges.length) last = challenges.length;
+        // Challenges of a removed device are not settled, but still decide its rentals.
+        uint256 decided = d.removedAt == 0 ? d.settledIndex : challenges.length;
+        if (last > decided) last = decided;
+        uint64 horizon = _horizon(rentalId, r, room);
         for (; index < last; ++index) {
-            Challenge storage c = challenges[index];
+            Challenge storage c = _storedChallenge(index);
             bool closing = c.timestamp >= r.end;
-            Outcome result = closing ? _closingOutcome(rentalId, r.deviceId, index) : _outcome(index, r.deviceId);
+            Outcome result = closing ? _closingOutcome(rentalId, d, r.deviceId, index) : _outcome(index, r.deviceId);
             if (result == Outcome.Pending) break;
-            moved = true;
-            if (result != Outcome.Unmeasured) {
+            if (result == Outcome.Void) walks[rentalId].voidAt = c.timestamp;
+            if (result == Outcome.Passed || result == Outcome.Missed) {
                 uint64 mark = closing ? r.end : c.timestamp;
-                bool passed = result == Outcome.Passed;
-                if (mark > r.coveredUntil) {
-                    if (passed) r.verifiedSeconds += mark - r.coveredUntil;
-                    r.coveredUntil = mark;
-                }
-                r.due += 1;
-                if (passed) r.passed += 1;
-                walks[rentalId].lastPassed = passed;
+                capped = mark > horizon;
+                uint64 before = r.coveredUntil;
+                _cover(walks[rentalId], r, capped ? horizon : mark, result == Outcome.Passed);
+                if (r.coveredUntil != before) moved = true;
+                if (capped) break;
+                _decide(walks[rentalId], r, result == Outcome.Passed);
             }
+            moved = true;
             if (closing) {
+                walks[rentalId].closingMissed = result == Outcome.Missed;
                 r.finalVersion = r.termsVersion;
                 break;
             }
@@ -252,14 +314,49 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         r.cursor = index;
     }
 
-    /// @dev Never Unmeasured: the next measured challenge decides, and failing that the previous one.
-    function _closingOutcome(uint64 rentalId, uint64 deviceId, uint64 index) private view returns (Outcome result) {
+    /// @dev Latest time that may be decided now: what was reported before costs no room again.
+    function _horizon(uint64 rentalId, RentalState storage r, uint128 room) private view returns (uint64) {
+        uint256 price = coverageOf[rentalId].pricePerSecond;
+        uint64 reported = walks[rentalId].reportedUntil;
+        uint256 from = reported > r.start ? reported : r.start;
+        uint256 horizon = price == 0 ? type(uint64).max : from + room / price;
+        return horizon > type(uint64).max ? type(uint64).max : uint64(horizon);
+    }
+
+    /// @dev Decides the time up to `mark`. Time before a void challenge needs a passed one on both sides.
+    function _cover(Walk storage w, RentalState storage r, uint64 mark, bool passed) private {
+        uint64 from = r.coveredUntil;
+        if (mark <= from) return;
+        r.coveredUntil = mark;
+        if (!passed) return;
+        if (w.voidAt > from && r.due != 0 && !w.lastPassed) from = w.voidAt < mark ? w.voidAt : mark;
+        r.verifiedSeconds += mark - from;
+    }
+
+    function _decide(Walk storage w, RentalState storage r, bool passed) private {
+        r.due += 1;
+        if (passed) r.passed += 1;
+        w.lastPassed = passed;
+        w.voidAt = 0;
+    }
+
+    /// @dev Passed, Missed or Pending: the next measured challenge decides, and failing that the previous one.
+    function _closingOutcome(uint64 rentalId, Device storage d, uint64 deviceId, uint64 index)
+        private
+        view
+        returns (Outcome result)
+    {
         result = _outcome(index, deviceId);
-        for (uint64 i = 1; result == Outcome.Unmeasured && i <= CLOSING_LOOKAHEAD; ++i) {
-            if (index + i >= challenges.length) return Outcome.Pending;
+        for (uint64 i = 1; _isNeutral(result) && i <= CLOSING_LOOKAHEAD; ++i) {
+            uint256 decided = d.removedAt == 0 ? d.settledIndex : challenges.length;
+            if (index + i >= decided) return Outcome.Pending;
             result = _outcome(index + i, deviceId);
         }
-        if (result == Outcome.Unmeasured) return walks[rentalId].lastPassed ? Outcome.Passed : Outcome.Missed;
+        if (_isNeutral(result)) return walks[rentalId].lastPassed ? Outcome.Passed : Outcome.Missed;
+    }
+
+    function _isNeutral(Outcome result) private pure returns (bool) {
+        return result == Outcome.Unmeasured || result == Outcome.Void;
     }
 
     // ---------------------------------------------------------------------------------------- messages
@@ -310,8 +407,14 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         d.worker = m.worker;
         d.classVersion = m.classVersion;
         d.registeredAt = m.registeredAt;
+        d.weight = _weightOf(classes[m.classVersion].stake);
         // A device answers only for challenges that were opened after it could know of them.
         d.settledIndex = uint64(challenges.length);
+        d.reportedIndex = uint32(challenges.length);
+        deviceList.push(m.deviceId);
+        d.position = uint32(deviceList.length);
+        // Written now, once, so that a commit finds storage that exists.
+        if (tallies[m.provider].evenIndex == 0) tallies[m.provider].evenIndex = type(uint64).max;
         emit DeviceAdded(m.deviceId, m.provider, m.worker, m.classVersion);
     }
 
@@ -319,6 +422,10 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         Device storage d = _device(m.deviceId);
         if (d.removedAt != 0) return;
         d.removedAt = m.removedAt;
+        uint64 last = deviceList[deviceList.length - 1];
+        deviceList[d.position - 1] = last;
+        devices[last].position = d.position;
+        deviceList.pop();
         emit DeviceDropped(m.deviceId, m.removedAt);
     }
 
@@ -326,10 +433,10 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         RentalState storage r = rentals[m.rentalId];
         Coverage storage v = coverageOf[m.rentalId];
         if (r.termsVersion == 0) {
-            rentalsOfDevice[m.deviceId].push(m.rentalId);
             v.deviceId = m.deviceId;
             v.start = m.start;
             v.renter = m.renter;
+            _insert(rentalsOfDevice[m.deviceId], m.rentalId, m.start);
             r.deviceId = m.deviceId;
             r.start = m.start;
             r.coveredUntil = m.start;
@@ -345,6 +452,17 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         emit TermsUpdated(m.rentalId, m.deviceId, m.termsVersion, m.start, m.end);
     }
 
+    /// @dev Terms arrive nearly in order; whoever delivers them decides, and gains nothing by leaving one for last.
+    function _insert(uint64[] storage ids, uint64 rentalId, uint64 start) private {
+        ids.push(rentalId);
+        uint256 at = ids.length - 1;
+        for (uint256 moved; at != 0 && moved < SORT_LIMIT && coverageOf[ids[at - 1]].start > start; ++moved) {
+            ids[at] = ids[at - 1];
+            --at;
+        }
+        ids[at] = rentalId;
+    }
+
     function _rewind(uint64 rentalId, RentalState storage r) private {
         r.cursor = walks[rentalId].firstIndex;
         r.coveredUntil = r.start;
@@ -353,5 +471,7 @@ contract WorkSettlement is WorkOutcome, IWorkSettlement, IMessageRecipient {
         r.passed = 0;
         r.finalVersion = 0;
         walks[rentalId].lastPassed = false;
+        walks[rentalId].voidAt = 0;
+        walks[rentalId].closingMissed = false;
     }
 }

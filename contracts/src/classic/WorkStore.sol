@@ -6,26 +6,33 @@ import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
 import {IReputationSystem} from "../interfaces/IReputationSystem.sol";
 import {IWorkVerification} from "../interfaces/IWorkVerification.sol";
 import {ProfileRules} from "../libraries/ProfileRules.sol";
+import {Receipts} from "../libraries/Receipts.sol";
 import {Wired} from "../libraries/Wired.sol";
 import {ClassProfile, MODE_FULL, MODE_LIGHT, Profile, WorkParameters} from "../types/Protocol.sol";
 
-/// @title State and parameters of WorkVerification, as both halves of it see them
+/// @title State and parameters of WorkVerification, as all parts of it see them
 abstract contract WorkStore is IWorkVerification, Wired {
     bytes32 private constant BEACON_TAG = keccak256("gpumkt/beacon/v1");
     /// @dev Block hashes are readable for 256 blocks; a window that leans on one stays clear of the edge.
     uint64 internal constant HASH_WINDOW = 250;
     /// @dev What one bridge message can carry.
     uint256 internal constant QUEEN_LIMIT = 124;
-    uint64 private constant ANSWER_LIMIT = 2048;
+    /// @dev Longest answer window, with what open answers add to it.
+    uint64 internal constant ANSWER_LIMIT = 2048;
     uint64 private constant GRACE_LIMIT = 365 days;
-    /// @dev Storage slots of a Challenge: two numbers in one, two hashes.
+    /// @dev Storage slots of a Challenge: numbers in one, two hashes.
     uint256 private constant CHALLENGE_SLOTS = 3;
+    uint256 private constant TOKEN = 1e18;
+    /// @dev Gas of a transaction before its code runs, without its data.
+    uint256 private constant BASE_GAS = 21_000;
+    uint256 private constant DATA_GAS = 16;
 
     /// @dev Union of all termsVersions of a rental: an early end must not void a commit made before it.
     struct Coverage {
         uint64 deviceId;
         uint64 start;
         uint64 end;
+        // ----
         address renter;
         uint96 pricePerSecond;
     }
@@ -33,12 +40,41 @@ abstract contract WorkStore is IWorkVerification, Wired {
     /// @dev What a report needs beyond RentalState to walk again from the start.
     struct Walk {
         uint64 firstIndex;
+        /// @dev Up to where reports have made time due.
+        uint64 reportedUntil;
+        /// @dev Time of the last void challenge since the last counted one; 0 for none.
+        uint64 voidAt;
         /// @dev Outcome of the last counted challenge; decides a closing challenge that nobody could measure.
         bool lastPassed;
         /// @dev The rental is in its renter's record.
         bool completed;
-        /// @dev Worth of all time that reports have decided so far, wei of GPUTOKEN.
-        uint128 reportedValue;
+        bool closingMissed;
+    }
+
+    /// @dev Weight that an owner has in the newest challenge of each parity; windows of more than two never overlap.
+    struct OwnerTally {
+        uint64 evenIndex;
+        uint64 evenWeight;
+        uint64 oddIndex;
+        uint64 oddWeight;
+    }
+
+    /// @dev The last valid challenge, and where sealing stands.
+    struct Reference {
+        /// @dev Index of the first challenge that may still need its seal and its verdict.
+        uint64 sealCursor;
+        uint32 weight;
+        uint32 totalWeight;
+        /// @dev The total whose tenth capped the owners of `weight`.
+        uint32 cappedBy;
+        uint16 owners;
+        /// @dev Void challenges since.
+        uint8 voids;
+    }
+
+    struct Spent {
+        uint64 window;
+        uint128 value;
     }
 
     IReputationSystem public immutable reputation;
@@ -51,21 +87,30 @@ abstract contract WorkStore is IWorkVerification, Wired {
     /// @dev Governance's timelock on Ethereum.
     address internal _governance;
     address internal _court;
-    uint32 internal _parametersVersion;
-    uint64 internal _queenEpoch;
-    mapping(uint32 version => WorkParameters) internal parametersOf;
-    mapping(uint64 epoch => address[]) internal queensOf;
-    /// @dev Index of the first challenge that may still need its seal.
-    uint64 internal sealCursor;
+    uint16 internal _parametersVersion;
+    uint16 internal _queenEpoch;
+    mapping(uint256 version => WorkParameters) internal parametersOf;
+    mapping(uint256 epoch => address[]) internal queensOf;
+    mapping(uint256 epoch => bytes32) internal shardSeedOf;
+    Reference internal _reference;
     Challenge[] internal challenges;
     mapping(uint64 blockNumber => uint64 indexPlusOne) internal challengeIndex;
     mapping(uint64 blockNumber => mapping(uint64 deviceId => Commit)) internal commits;
+    mapping(uint64 blockNumber => mapping(uint64 deviceId => Demand[])) internal demandsOf;
+    mapping(address opener => uint256) internal openDisputes;
+    mapping(address provider => OwnerTally) internal tallies;
     mapping(uint64 deviceId => Device) internal devices;
+    uint64[] internal deviceList;
     mapping(uint64 rentalId => RentalState) internal rentals;
     mapping(uint64 rentalId => Coverage) internal coverageOf;
     mapping(uint64 rentalId => Walk) internal walks;
+    /// @dev Ascending by start.
     mapping(uint64 deviceId => uint64[]) internal rentalsOfDevice;
     mapping(uint32 classVersion => ClassProfile) internal classes;
+    /// @dev Coin of this chain: gas funds, bonds that came back, refunds.
+    mapping(address account => uint256) internal funds;
+    Spent internal _spent;
+    mapping(address provider => Spent) internal spentOf;
 
     constructor(IReputationSystem reputation_, IProofVerifier verifier_) {
         if (address(reputation_) == address(0) || address(verifier_) == address(0)) {
@@ -88,6 +133,18 @@ abstract contract WorkStore is IWorkVerification, Wired {
         return parametersOf[c.parametersVersion];
     }
 
+    /// @dev Queens of the committee of a device, as indices into the set of `epoch`.
+    function _committee(bytes32 blockHash, address provider, uint64 deviceId, uint256 epoch, WorkParameters storage rules)
+        internal
+        view
+        returns (uint16[] memory)
+    {
+        uint256 seats = queensOf[epoch].length;
+        uint256 shards = seats / rules.shardSize;
+        if (shards < 2) return Receipts.committee(blockHash, provider, deviceId, seats, rules.committeeSize);
+        return Receipts.shardCommittee(blockHash, provider, deviceId, seats, rules.committeeSize, shards, shardSeedOf[epoch]);
+    }
+
     function _profile(uint32 classVersion, uint8 mode) internal view returns (Profile storage) {
         ClassProfile storage c = classes[classVersion];
         return mode == MODE_FULL ? c.full : c.light;
@@ -104,19 +161,45 @@ abstract contract WorkStore is IWorkVerification, Wired {
     }
 
     function _challenge(uint64 blockNumber) internal view returns (Challenge storage) {
+        return _storedChallenge(_indexOf(blockNumber));
+    }
+
+    function _indexOf(uint64 blockNumber) internal view returns (uint64) {
         uint64 plusOne = challengeIndex[blockNumber];
         if (plusOne == 0) revert UnknownChallenge(blockNumber);
-        return _storedChallenge(plusOne - 1);
+        return plusOne - 1;
     }
 
     /// @dev `challenges[index]` without the bounds check, which costs a cold read: for an index that the contract itself stored
     ///      when it appended the challenge. Challenges are never removed.
-    function _storedChallenge(uint64 index) private pure returns (Challenge storage c) {
+    function _storedChallenge(uint64 index) internal pure returns (Challenge storage c) {
         assembly ("memory-safe") {
             mstore(0x00, challenges.slot)
             c.slot := add(keccak256(0x00, 0x20), mul(index, CHALLENGE_SLOTS))
         }
     }
+
+    // ------------------------------------------------------------------------------------------- funds
+
+    function _move(address from, address to, uint256 amount) internal {
+        funds[from] -= amount;
+        funds[to] += amount;
+        emit FundMoved(from, to, amount);
+    }
+
+    /// @dev Who sent the transaction gets its gas from `account`'s fund, as far as it goes: a balance, not a payment, so that it can
+    ///      neither fail nor call anybody.
+    function _refund(address account, uint256 gasBefore) internal {
+        uint256 held = funds[account];
+        if (held == 0 || account == msg.sender) return;
+        uint256 cap = _current().gasPriceCap;
+        uint256 price = tx.gasprice < cap ? tx.gasprice : cap;
+        uint256 amount = (gasBefore - gasleft() + BASE_GAS + DATA_GAS * msg.data.length) * price;
+        if (amount > held) amount = held;
+        if (amount != 0) _move(account, msg.sender, amount);
+    }
+
+    // -------------------------------------------------------------------------------------- governance
 
     function _addClass(ClassProfile memory c) internal {
         if (c.classVersion == 0 || classes[c.classVersion].classVersion != 0) revert UnknownClass(c.classVersion);
@@ -126,13 +209,20 @@ abstract contract WorkStore is IWorkVerification, Wired {
         emit ClassProfileAdded(c.classVersion);
     }
 
+    /// @dev Whole tokens, rounded up.
+    function _weightOf(uint128 stake) internal pure returns (uint32) {
+        uint256 weight = (uint256(stake) + TOKEN - 1) / TOKEN;
+        return weight > type(uint32).max ? type(uint32).max : uint32(weight);
+    }
+
     function _adoptParameters(uint32 version, WorkParameters memory p) internal {
         _requireParameters(p);
         parametersOf[version] = p;
-        _parametersVersion = version;
+        _parametersVersion = _to16(version);
         emit ParametersAdopted(version, p);
     }
 
+    /// @dev Which shard is whose shows only now, so that nobody can make an account to fit.
     function _seatQueens(uint64 epoch, address[] memory operators) internal {
         uint256 length = operators.length;
         if (length == 0 || length > QUEEN_LIMIT) revert InvalidQueen(length);
@@ -144,15 +234,21 @@ abstract contract WorkStore is IWorkVerification, Wired {
             }
         }
         queensOf[epoch] = operators;
-        _queenEpoch = epoch;
-        emit QueensSeated(epoch, operators);
+        _queenEpoch = _to16(epoch);
+        shardSeedOf[epoch] = blockhash(block.number - 1);
+        emit QueensSeated(epoch, shardSeedOf[epoch], operators);
+    }
+
+    function _to16(uint64 number) private pure returns (uint16) {
+        if (number > type(uint16).max) revert NumberTooLarge(number);
+        return uint16(number);
     }
 
     function _requireParameters(WorkParameters memory p) private pure {
         bool beacon = p.beaconPeriod != 0 && p.commitWindow >= 2 && p.beaconSpacing >= p.commitWindow / 2 + 1;
         // The block whose hash seals must be readable when the commit window is over.
         bool windows = p.commitWindow <= HASH_WINDOW && p.disputeWindow <= ANSWER_LIMIT;
-        windows = windows && p.answerWindow != 0 && p.answerWindow <= ANSWER_LIMIT;
+        windows = windows && p.answerWindow != 0 && p.answerWindow < ANSWER_LIMIT;
         // Too many samples would make an honest answer cost more gas than a block has.
         bool proofs = p.proofRate != 0 && p.proofSamples != 0 && p.proofSamples <= 8;
         proofs = proofs && p.answerGas != 0 && p.blockGas >= p.answerGas;

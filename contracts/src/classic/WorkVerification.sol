@@ -7,20 +7,18 @@ import {IOutbox} from "../interfaces/IBridge.sol";
 import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
 import {IReputationSystem} from "../interfaces/IReputationSystem.sol";
 import {IWorkCourse} from "../interfaces/IWorkVerification.sol";
+import {HeaderReader} from "../libraries/HeaderReader.sol";
 import {Receipts} from "../libraries/Receipts.sol";
 import {Signatures} from "../libraries/Signatures.sol";
 import {
     ClassProfile,
     CommitInput,
-    FAULT_WRONG_PROOF,
-    FaultProven,
-    KIND_FAULT_PROVEN,
     MODE_FULL,
     MODE_LIGHT,
+    Profile,
     ReceiptSignature,
     WorkParameters,
-    WorkProof,
-    WorkReceipt
+    WorkProof
 } from "../types/Protocol.sol";
 import {WorkOutcome} from "./WorkOutcome.sol";
 
@@ -29,13 +27,15 @@ import {WorkOutcome} from "./WorkOutcome.sol";
 ///      Governance's timelock for classes and parameters, RentalCourt for complaints; and the Queens for times, two thirds of a
 ///      committee at once. Everything else is recomputed here or follows from block hashes.
 ///
-///      The code is more than one contract may hold, so messages, settlement and reports stand in WorkSettlement, which works on
-///      this contract's storage by delegatecall. Its address is fixed at deployment: this is not a way to replace code. Both have
-///      the same bases in the same order, hence the same storage.
+///      The code is more than one contract may hold. Messages, settlement and reports stand in WorkSettlement, demanded samples and
+///      the gas fund in WorkDisputes; both work on this contract's storage by delegatecall, the second one through the first. Their
+///      addresses are fixed at deployment: this is not a way to replace code. All have the same bases in the same order, hence
+///      the same storage.
 contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
-    bytes32 private constant SEED_TAG = keccak256("gpumkt/seed/v1");
+    /// @dev Most of a challenge's weight that one owner can have: a tenth of the last valid challenge's.
+    uint256 private constant OWNER_SHARE = 10;
 
-    /// @notice The other half.
+    /// @notice The next part.
     address public immutable settlement;
 
     constructor(
@@ -56,8 +56,8 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
         _seatQueens(1, queens_);
     }
 
-    /// @dev Calls of IWorkSettlement and IMessageRecipient.
-    fallback() external {
+    /// @dev Calls of IWorkSettlement, IMessageRecipient and IWorkDisputes.
+    fallback() external payable {
         address target = settlement;
         assembly ("memory-safe") {
             let data := mload(0x40)
@@ -67,6 +67,11 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
             if iszero(success) { revert(data, returndatasize()) }
             return(data, returndatasize())
         }
+    }
+
+    /// @dev Coin comes in with a call that says what it is for.
+    receive() external payable {
+        revert NoPurpose(msg.value);
     }
 
     /// @param senders on Ethereum: StakingManager, GPURental, Governance's timelock, RentalCourt.
@@ -82,9 +87,12 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
 
     /// @inheritdoc IWorkCourse
     function open(uint64 blockNumber, bytes calldata header) external returns (uint64 index) {
+        uint256 gasBefore = gasleft();
         uint64 plusOne = challengeIndex[blockNumber];
         // Many may try at once; the one that comes second has what it wanted.
-        return plusOne != 0 ? plusOne - 1 : _open(blockNumber, header);
+        if (plusOne != 0) return plusOne - 1;
+        index = _open(blockNumber, header);
+        _refund(_payer(_storedChallenge(index).blockHash), gasBefore);
     }
 
     /// @inheritdoc IWorkCourse
@@ -92,7 +100,8 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
         Device storage d = _device(input.deviceId);
         if (input.mode != MODE_FULL && input.mode != MODE_LIGHT) revert InvalidMode(input.mode);
         if (header.length != 0 && challengeIndex[input.challengeBlock] == 0) _open(input.challengeBlock, header);
-        Challenge storage c = _challenge(input.challengeBlock);
+        uint64 index = _indexOf(input.challengeBlock);
+        Challenge storage c = _storedChallenge(index);
         _requireWorker(d, c);
         WorkParameters storage rules = _rules(c);
         if (block.number > c.blockNumber + rules.commitWindow) {
@@ -103,12 +112,17 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
         if (commits[input.challengeBlock][input.deviceId].status != CommitStatus.None) {
             revert AlreadyCommitted(input.challengeBlock, input.deviceId);
         }
-        _store(input, receipts, d.provider, c.queenEpoch, rules.committeeSize);
+        _store(input, receipts, d, c, index);
     }
 
     /// @inheritdoc IWorkCourse
     function seal(uint64 blockNumber) external {
-        _seal(_challenge(blockNumber));
+        uint256 gasBefore = gasleft();
+        Challenge storage c = _challenge(blockNumber);
+        bool isNew = c.sealHash == 0;
+        _seal(c);
+        _sealDue();
+        if (isNew) _refund(_payer(c.sealHash), gasBefore);
     }
 
     /// @inheritdoc IWorkCourse
@@ -119,29 +133,16 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
         Commit storage m = commits[challengeBlock][deviceId];
         if (m.status != CommitStatus.Committed) revert NotDrawn(challengeBlock, deviceId);
         _seal(c);
-        (bool isDrawn, uint64 answerUntil) = _drawn(challengeBlock, deviceId);
+        (bool isDrawn, uint64 answerUntil) = _drawn(c, m, d, deviceId);
         if (!isDrawn) revert NotDrawn(challengeBlock, deviceId);
         if (block.number > answerUntil) revert AnswerWindowClosed(challengeBlock, answerUntil);
 
-        bool right = verifier.verify(
-            _profile(d.classVersion, m.mode),
-            seedOf(c.blockHash, deviceId, m.mode),
-            m.root,
-            _sampleSeed(c, deviceId),
-            _rules(c).proofSamples,
-            proof
-        );
-        if (right) {
+        if (_verify(c, m, deviceId, _sampleSeed(c, deviceId), _rules(c).proofSamples, proof)) {
             m.status = CommitStatus.Proven;
             emit WorkProven(challengeBlock, deviceId);
-            return;
+        } else {
+            _voidWrong(c, m, deviceId, address(0));
         }
-        m.status = CommitStatus.Voided;
-        d.faults += 1;
-        emit CommitVoided(challengeBlock, deviceId, FAULT_WRONG_PROOF);
-        reputation.recordFault(d.provider, deviceId, FAULT_WRONG_PROOF);
-        FaultProven memory fault = FaultProven(deviceId, challengeBlock, FAULT_WRONG_PROOF, address(0), _renterAt(m, deviceId, c));
-        _dispatch(_stakingManager, KIND_FAULT_PROVEN, abi.encode(fault));
     }
 
     // ------------------------------------------------------------------------------------------- views
@@ -180,28 +181,9 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
     }
 
     /// @inheritdoc IWorkCourse
-    function committee(bytes32 blockHash, uint64 deviceId) external view returns (uint16[] memory) {
-        uint256 seats = queensOf[_queenEpoch].length;
-        return Receipts.committee(blockHash, _device(deviceId).provider, deviceId, seats, _current().committeeSize);
-    }
-
-    /// @inheritdoc IWorkCourse
-    function seedOf(bytes32 blockHash, uint64 deviceId, uint8 mode) public view returns (bytes32) {
-        Device storage d = _device(deviceId);
+    function seedOf(bytes32 blockHash, uint64 deviceId, uint8 mode) external view returns (bytes32) {
         if (mode != MODE_FULL && mode != MODE_LIGHT) revert InvalidMode(mode);
-        return keccak256(
-            abi.encode(
-                SEED_TAG,
-                blockHash,
-                block.chainid,
-                address(this),
-                d.provider,
-                deviceId,
-                d.classVersion,
-                mode,
-                _profile(d.classVersion, mode)
-            )
-        );
+        return _seed(_device(deviceId), blockHash, deviceId, mode);
     }
 
     function outcome(uint64 index, uint64 deviceId) external view returns (Outcome) {
@@ -210,7 +192,7 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
 
     /// @inheritdoc IWorkCourse
     function drawn(uint64 challengeBlock, uint64 deviceId) external view returns (bool isDrawn, uint64 answerUntil) {
-        return _drawn(challengeBlock, deviceId);
+        return _drawn(_challenge(challengeBlock), commits[challengeBlock][deviceId], _device(deviceId), deviceId);
     }
 
     /// @notice Seed of the samples drawn for a commit; the challenge must be sealed.
@@ -220,55 +202,109 @@ contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
         return _sampleSeed(c, deviceId);
     }
 
-    /// @notice EIP-712 digest that a Queen signs.
-    function receiptDigest(WorkReceipt calldata receipt) external view returns (bytes32) {
-        return _hashTypedData(Receipts.structHash(receipt));
-    }
-
     // ----------------------------------------------------------------------------------------- commits
 
-    /// @dev Who changes the key shortly after a block still answers with the old one.
-    function _requireWorker(Device storage d, Challenge storage c) private view {
-        address expected = c.timestamp > d.workerSince ? d.worker : d.previousWorker;
-        if (msg.sender != expected) revert NotWorker(msg.sender, expected);
+    function _open(uint64 blockNumber, bytes calldata header) private returns (uint64 index) {
+        uint64 current = uint64(block.number);
+        WorkParameters storage rules = _current();
+        if (blockNumber >= current || current > blockNumber + rules.commitWindow / 2) {
+            revert OutsideWindow(blockNumber, current);
+        }
+        index = uint64(challenges.length);
+        if (index != 0) {
+            uint64 previous = _storedChallenge(index - 1).blockNumber;
+            if (blockNumber < previous + rules.beaconSpacing) revert TooCloseToPrevious(blockNumber, previous);
+        }
+        bytes32 hash = blockhash(blockNumber);
+        if (!_isChallengeBlock(hash)) revert NotChallengeBlock(blockNumber);
+        bytes32 actual = keccak256(header);
+        if (actual != hash) revert HeaderMismatch(hash, actual);
+        Challenge memory c;
+        c.blockNumber = uint40(blockNumber);
+        c.timestamp = uint40(HeaderReader.timestamp(header));
+        c.parametersVersion = _parametersVersion;
+        c.queenEpoch = _queenEpoch;
+        c.blockHash = hash;
+        challenges.push(c);
+        challengeIndex[blockNumber] = index + 1;
+        emit ChallengeOpened(index, blockNumber, hash, c.timestamp);
+        _sealDue();
     }
 
-    function _renterAt(Commit storage m, uint64 deviceId, Challenge storage c) private view returns (address) {
-        return coverageOf[_covering(m.rentalId, deviceId, c.timestamp, 0)].renter;
+    /// @dev A device drawn by the hash bears the cost of what is done for all of them, if its owner's fund has anything.
+    function _payer(bytes32 hash) private view returns (address) {
+        uint256 length = deviceList.length;
+        return length == 0 ? address(0) : devices[deviceList[uint256(hash) % length]].provider;
     }
 
     function _store(
         CommitInput calldata input,
         ReceiptSignature[] calldata receipts,
-        address provider,
-        uint64 epoch,
-        uint256 committeeSize
+        Device storage d,
+        Challenge storage c,
+        uint64 index
     ) private {
-        address[] storage seats = queensOf[epoch];
-        uint16[] memory members = Receipts.committee(input.blockHash, provider, input.deviceId, seats.length, committeeSize);
-        (bool measured, uint32 elapsedMs) = _measure(input, receipts, seats, members);
+        (bool measured, uint32 elapsedMs) = _measure(input, receipts, d.provider, c);
         Commit storage m = commits[input.challengeBlock][input.deviceId];
-        m.root = input.root;
-        // The second slot of a Commit in one write, its fields from the lowest bits on; the compiler would write each of them.
-        uint256 packed = uint256(input.rentalId) | (block.number & type(uint64).max) << 64 | uint256(elapsedMs) << 128;
-        packed |= uint256(input.mode) << 160 | (measured ? 1 << 168 : 0) | uint256(CommitStatus.Committed) << 176;
-        assembly ("memory-safe") {
-            sstore(add(m.slot, 1), packed)
-        }
+        uint24 kept = elapsedMs > type(uint24).max ? type(uint24).max : uint24(elapsedMs);
+        commits[input.challengeBlock][input.deviceId] =
+            Commit(bytes25(input.root), kept, input.mode, measured, false, CommitStatus.Committed);
+        _tally(c, index, d.provider, d.weight, _isUnmeasured(m, _profile(d.classVersion, input.mode)));
         emit WorkCommitted(
             input.challengeBlock, input.deviceId, input.mode, input.rentalId, input.root, elapsedMs, measured, receipts.length
         );
     }
 
+    /// @dev Adds a commit to what its challenge is judged by. The counts of a Challenge are changed in one write.
+    function _tally(Challenge storage c, uint64 index, address provider, uint32 weight, bool unmeasured) private {
+        OwnerTally memory own = tallies[provider];
+        bool isEven = index & 1 == 0;
+        bool isFirst = (isEven ? own.evenIndex : own.oddIndex) != index + 1;
+        uint256 before = isFirst ? 0 : isEven ? own.evenWeight : own.oddWeight;
+        uint256 total = before + weight;
+        if (isEven) (own.evenIndex, own.evenWeight) = (index + 1, uint64(total));
+        else (own.oddIndex, own.oddWeight) = (index + 1, uint64(total));
+        tallies[provider] = own;
+        uint256 last = _reference.totalWeight;
+        uint256 cap = last == 0 ? type(uint256).max : (last + OWNER_SHARE - 1) / OWNER_SHARE;
+        uint256 added = (total < cap ? total : cap) - (before < cap ? before : cap);
+        _add(c, added, weight, isFirst, unmeasured);
+    }
+
+    function _add(Challenge storage c, uint256 capped, uint256 weight, bool newOwner, bool unmeasured) private {
+        uint256 word;
+        assembly ("memory-safe") {
+            word := sload(c.slot)
+        }
+        // Fields of a Challenge from the lowest bits on; each saturates rather than run into the next.
+        word = _increase(word, 80, 32, capped);
+        word = _increase(word, 112, 32, weight);
+        word = _increase(word, 144, 16, newOwner ? 1 : 0);
+        word = _increase(word, 160, 16, 1);
+        word = _increase(word, 176, 16, unmeasured ? 1 : 0);
+        assembly ("memory-safe") {
+            sstore(c.slot, word)
+        }
+    }
+
+    function _increase(uint256 word, uint256 shift, uint256 bits, uint256 by) private pure returns (uint256) {
+        uint256 mask = (1 << bits) - 1;
+        uint256 value = ((word >> shift) & mask) + by;
+        if (value > mask) value = mask;
+        return (word & ~(mask << shift)) | (value << shift);
+    }
+
     /// @return measured whether two thirds of the committee signed.
     /// @return elapsedMs the committee's median, 0 if not measured.
-    function _measure(
-        CommitInput calldata input,
-        ReceiptSignature[] calldata receipts,
-        address[] storage seats,
-        uint16[] memory members
-    ) private view returns (bool measured, uint32 elapsedMs) {
+    function _measure(CommitInput calldata input, ReceiptSignature[] calldata receipts, address provider, Challenge storage c)
+        private
+        view
+        returns (bool measured, uint32 elapsedMs)
+    {
         if (receipts.length == 0) return (false, 0);
+        uint256 epoch = c.queenEpoch;
+        address[] storage seats = queensOf[epoch];
+        uint16[] memory members = _committee(input.blockHash, provider, input.deviceId, epoch, _rules(c));
         uint32[] memory times = new uint32[](receipts.length);
         bytes memory receipt =
             Receipts.layout(_domainSeparator(), input.challengeBlock, input.deviceId, input.blockHash, input.root);

@@ -6,6 +6,9 @@ import {WorkReceipt} from "../types/Protocol.sol";
 /// @title Who witnesses a commit, and what their times amount to (docs/protocol.md, section 6)
 library Receipts {
     bytes32 private constant COMMITTEE_TAG = keccak256("gpumkt/committee/v1");
+    bytes32 private constant SHARD_TAG = keccak256("gpumkt/shard/v1");
+    bytes32 private constant REFUSAL_TYPEHASH =
+        keccak256("NoOpening(uint64 challengeBlock,uint64 deviceId,bytes32 blockHash,bytes32 root)");
     bytes32 private constant RECEIPT_TYPEHASH =
         keccak256("WorkReceipt(uint64 challengeBlock,uint64 deviceId,bytes32 blockHash,bytes32 root,uint32 elapsedMs)");
 
@@ -15,6 +18,36 @@ library Receipts {
                 RECEIPT_TYPEHASH, receipt.challengeBlock, receipt.deviceId, receipt.blockHash, receipt.root, receipt.elapsedMs
             )
         );
+    }
+
+    function refusalHash(uint64 challengeBlock, uint64 deviceId, bytes32 blockHash, bytes32 root)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(REFUSAL_TYPEHASH, challengeBlock, deviceId, blockHash, root));
+    }
+
+    /// @dev Of `shards` shards, number s seats the Queens s, s + shards, s + 2 * shards and so on.
+    function shardOf(bytes32 shardSeed, address provider, uint256 shards) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encode(SHARD_TAG, shardSeed, provider))) % shards;
+    }
+
+    /// @notice The committee among the Queens of the provider's shard.
+    function shardCommittee(
+        bytes32 blockHash,
+        address provider,
+        uint64 deviceId,
+        uint256 queens,
+        uint256 size,
+        uint256 shards,
+        bytes32 shardSeed
+    ) internal pure returns (uint16[] memory members) {
+        uint256 shard = shardOf(shardSeed, provider, shards);
+        members = committee(blockHash, provider, deviceId, (queens + shards - 1 - shard) / shards, size);
+        for (uint256 i; i < members.length; ++i) {
+            members[i] = uint16(members[i] * shards + shard);
+        }
     }
 
     /// @dev What is the same in every receipt of a commit, laid out for `digestOf`: the struct's six words, of which the last is left

@@ -286,11 +286,19 @@ struct ReceiptSignature {
     bytes32 vs;
 }
 
+/// @notice One Queen's word that the device's provider opened no samples of the committed root.
+struct RefusalSignature {
+    uint16 queenIndex;
+    /// @dev EIP-2098 compact signature under NoOpening.
+    bytes32 r;
+    bytes32 vs;
+}
+
 struct CommitInput {
     uint64 challengeBlock;
     uint64 deviceId;
     uint8 mode;
-    /// @dev Informative: the rental the provider believes covers the block, 0 for none.
+    /// @dev For readers of the event: the rental the provider believes covers the block, 0 for none.
     uint64 rentalId;
     bytes32 blockHash;
     /// @dev keccak256(memoryRoot, matmulRoot_1, ..., matmulRoot_R).

@@ -202,7 +202,8 @@ abstract contract World is Test {
         for (uint256 i; i < queens.length; ++i) {
             queens[i] = vm.addr(queenKeys[i]);
         }
-        address settlement = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(reputation, verifier));
+        address disputes = deployCode("WorkDisputes.sol:WorkDisputes", abi.encode(reputation, verifier));
+        address settlement = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(reputation, verifier, disputes));
         bytes memory arguments = abi.encode(_workParameters(), classes, queens, reputation, verifier, settlement);
         work = IWork(deployCode("WorkVerification.sol:WorkVerification", arguments));
         onEthereum();

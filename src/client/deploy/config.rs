@@ -233,9 +233,18 @@ pub struct ClassSettings {
     /// What TokenDistributor rewards a provider with per verified hour; absent for nothing.
     #[serde(default, deserialize_with = "optional_tokens")]
     pub reward_per_hour: Option<Amount>,
+    /// Highest price per hour for which the stake deters: what a fault costs is compared with what a device earns at it. Zero compares
+    /// nothing.
+    #[serde(default, deserialize_with = "tokens")]
+    pub price_ceiling_per_hour: Amount,
     pub full: Profile,
     pub light: Profile,
 }
+
+/// Mean time between blocks of Ethereum Classic.
+const CLASSIC_BLOCK_SECONDS: u64 = 13;
+/// A wrong answer costs at least this many times what the commits earn of which one is checked.
+const WRONG_ANSWER_FACTOR: u64 = 100;
 
 impl StakingSettings {
     /// The bounds that StakingManager would refuse without saying which.
@@ -332,6 +341,26 @@ impl DeployConfig {
                     return refuse(format!("class {} ({mode}): {error}", class.name));
                 }
             }
+            self.check_deterrence(class)?;
+        }
+        Ok(())
+    }
+
+    /// A commit that was not computed is found with one in `proof_rate`: what it costs then must outweigh all that were not found.
+    fn check_deterrence(&self, class: &ClassSettings) -> Result<(), DeployError> {
+        let verification = &self.verification;
+        let blocks = U256::from(verification.beacon_spacing.saturating_sub(1).saturating_add(verification.beacon_period));
+        let interval_pay = class.price_ceiling_per_hour.wei() * blocks * U256::from(CLASSIC_BLOCK_SECONDS) / U256::from(3_600);
+        let minimum = interval_pay * U256::from(verification.proof_rate) * U256::from(WRONG_ANSWER_FACTOR);
+        if class.required_stake.wei() < minimum {
+            let reason = format!(
+                "class {}: a wrong answer costs {} tokens, but must cost {} ({WRONG_ANSWER_FACTOR} x proof_rate x an interval's pay): raise \
+                 required_stake, or lower proof_rate or price_ceiling_per_hour",
+                class.name,
+                class.required_stake,
+                Amount(minimum)
+            );
+            return Err(DeployError::Config { reason });
         }
         Ok(())
     }

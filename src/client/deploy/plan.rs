@@ -13,7 +13,8 @@ use crate::{
         abi::king_set,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
-            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
+            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkDisputes, WorkSettlement,
+            WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -71,8 +72,9 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             bridge: classic.bridge(),
             reputation_system: classic.created(3),
             proof_verifier: classic.created(4),
-            work_settlement: classic.created(5),
-            work_verification: classic.created(6),
+            work_disputes: classic.created(5),
+            work_settlement: classic.created(6),
+            work_verification: classic.created(7),
         },
     }
 }
@@ -285,9 +287,18 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
         ),
         create_plain("ProofVerifier", &ProofVerifier::BYTECODE),
         create(
+            "WorkDisputes",
+            &WorkDisputes::BYTECODE,
+            WorkDisputes::constructorCall { reputation_: etc.reputation_system, verifier_: etc.proof_verifier },
+        ),
+        create(
             "WorkSettlement",
             &WorkSettlement::BYTECODE,
-            WorkSettlement::constructorCall { reputation_: etc.reputation_system, verifier_: etc.proof_verifier },
+            WorkSettlement::constructorCall {
+                reputation_: etc.reputation_system,
+                verifier_: etc.proof_verifier,
+                disputes_: etc.work_disputes,
+            },
         ),
         create(
             "WorkVerification",

@@ -19,7 +19,8 @@ use crate::{
         AddressBook,
         abi::{
             Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
-            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
+            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkDisputes, WorkSettlement,
+            WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -127,6 +128,7 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     let etc = &book.classic;
     view.code("ReputationSystem", etc.reputation_system, &ReputationSystem::DEPLOYED_BYTECODE).await?;
     view.code("ProofVerifier", etc.proof_verifier, &ProofVerifier::DEPLOYED_BYTECODE).await?;
+    view.code("WorkDisputes", etc.work_disputes, &WorkDisputes::DEPLOYED_BYTECODE).await?;
     view.code("WorkSettlement", etc.work_settlement, &WorkSettlement::DEPLOYED_BYTECODE).await?;
     view.code("WorkVerification", etc.work_verification, &WorkVerification::DEPLOYED_BYTECODE).await?;
     view.bridge(&etc.bridge, book.ethereum.chain_id, book.ethereum.bridge.outbox).await?;
@@ -144,6 +146,7 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     view.equal("WorkVerification.governance", work, WorkVerification::governanceCall {}, book.ethereum.timelock).await?;
     view.equal("WorkVerification.court", work, WorkVerification::courtCall {}, book.ethereum.rental_court).await?;
     view.equal("WorkVerification.settlement", work, WorkVerification::settlementCall {}, etc.work_settlement).await?;
+    view.equal("WorkSettlement.disputes", etc.work_settlement, WorkSettlement::disputesCall {}, etc.work_disputes).await?;
     view.classic_owners(book).await?;
     view.classic_parameters(config, book).await
 }

@@ -111,6 +111,21 @@ pub struct ReceiptVector {
     pub digest: B256,
 }
 
+/// What a Queen signs that was refused openings.
+#[derive(Clone, Debug, Serialize)]
+pub struct RefusalVector {
+    #[serde(serialize_with = "decimal")]
+    pub challenge_block: u64,
+    #[serde(serialize_with = "decimal")]
+    pub device_id: u64,
+    pub block_hash: B256,
+    pub root: B256,
+    #[serde(serialize_with = "decimal")]
+    pub chain_id: u64,
+    pub contract: Address,
+    pub digest: B256,
+}
+
 /// What a renter signs once it was let in.
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionOpenedVector {
@@ -421,6 +436,17 @@ pub(super) fn receipts() -> Vec<ReceiptVector> {
         ReceiptVector { challenge_block, device_id, block_hash, root, elapsed_ms, chain_id, contract, digest }
     };
     cases.map(vector).into()
+}
+
+pub(super) fn refusals() -> Vec<RefusalVector> {
+    let contract = account("WorkVerification");
+    let vector = |(challenge_block, device_id, chain_id): (u64, u64, u64)| {
+        let (block_hash, root) = (word("receipt/block"), word("receipt/root"));
+        let statement = signing::NoOpening { challengeBlock: challenge_block, deviceId: device_id, blockHash: block_hash, root };
+        let digest = statement.eip712_signing_hash(&contract_domain(chain_id, contract));
+        RefusalVector { challenge_block, device_id, block_hash, root, chain_id, contract, digest }
+    };
+    [(20_000_000, 7, CLASSIC), (20_000_000, 7, 63), (u64::MAX, u64::MAX, 63)].map(vector).into()
 }
 
 pub(super) fn sessions_opened() -> Vec<SessionOpenedVector> {

@@ -89,6 +89,8 @@ pub struct CommitteeVector {
     pub device_id: u64,
     pub queens: u16,
     pub committee_size: u16,
+    pub shard_size: u16,
+    pub shard_seed: B256,
     pub members: Vec<u16>,
 }
 
@@ -291,11 +293,24 @@ fn other_seeds() -> Vec<SeedVector> {
 
 pub(super) fn committees() -> Vec<CommitteeVector> {
     // Fewer, as many and more Queens than seats; the largest device; the same draw for another device.
-    let cases = [(1, 3, 1), (3, 3, 1), (4, 3, 1), (40, 15, 7), (40, 15, 8), (200, 15, u64::MAX), (5, 1, 2)];
-    let vector = |(queens, committee_size, device_id): (u16, u16, u64)| {
-        let (block_hash, provider) = (word("committee/block"), account("provider"));
-        let members = committee::committee(block_hash, provider, device_id, queens, committee_size);
-        CommitteeVector { block_hash, provider, device_id, queens, committee_size, members }
+    // The last ones are split into shards.
+    let cases = [
+        (1, 3, 1, 3),
+        (3, 3, 1, 3),
+        (4, 3, 1, 3),
+        (40, 15, 7, 40),
+        (40, 15, 8, 21),
+        (200, 15, u64::MAX, 200),
+        (5, 1, 2, 5),
+        (40, 15, 7, 20),
+        (103, 15, 7, 20),
+        (124, 1, 9, 1),
+    ];
+    let vector = |(queens, committee_size, device_id, shard_size): (u16, u16, u64, u16)| {
+        let (block_hash, provider, shard_seed) = (word("committee/block"), account("provider"), word("committee/shards"));
+        let shards = committee::Shards { queens, shard_size, seed: shard_seed };
+        let members = shards.committee(block_hash, provider, device_id, committee_size);
+        CommitteeVector { block_hash, provider, device_id, queens, committee_size, shard_size, shard_seed, members }
     };
     cases.map(vector).into()
 }

@@ -14,7 +14,7 @@ pub use bridge::{BridgeView, SentMessage};
 pub use kings::KingsView;
 pub use market::{MarketView, RentalInfo};
 use tokio::sync::watch;
-pub use work::{ChallengeInfo, CommitInfo, DeviceInfo, TermsInfo, WorkView};
+pub use work::{ChallengeInfo, CommitInfo, DemandInfo, DeviceInfo, QueenSet, TermsInfo, WorkParameters, WorkView};
 
 use super::follower::{ChainEvent, Rescan, Subscription};
 use crate::{
