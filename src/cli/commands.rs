@@ -14,7 +14,7 @@ use super::{args::DevnetCommand, bench, deploy};
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RoleName, RunArgs, StakeArgs},
     court, earnings, launch, provide,
-    render::{OperatorError, line, output, table},
+    render::{OperatorError, output, table},
     rental,
 };
 use crate::{
