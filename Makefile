@@ -9,13 +9,15 @@ GPUMKT := $(CARGO_TARGET_DIR)/debug/gpumkt
 PREFIX ?= /usr/local
 # Set KEEP=1 to leave the demo's network running.
 KEEP ?=
+# Rounds of `make chaos`.
+ROUNDS ?= 5
 # Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
 PROFILE ?= release
 
-.PHONY: help setup build demo test lint fmt check check-full bench fuzz vectors abi install clean
+.PHONY: help setup build demo e2e-real test lint fmt check check-full bench chaos fuzz symbolic vectors abi install clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Install what is missing: system packages, npm packages (idempotent, quick when nothing is)
 	@scripts/setup.sh full
@@ -29,6 +31,12 @@ demo: ## One rental on two local chains, end to end (KEEP=1 leaves it running)
 	@[[ -x $(GPUMKT) ]] || echo 'building gpumkt; the first time this takes some minutes'
 	@cargo build --locked
 	@$(GPUMKT) devnet demo $(if $(KEEP),--keep)
+
+e2e-real: ## The demo on real clients: core-geth and go-ethereum, built from source the first time
+	@scripts/setup.sh build
+	@cargo build --locked
+	@$(GPUMKT) devnet demo --dir target/e2e-real --clients "$$(scripts/clients.sh)" $(if $(KEEP),--keep)
+	@node scripts/report.mjs target/e2e-real/report.json
 
 test: ## All Rust and Solidity tests
 	@scripts/check.sh forge compile tests
@@ -44,12 +52,21 @@ fmt: ## Format Rust and Solidity
 check: ## Everything CI runs: lint, artifacts, all tests, vectors, one demo
 	@scripts/check.sh
 
-check-full: check fuzz ## check, then deep fuzzing: before a capability is called done
+check-full: check fuzz symbolic e2e-real ## check, deep fuzzing, proofs, real clients: before a capability is called done
 
 fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full
 	@npm --prefix contracts run --silent test:deep
 	@PROPTEST_CASES=20000 cargo test --locked --lib
+	@PROPTEST_CASES=200000 cargo test --locked --test it -- differential
+
+chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/chaos/summary.json
+	@scripts/setup.sh demo
+	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message --nocapture
+
+symbolic: ## Prove the arithmetic of settlement and vesting (installs halmos into target/symbolic)
+	@scripts/setup.sh full
+	@scripts/symbolic.sh
 
 bench: ## Measure; writes target/bench/summary.json
 	@scripts/setup.sh bench

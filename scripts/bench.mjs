@@ -79,10 +79,19 @@ function device() {
   }
 }
 
+/** The bridge with King sets of several sizes, built with the profile of the given binary. */
+function bridge() {
+  const profile = binary.includes('/debug/') ? 'dev' : 'release';
+  const text = execFileSync('cargo', ['bench', '--locked', '--profile', profile, '--bench', 'bridge'], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const line = text.split('\n').findLast((candidate) => candidate.startsWith('{'));
+  for (const [name, value] of Object.entries(JSON.parse(line))) put(name, value);
+}
+
 put('binary_mib', statSync(binary).size / 2 ** 20);
 device();
 peers(binary, put);
 await demo();
+bridge();
 await access(binary, put);
 mkdirSync('target/bench', { recursive: true });
 const sorted = Object.fromEntries(Object.entries(summary).sort(([a], [b]) => (a < b ? -1 : 1)));

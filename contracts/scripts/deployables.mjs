@@ -13,19 +13,22 @@ export const DEPLOYABLES = {
   GPUToken: ['GPUToken', 'osaka'],
   Governance: ['Governance', 'osaka'],
   Inbox: ['Inbox', 'shanghai'],
+  KingCourt: ['KingCourt', 'osaka'],
   KingSet: ['KingSet', 'shanghai'],
   Outbox: ['Outbox', 'shanghai'],
   ProofVerifier: ['ProofVerifier', 'shanghai'],
   RentalCourt: ['RentalCourt', 'osaka'],
   ReputationSystem: ['ReputationSystem', 'shanghai'],
   StakingManager: ['StakingManager', 'osaka'],
+  StakingPools: ['StakingPools', 'osaka'],
   TimelockController: ['TimelockController', 'osaka'],
   TokenDistributor: ['TokenDistributor', 'osaka'],
+  WorkSettlement: ['WorkSettlement', 'shanghai'],
   WorkVerification: ['WorkVerification', 'shanghai'],
 };
 
 /** Contracts that answer at another's address too: name -> whose code the rest of their calls runs. */
-export const HALVES = { GPURental: 'GPURentalTerms' };
+export const HALVES = { GPURental: 'GPURentalTerms', StakingManager: 'StakingPools', WorkVerification: 'WorkSettlement' };
 
 /** forge writes one artifact per compiler profile that needed the file: take the one for the right EVM. */
 export function artifactOf(name) {

@@ -4,7 +4,17 @@ pragma solidity ^0.8.24;
 import {IMessageRecipient} from "../src/interfaces/IBridge.sol";
 import {IGPURental} from "../src/interfaces/IGPURental.sol";
 import {IStakingManager} from "../src/interfaces/IStakingManager.sol";
-import {Checkpoint, CommitInput, Profile, Quorum, ReceiptSignature, WorkProof, WorkReport} from "../src/types/Protocol.sol";
+import {
+    Checkpoint,
+    CommitInput,
+    DeviceReport,
+    Message,
+    Profile,
+    Quorum,
+    ReceiptSignature,
+    WorkProof,
+    WorkReport
+} from "../src/types/Protocol.sol";
 import {BridgeBench} from "./utils/BridgeBench.sol";
 import {CHEATS} from "./utils/Cheats.sol";
 import {IRentalTotals, World} from "./utils/World.sol";
@@ -32,6 +42,7 @@ contract GasTest is World, BridgeBench {
         _measureRental(deviceId, offerId);
         _measureVerifiers();
         _measureSteadyBridge();
+        _measureStakes();
         vm.writeJson(_measureVote(), OUT);
     }
 
@@ -64,6 +75,59 @@ contract GasTest is World, BridgeBench {
         offerId = makeOffer(deviceId);
     }
 
+    /// @dev What comes after the first stake, and delegation to a pool that somebody is in already. `_voting`: the account has
+    ///      named who votes with its stake and with its tokens, so both histories get an entry.
+    function _measureStakes() private {
+        onEthereum();
+        vm.startPrank(provider);
+        token.approve(address(staking), type(uint256).max);
+        staking.addStake(100 * UNIT);
+        staking.addStake(100 * UNIT);
+        _record("stake_more");
+        staking.announceCommission(500);
+        staking.delegate(provider);
+        token.delegate(provider);
+        vm.warp(block.timestamp + 1);
+        staking.addStake(100 * UNIT);
+        vm.warp(block.timestamp + 1);
+        staking.addStake(100 * UNIT);
+        _record("stake_more_voting");
+        token.transfer(relay, 100 * UNIT);
+        vm.stopPrank();
+        vm.startPrank(relay);
+        token.approve(address(staking), type(uint256).max);
+        staking.delegateStake(provider, 100 * UNIT);
+        vm.stopPrank();
+        vm.startPrank(renter);
+        token.approve(address(staking), type(uint256).max);
+        staking.delegateStake(provider, 100 * UNIT);
+        _record("delegate_stake");
+        vm.warp(block.timestamp + 1);
+        staking.delegateStake(provider, 100 * UNIT);
+        _record("delegate_stake_more");
+        vm.stopPrank();
+        bytes memory body = abi.encodePacked(uint8(17), abi.encode(DeviceReport(1, uint64(block.timestamp), 1, 1, 0, 1 << 40)));
+        vm.prank(address(ethInbox));
+        IMessageRecipient(address(staking)).handle(CLASSIC, address(work), body, relay);
+        vm.startPrank(address(distributor));
+        token.mint(address(staking), UNIT);
+        staking.notifyReward(IStakingManager.Role.Provider, UNIT);
+        _record("notify_reward");
+        vm.stopPrank();
+        vm.prank(provider);
+        staking.claimRewards(provider);
+        _record("claim_rewards");
+        vm.prank(renter);
+        staking.claimRewards(renter);
+        _record("claim_rewards_delegator");
+        vm.prank(provider);
+        staking.requestUnstake(100 * UNIT);
+        vm.warp(block.timestamp + 1);
+        vm.prank(provider);
+        staking.requestUnstake(100 * UNIT);
+        _record("unstake");
+    }
+
     /// @dev Checkpoint and delivery of the registration, apart.
     function _measureBridge() private {
         collect();
@@ -78,9 +142,9 @@ contract GasTest is World, BridgeBench {
         relayed[address(ethOutbox)] = 2;
     }
 
-    /// @dev The bridge with Ethereum Classic's rules and with storage that exists: a checkpoint overwrites an older one, a delivery
-    ///      finds its word of the bitmap. The `first` ones, and `checkpoint_3_of_4`, `deliver` and `dispatch` above, write new
-    ///      storage, and `deliver` includes what its handler does; here the handler does nothing.
+    /// @dev The bridge with Ethereum Classic's rules, as it is after a while: a delivery finds its word of the bitmap, an Inbox has
+    ///      accepted before. Each checkpoint writes one new slot, as each root is kept for good. `checkpoint_3_of_4`, `deliver` and
+    ///      `dispatch` above are the first of all, and `deliver` includes what its handler does; here the handler does nothing.
     function _measureSteadyBridge() private {
         CHEATS.setEvmVersion("shanghai");
         _warmUp(13, 9);
@@ -111,15 +175,13 @@ contract GasTest is World, BridgeBench {
         vm.serializeUint(OBJECT, action, vm.lastCallGas().gasTotalUsed / 20);
     }
 
-    /// @dev Checkpoints of 40 messages, the first of them delivered, and of 295; then one more message, whose checkpoint takes the
-    ///      place of the first one's.
+    /// @dev A checkpoint of 40 messages, the first of them delivered; then as many more as a word of the bitmap has bits.
     function _warmUp(uint256 kings, uint256 signers) private {
         deployBridge(kings);
         for (uint256 i; i < 40; ++i) {
             dispatchOne();
         }
         submitCheckpoint(signers);
-        _record(kings == 13 ? "checkpoint_9_of_13_first" : "checkpoint_15_of_21_first");
         deliverOne(0);
         for (uint256 i; i < 256; ++i) {
             dispatchOne();
@@ -171,16 +233,95 @@ contract GasTest is World, BridgeBench {
         work.reportRental(id, 1);
         _record("report_rental");
         onEthereum();
-        bytes memory body = abi.encodePacked(uint8(16), abi.encode(WorkReport(id, 3, 1_000_200, 200, 1, 1, 1000, true)));
-        vm.prank(address(ethInbox));
-        IMessageRecipient(address(rental)).handle(CLASSIC, address(work), body, relay);
+        _handle(WorkReport(id, 3, 1_000_200, 200, 1, 1, 1000, true, 1e17, false));
+        _record("apply_report_final_first");
+        vm.prank(provider);
+        rental.claim(provider);
+        rental.collectFees();
+        _record("collect_fees");
+        _measureReports(offerId);
+        _measureDisputes(offerId);
+    }
+
+    /// @dev What the handler of a report costs, sent as a transaction of its own. The `first` one above writes the accounts of a new
+    ///      market. From here on every account has had credit before, and the rental has had a report: what most reports meet.
+    function _measureReports(uint64 offerId) private {
+        uint64 id = _rentAndOpen(offerId, 600);
+        _handle(WorkReport(id, 1, 1_000_300, 100, 1, 1, 1000, false, 1e17, false));
+        _record("apply_report_first");
+        _handle(WorkReport(id, 1, 1_000_400, 200, 2, 2, 1000, false, 1e17, false));
         _record("apply_report");
         vm.prank(provider);
         rental.claim(provider);
         _record("claim");
+        _handle(WorkReport(id, 1, 1_000_500, 300, 3, 3, 1000, false, 1e17, false));
+        _handle(WorkReport(id, 1, 1_000_800, 550, 5, 4, 1000, true, 1e17, false));
+        _record("apply_report_final");
         rental.collectFees();
-        _record("collect_fees");
-        _measureDisputes(offerId);
+        _measureRewards(id);
+        _measureDeliveries(offerId);
+    }
+
+    /// @dev The same reports with the delivery around them: by a relay, and by the provider that claims in the same transaction. The
+    ///      word of the Inbox's bitmap exists.
+    function _measureDeliveries(uint64 offerId) private {
+        vm.warp(1_000_800);
+        uint64 id = _rentAndOpen(offerId, 600);
+        uint32 index = _dispatch(WorkReport(id, 1, 1_000_900, 100, 1, 1, 1000, false, 1e17, false));
+        _dispatch(WorkReport(id, 1, 1_001_000, 200, 2, 2, 1000, false, 1e17, false));
+        _dispatch(WorkReport(id, 1, 1_001_100, 300, 3, 3, 1000, false, 1e17, false));
+        _dispatch(WorkReport(id, 1, 1_001_400, 550, 5, 4, 1000, true, 1e17, false));
+        collect();
+        Checkpoint memory c = checkpointOf(etcOutbox);
+        onEthereum();
+        Quorum memory q = sign(c, 7);
+        ethInbox.submitCheckpoint(c, q);
+        for (uint32 i; i < 4; ++i) {
+            (, bytes32[32] memory path) = TreeReference.open(ids[address(etcOutbox)], index + i);
+            Message memory message = sent[address(etcOutbox)][index + i];
+            if (i < 2) {
+                vm.prank(relay);
+                ethInbox.deliver(message, c.root, path);
+                if (i == 1) _record("deliver_report");
+            } else {
+                vm.prank(provider);
+                rental.claimWithReport(message, c.root, path, provider);
+                _record(i == 2 ? "claim_with_report" : "claim_with_report_final");
+            }
+        }
+        relayed[address(etcOutbox)] = ids[address(etcOutbox)].length;
+        rental.collectFees();
+        distributor.settleRental(id);
+        _record("settle_rental");
+        vm.warp(1_000_200);
+    }
+
+    function _measureRewards(uint64 id) private {
+        distributor.startEmission(uint64(block.timestamp));
+        distributor.setClassReward(CLASS, uint128(UNIT));
+        distributor.settleRental(id);
+        _record("settle_rental_first");
+        vm.prank(provider);
+        distributor.claim(provider);
+        _record("claim_reward");
+    }
+
+    function _rentAndOpen(uint64 offerId, uint32 duration) private returns (uint64 id) {
+        id = rentAs(renter, offerId, duration);
+        readyAs(id);
+        openSession(id);
+    }
+
+    function _handle(WorkReport memory report) private {
+        bytes memory body = abi.encodePacked(uint8(16), abi.encode(report));
+        vm.prank(address(ethInbox));
+        IMessageRecipient(address(rental)).handle(CLASSIC, address(work), body, relay);
+    }
+
+    function _dispatch(WorkReport memory report) private returns (uint32 index) {
+        onClassic();
+        vm.prank(address(work));
+        index = etcOutbox.dispatch(ETHEREUM, address(rental), abi.encodePacked(uint8(16), abi.encode(report)));
     }
 
     /// @dev What leaves the ordinary course of a rental.
@@ -247,7 +388,8 @@ contract GasTest is World, BridgeBench {
         address timelock =
             deployCode("TimelockController.sol:TimelockController", abi.encode(uint256(60), none, none, address(this)));
         uint256[5] memory settings = [uint256(10), 100, UNIT, 4, 20];
-        IGovernorVote governance = IGovernorVote(deployCode("Governance.sol:Governance", abi.encode(token, timelock, settings)));
+        IGovernorVote governance =
+            IGovernorVote(deployCode("Governance.sol:Governance", abi.encode(token, staking, timelock, settings)));
         vm.prank(renter);
         token.delegate(renter);
         vm.warp(block.timestamp + 1);
@@ -256,6 +398,10 @@ contract GasTest is World, BridgeBench {
         uint256 id = governance.propose(targets, new uint256[](1), new bytes[](1), "x");
         vm.warp(block.timestamp + 11);
         vm.prank(renter);
+        governance.castVote(id, 1);
+        _record("vote_first");
+        // The quorum is there and the tally is not zero: what all voters but the first few meet.
+        vm.prank(provider);
         governance.castVote(id, 1);
         json = vm.serializeUint(OBJECT, "vote", vm.lastCallGas().gasTotalUsed);
     }

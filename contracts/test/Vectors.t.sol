@@ -6,15 +6,27 @@ import {Test} from "forge-std/Test.sol";
 import {IKingSet} from "../src/interfaces/IBridge.sol";
 import {IGPURental, IRental} from "../src/interfaces/IGPURental.sol";
 import {IProofVerifier} from "../src/interfaces/IProofVerifier.sol";
-import {IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
+import {IWork, IWorkVerification} from "../src/interfaces/IWorkVerification.sol";
 import {MessageTree} from "../src/libraries/MessageTree.sol";
 import {Receipts} from "../src/libraries/Receipts.sol";
-import {Checkpoint, ClassProfile, Message, Profile, WorkProof, WorkReceipt} from "../src/types/Protocol.sol";
+import {
+    BridgePause,
+    BridgeRecovery,
+    Checkpoint,
+    ClassProfile,
+    KingSetRotation,
+    Message,
+    Profile,
+    WorkParameters,
+    WorkProof,
+    WorkReceipt
+} from "../src/types/Protocol.sol";
+import {KingSetArguments} from "./utils/KingSetArguments.sol";
 import {TreeReference} from "./utils/TreeReference.sol";
 
 interface IReceiptDigest {
     function receiptDigest(WorkReceipt calldata receipt) external view returns (bytes32);
-    function wire(address inbox, address outbox, uint64 chainId, address stakingManager, address rental) external;
+    function wire(address inbox, address outbox, uint64 chainId, address[4] calldata senders) external;
 }
 
 /// @dev The same vectors are checked by the Rust suite: both sides agree byte for byte, or one of them fails here.
@@ -35,11 +47,11 @@ contract VectorsTest is Test {
 
     function test_beacon() public {
         for (uint256 i; _has("beacon", i); ++i) {
-            IWorkVerification.Parameters memory p = _parameters();
+            WorkParameters memory p = _parameters();
             p.beaconPeriod = uint64(_number("beacon", i, "period"));
             address where = makeAddr(vm.toString(i));
             _deployWork(where, p, _profile("seed", 0), 1);
-            bool actual = IWorkVerification(where).isChallengeBlock(_word("beacon", i, "block_hash"));
+            bool actual = IWork(where).isChallengeBlock(_word("beacon", i, "block_hash"));
             assertEq(actual, vm.parseJsonBool(json, _key("beacon", i, "is_challenge")), "beacon");
         }
     }
@@ -53,8 +65,7 @@ contract VectorsTest is Test {
             uint32 class_ = uint32(_number("seed", i, "class_version"));
             _deployWork(where, _parameters(), _profile("seed", i), class_);
             _addDevice(where, deviceId, _account("seed", i, "provider"), class_);
-            bytes32 actual =
-                IWorkVerification(where).seedOf(_word("seed", i, "block_hash"), deviceId, uint8(_number("seed", i, "mode")));
+            bytes32 actual = IWork(where).seedOf(_word("seed", i, "block_hash"), deviceId, uint8(_number("seed", i, "mode")));
             assertEq(actual, _word("seed", i, "seed"), "seed");
             vm.revertToState(clean);
         }
@@ -119,10 +130,41 @@ contract VectorsTest is Test {
         }
     }
 
+    function test_kingsOtherStatements() public {
+        bytes32[] memory members = new bytes32[](1);
+        members[0] = bytes32((uint256(1) << 96) | 1);
+        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
+        for (uint256 i; _has("king_set_rotation", i); ++i) {
+            KingSetRotation memory r;
+            r.bridge = _word("king_set_rotation", i, "bridge");
+            r.setEpoch = uint64(_number("king_set_rotation", i, "set_epoch"));
+            r.setHash = _word("king_set_rotation", i, "set_hash");
+            r.nominatedAt = uint64(_number("king_set_rotation", i, "nominated_at"));
+            r.expiresAt = uint64(_number("king_set_rotation", i, "expires_at"));
+            assertEq(kings.rotationDigest(r), _word("king_set_rotation", i, "digest"), "rotation digest");
+        }
+        for (uint256 i; _has("bridge_recovery", i); ++i) {
+            BridgeRecovery memory r;
+            r.originChainId = uint64(_number("bridge_recovery", i, "origin_chain_id"));
+            r.outbox = _account("bridge_recovery", i, "outbox");
+            r.setEpoch = uint64(_number("bridge_recovery", i, "set_epoch"));
+            r.forkCount = uint32(_number("bridge_recovery", i, "fork_count"));
+            assertEq(kings.recoveryDigest(r), _word("bridge_recovery", i, "digest"), "recovery digest");
+        }
+        for (uint256 i; _has("bridge_pause", i); ++i) {
+            BridgePause memory p;
+            p.originChainId = uint64(_number("bridge_pause", i, "origin_chain_id"));
+            p.outbox = _account("bridge_pause", i, "outbox");
+            p.setEpoch = uint64(_number("bridge_pause", i, "set_epoch"));
+            p.until = uint64(_number("bridge_pause", i, "until"));
+            assertEq(kings.pauseDigest(p), _word("bridge_pause", i, "digest"), "pause digest");
+        }
+    }
+
     function test_checkpoint() public {
         bytes32[] memory members = new bytes32[](1);
         members[0] = bytes32((uint256(1) << 96) | 1);
-        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max)));
+        IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
         for (uint256 i; _has("checkpoint", i); ++i) {
             Checkpoint memory c;
             c.originChainId = uint64(_number("checkpoint", i, "origin_chain_id"));
@@ -180,7 +222,7 @@ contract VectorsTest is Test {
                 uint256 account = uint160(vm.parseJsonAddress(json, string.concat(at_, ".address")));
                 members[k] = bytes32((account << 96) | vm.parseJsonUint(json, string.concat(at_, ".weight")));
             }
-            IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max)));
+            IKingSet kings = IKingSet(vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(members)));
             assertEq(kings.setHash(1), _word("king_set", i, "hash"), "king set hash");
         }
     }
@@ -198,20 +240,22 @@ contract VectorsTest is Test {
         );
     }
 
-    function _parameters() private pure returns (IWorkVerification.Parameters memory) {
-        return IWorkVerification.Parameters(3, 6, 8, 4, 16, 1, 1, 3, 3, 30, 16);
+    function _parameters() private pure returns (WorkParameters memory) {
+        return WorkParameters(3, 6, 8, 4, 16, 1, 1, 3, 3, 20, 16, 3, 30, 1000, 2, 8, 0, 0, 1, 1, 1);
     }
 
-    function _deployWork(address where, IWorkVerification.Parameters memory p, Profile memory profile, uint32 class_) private {
+    function _deployWork(address where, WorkParameters memory p, Profile memory profile, uint32 class_) private {
         ClassProfile[] memory classes = new ClassProfile[](1);
-        classes[0] = ClassProfile(class_, profile, profile);
+        classes[0] = ClassProfile(class_, 1, profile, profile);
         address[] memory queens = new address[](1);
         queens[0] = makeAddr("queen");
-        deployCodeTo("WorkVerification.sol:WorkVerification", abi.encode(p, classes, queens, address(1), address(1)), where);
+        address half = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(address(1), address(1)));
+        bytes memory arguments = abi.encode(p, classes, queens, address(1), address(1), half);
+        deployCodeTo("WorkVerification.sol:WorkVerification", arguments, where);
     }
 
     function _addDevice(address where, uint64 deviceId, address provider, uint32 class_) private {
-        IReceiptDigest(where).wire(address(this), address(1), 1, address(2), address(3));
+        IReceiptDigest(where).wire(address(this), address(1), 1, [address(2), address(3), address(4), address(5)]);
         bytes memory body = abi.encodePacked(uint8(1), abi.encode(deviceId, provider, address(4), class_, uint64(1)));
         (bool success,) =
             where.call(abi.encodeWithSignature("handle(uint64,address,bytes,address)", uint64(1), address(2), body, address(5)));

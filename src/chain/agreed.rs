@@ -1,6 +1,6 @@
 //! Reads that a King signs: a majority of the configured endpoints must give the same answer.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use alloy::{
     eips::{BlockId, BlockNumberOrTag},
@@ -8,10 +8,13 @@ use alloy::{
     rpc::types::TransactionRequest,
     sol_types::SolCall,
 };
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 
 use super::{BlockInfo, Chain, ChainError};
 use crate::types::ChainKind;
+
+/// Time an endpoint has to say how far it is. Longer lets a silent one slow down every look, shorter leaves out slow ones.
+const HEIGHT_WITHIN: Duration = Duration::from_secs(2);
 
 impl Chain {
     /// Endpoints that must agree: more than half of the configured ones and at least two, whoever answers.
@@ -27,8 +30,8 @@ impl Chain {
     pub async fn agreed_block(&self, number: u64) -> Result<BlockInfo, ChainError> {
         let needed = self.needed()?;
         let tag = BlockNumberOrTag::from(number);
-        let answers = join_all(self.inner.endpoints.all.iter().map(|endpoint| endpoint.header(self.kind(), tag))).await;
-        self.majority(needed, format!("block {number}"), answers, |block| block.hash.to_string())
+        let asked = self.inner.endpoints.all.iter().map(|endpoint| endpoint.header(self.kind(), tag));
+        self.majority(needed, format!("block {number}"), asked, |block| block.hash.to_string()).await
     }
 
     /// Highest block that a majority of the endpoints calls finalized (Ethereum only).
@@ -47,7 +50,7 @@ impl Chain {
 
     async fn agreed_height(&self, tag: BlockNumberOrTag) -> Result<u64, ChainError> {
         let needed = self.needed()?;
-        let answers = join_all(self.inner.endpoints.all.iter().map(|endpoint| endpoint.header(self.kind(), tag))).await;
+        let answers = self.heights(tag).await;
         let mut heights: Vec<u64> = answers.iter().flatten().map(|block| block.number).collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
         heights.get(needed - 1).copied().ok_or_else(|| self.disagreement(format!("the {tag} block"), heights.len(), needed, &answers))
@@ -67,28 +70,45 @@ impl Chain {
                     .map_err(|error| self.call_error("eth_call", C::SIGNATURE, to, error))
             }
         });
-        let answers = join_all(asked).await;
-        let output = self.majority(needed, format!("{} at block {block_hash}", C::SIGNATURE), answers, Bytes::to_string)?;
+        let output = self.majority(needed, format!("{} at block {block_hash}", C::SIGNATURE), asked, Bytes::to_string).await?;
         self.decode_return::<C>(to, &output)
     }
 
-    fn majority<T>(
+    /// How far each endpoint is, in their order; one that says nothing in time is an error.
+    pub(super) async fn heights(&self, tag: BlockNumberOrTag) -> Vec<Result<BlockInfo, ChainError>> {
+        let chain = self.kind();
+        let silent = || ChainError::Unknown { chain, subject: format!("block {tag} in time") };
+        join_all(self.inner.endpoints.all.iter().map(|endpoint| async move {
+            let answered = tokio::time::timeout(HEIGHT_WITHIN, endpoint.header(chain, tag)).await;
+            answered.unwrap_or_else(|_| Err(silent()))
+        }))
+        .await
+    }
+
+    /// The answer that `needed` endpoints give, as soon as they have: a silent one is not waited for.
+    async fn majority<T>(
         &self,
         needed: usize,
         subject: String,
-        answers: Vec<Result<T, ChainError>>,
+        asked: impl Iterator<Item = impl Future<Output = Result<T, ChainError>>>,
         text: impl Fn(&T) -> String,
     ) -> Result<T, ChainError> {
         let mut votes: HashMap<String, usize> = HashMap::new();
-        for answer in answers.iter().flatten() {
-            *votes.entry(text(answer)).or_default() += 1;
+        let mut answers: Vec<Option<Result<T, ChainError>>> = self.inner.endpoints.all.iter().map(|_| None).collect();
+        let mut asked: FuturesUnordered<_> = asked.enumerate().map(|(position, answer)| async move { (position, answer.await) }).collect();
+        while let Some((position, answer)) = asked.next().await {
+            if let Ok(value) = &answer {
+                let votes = votes.entry(text(value)).or_default();
+                *votes += 1;
+                if *votes >= needed {
+                    return answer;
+                }
+            }
+            answers[position] = Some(answer);
         }
-        let best = votes.into_iter().max_by_key(|(_, count)| *count).unwrap_or_default();
-        if best.1 < needed {
-            return Err(self.disagreement(subject, best.1, needed, &answers));
-        }
-        let chosen = answers.into_iter().flatten().find(|answer| text(answer) == best.0);
-        chosen.ok_or(ChainError::Unknown { chain: self.kind(), subject })
+        let best = votes.into_values().max().unwrap_or_default();
+        let answers: Vec<Result<T, ChainError>> = answers.into_iter().flatten().collect();
+        Err(self.disagreement(subject, best, needed, &answers))
     }
 
     fn disagreement<T>(&self, subject: String, agreeing: usize, needed: usize, answers: &[Result<T, ChainError>]) -> ChainError {

@@ -116,6 +116,8 @@ fn describe(error: &(dyn std::error::Error + 'static)) -> String {
 pub(super) struct Endpoints {
     pub(super) all: Vec<Endpoint>,
     preferred: AtomicUsize,
+    /// Where log queries start.
+    first_for_logs: AtomicUsize,
 }
 
 impl Endpoints {
@@ -124,7 +126,21 @@ impl Endpoints {
             return Err(ChainError::InvalidUrl { chain: config.kind, position: 0, reason: "the list is empty".into() });
         }
         let all = config.rpc.iter().enumerate().map(|(position, url)| Endpoint::new(config, position, url)).collect::<Result<_, _>>()?;
-        Ok(Self { all, preferred: AtomicUsize::new(0) })
+        Ok(Self { all, preferred: AtomicUsize::new(0), first_for_logs: AtomicUsize::new(0) })
+    }
+
+    /// All endpoints, the one that logs are read from first.
+    pub(super) fn for_logs(&self) -> impl Iterator<Item = &Endpoint> {
+        let first = self.first_for_logs.load(Ordering::Relaxed) % self.all.len().max(1);
+        self.all[first..].iter().chain(&self.all[..first])
+    }
+
+    pub(super) fn prefer(&self, position: usize) {
+        self.preferred.store(position, Ordering::Relaxed);
+    }
+
+    pub(super) fn change_for_logs(&self) {
+        self.first_for_logs.fetch_add(1, Ordering::Relaxed);
     }
 
     /// First answer of any endpoint. A refusal by a node is an answer.

@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256, utils::format_ether};
 
-use crate::types::{ChainKind, Coded};
+use crate::types::{ChainKind, Coded, refusal};
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ChainError {
@@ -92,7 +92,7 @@ impl Coded for ChainError {
                 let missing = need_wei.saturating_sub(*have_wei);
                 format!("send at least {} coins of {chain} to {account}", format_ether(missing))
             }
-            Self::Reverted { .. } => "read the reason: the contract refused the call as it stands now".into(),
+            Self::Reverted { reason, .. } => refusal::advice(reason),
             Self::NonceTooLow { .. } => "let no other program send from this account; the node takes the next nonce by itself".into(),
             Self::Underpriced { .. } => "raise the fee cap, or wait until the network is less busy".into(),
             Self::Disagreement { chain, .. } => {

@@ -80,13 +80,18 @@ impl Chain {
     /// Fetches logs from one endpoint that has all blocks of the range (a lagging node would silently leave logs out).
     pub async fn logs(&self, query: &LogQuery) -> Result<LogBatch, ChainError> {
         let mut failure = None;
-        for endpoint in &self.inner.endpoints.all {
+        for endpoint in self.inner.endpoints.for_logs() {
             match self.logs_from(endpoint, query).await {
                 Ok(batch) => return Ok(batch),
                 Err(error) => failure = Some(error),
             }
         }
         Err(failure.unwrap_or_else(|| ChainError::Unknown { chain: self.kind(), subject: "logs".into() }))
+    }
+
+    /// The endpoint that logs came from left some out, or invented some: the next one is asked first from now on.
+    pub fn change_log_endpoint(&self) {
+        self.inner.endpoints.change_for_logs();
     }
 
     async fn logs_from(&self, endpoint: &Endpoint, query: &LogQuery) -> Result<LogBatch, ChainError> {

@@ -16,7 +16,7 @@ pub use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::rpc::json_rpc::{ErrorPayload, RpcRecv, RpcSend};
 pub use error::ChainError;
 pub use logs::{LogBatch, LogEntry, LogQuery, MAX_LOGS};
-pub use reads::BlockInfo;
+pub use reads::{BlockInfo, CallInfo};
 use serde::{Deserialize, Serialize};
 pub use tx::{AccountSigner, Broadcast, Fee, Receipt, SignedTx, TxRequest};
 
@@ -108,6 +108,11 @@ impl Chain {
             tracing::warn!(%error, "one endpoint does not answer; others do");
         }
         Ok(Self { inner: Arc::new(Inner { config, endpoints }) })
+    }
+
+    /// The machine that an endpoint's URL names; `None` for what is no URL.
+    pub fn host_of(url: &str) -> Option<String> {
+        url.parse::<alloy::transports::http::reqwest::Url>().ok()?.host_str().map(str::to_lowercase)
     }
 
     pub fn kind(&self) -> ChainKind {

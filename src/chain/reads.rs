@@ -1,12 +1,13 @@
 //! Blocks, calls, balances.
 
 use alloy::{
+    consensus::Transaction as _,
     eips::{BlockId, BlockNumberOrTag},
     primitives::{Address, B256, Bytes, U64, U256, keccak256},
     rlp::Encodable,
     rpc::{
         json_rpc::ErrorPayload,
-        types::{Header, TransactionRequest},
+        types::{Header, Transaction, TransactionRequest},
     },
     sol_types::SolCall,
 };
@@ -54,10 +55,44 @@ impl BlockInfo {
     }
 }
 
+/// What a mined transaction asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallInfo {
+    pub from: Address,
+    /// `None` where it made a contract.
+    pub to: Option<Address>,
+    pub input: Bytes,
+}
+
 impl Chain {
-    /// Newest block.
+    /// The transaction `hash`, as the endpoint tells it.
+    pub async fn transaction(&self, hash: B256) -> Result<CallInfo, ChainError> {
+        let unknown = || ChainError::Unknown { chain: self.kind(), subject: format!("transaction {hash}") };
+        let found: Option<Transaction> = self.request("eth_getTransactionByHash", [hash]).await?;
+        let transaction = found.filter(|transaction| *transaction.inner.tx_hash() == hash).ok_or_else(unknown)?;
+        let from = transaction.inner.signer();
+        Ok(CallInfo { from, to: transaction.inner.to(), input: transaction.inner.input().clone() })
+    }
+
+    /// Newest block. Of several endpoints, one that lags does not hold the others back, and one that runs ahead of them does not count:
+    /// single reads go to the one that is chosen.
     pub async fn head(&self) -> Result<BlockInfo, ChainError> {
-        self.require_block(BlockNumberOrTag::Latest).await
+        if self.inner.endpoints.all.len() == 1 {
+            return self.require_block(BlockNumberOrTag::Latest).await;
+        }
+        let mut answered: Vec<(usize, BlockInfo)> = Vec::new();
+        for (position, answer) in self.heights(BlockNumberOrTag::Latest).await.into_iter().enumerate() {
+            answered.extend(answer.ok().map(|block| (position, block)));
+        }
+        answered.sort_by_key(|(_, block)| std::cmp::Reverse(block.number));
+        let middle = answered.len().saturating_sub(1) / 2;
+        match answered.into_iter().nth(middle) {
+            Some((position, block)) => {
+                self.inner.endpoints.prefer(position);
+                Ok(block)
+            }
+            None => self.require_block(BlockNumberOrTag::Latest).await,
+        }
     }
 
     pub async fn block(&self, number: u64) -> Result<BlockInfo, ChainError> {

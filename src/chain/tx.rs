@@ -9,6 +9,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, Signature, TxKind, U64, U128, U256},
     rpc::types::{Log, TransactionRequest},
 };
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::{Chain, ChainError, LogEntry, endpoint::EndpointError};
@@ -216,13 +217,23 @@ impl Chain {
         self.sign(signer, nonce, request, gas_limit, fee).await
     }
 
-    /// Hands a signed transaction to the first endpoint that answers. Safe to repeat.
+    /// Hands a signed transaction to every endpoint: one of them may take it and keep it to itself. Safe to repeat.
     pub async fn broadcast(&self, account: Address, tx: &SignedTx) -> Result<Broadcast, ChainError> {
-        match self.inner.endpoints.request::<_, B256>("eth_sendRawTransaction", (tx.raw.clone(),)).await {
-            Ok(_) => Ok(Broadcast::Accepted),
-            Err(EndpointError::Transport(error)) => Err(error),
-            Err(EndpointError::Refused(payload)) => self.classify(account, tx, payload.code, &payload.message).await,
+        let asked =
+            self.inner.endpoints.all.iter().map(|endpoint| endpoint.request::<_, B256>("eth_sendRawTransaction", (tx.raw.clone(),)));
+        let (mut refused, mut silent) = (None, None);
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(_) => return Ok(Broadcast::Accepted),
+                Err(EndpointError::Transport(error)) => silent = Some(error),
+                Err(EndpointError::Refused(payload)) => match self.classify(account, tx, payload.code, &payload.message).await {
+                    Ok(known) => return Ok(known),
+                    Err(error) => refused = Some(error),
+                },
+            }
         }
+        let nobody = || ChainError::Unknown { chain: self.kind(), subject: "an endpoint to send to".into() };
+        Err(refused.or(silent).unwrap_or_else(nobody))
     }
 
     /// Clients have no codes for these refusals, only words: geth's, core-geth's, Nethermind's, Erigon's and anvil's.

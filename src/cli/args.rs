@@ -7,7 +7,9 @@ use alloy::primitives::Address;
 use alloy::primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
-use super::{court::CourtCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand};
+use super::{
+    court::CourtCommand, gov::GovCommand, money::MoneyCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand,
+};
 use crate::{
     client::{launch::ImageChoice, templates::Template},
     types::Amount,
@@ -28,7 +30,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a King: sign bridge checkpoints of both chains
     #[cfg(feature = "node")]
-    King(NodeArgs),
+    King(KingArgs),
     /// Run a Queen: time and check providers, sign their receipts
     #[cfg(feature = "node")]
     Queen(NodeArgs),
@@ -37,7 +39,7 @@ pub enum Command {
     Provider(ProviderArgs),
     /// Run a relay: carry messages over the bridge, both ways
     #[cfg(feature = "node")]
-    Relay(NodeArgs),
+    Relay(RelayArgs),
 
     /// List the GPUs on offer
     Market(MarketArgs),
@@ -58,8 +60,11 @@ pub enum Command {
     /// End a rental now; the time that is left is refunded
     End(RentalArgs),
 
-    /// Stake GPUTOKEN for a role
-    Stake(StakeArgs),
+    #[command(flatten)]
+    Money(MoneyCommand),
+    /// Decide together: propose, vote, execute
+    #[command(subcommand)]
+    Gov(GovCommand),
     /// Register a device and offer it
     Offer(OfferArgs),
     #[command(flatten)]
@@ -69,6 +74,8 @@ pub enum Command {
     Court(CourtCommand),
     /// Show what a provider has earned, rental by rental
     Earnings(EarningsArgs),
+    /// Repeat every verdict on a provider from the two chains, on the CPU and without a key; exit code 3 where they disagree
+    Audit(AuditArgs),
     /// Suggest a price for a class from what others ask and get
     Price(PriceArgs),
     /// Claim what rentals have credited to you
@@ -133,6 +140,73 @@ impl NodeArgs {
         }
         overrides
     }
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct KingArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<KingAction>,
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Subcommand)]
+pub enum KingAction {
+    /// Show why this King has stopped signing, and let it go on
+    Resume {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RelayArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub action: Option<RelayAction>,
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Subcommand)]
+pub enum RelayAction {
+    /// List messages that wait, failed or are dead letters, with what they cost
+    Messages {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Also those that this relay has delivered
+        #[arg(long)]
+        all: bool,
+    },
+    /// Try messages again now, dead letters too
+    Retry {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Chain that the messages come from
+        #[arg(value_enum)]
+        origin: ChainName,
+        /// All dead letters of that chain
+        #[arg(long, conflicts_with = "indices")]
+        dead: bool,
+        /// Indices of the messages
+        #[arg(value_name = "INDEX", required_unless_present = "dead")]
+        indices: Vec<u32>,
+    },
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ChainName {
+    Ethereum,
+    Classic,
 }
 
 #[cfg(feature = "node")]
@@ -301,25 +375,6 @@ pub struct RentalArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct StakeArgs {
-    #[command(flatten)]
-    pub node: NodeArgs,
-    /// Role to stake for
-    #[arg(value_enum)]
-    pub role: RoleName,
-    /// Amount in GPUTOKEN
-    #[arg(value_name = "TOKENS")]
-    pub amount: Amount,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum RoleName {
-    Provider,
-    Queen,
-    King,
-}
-
-#[derive(Debug, Args)]
 pub struct OfferArgs {
     #[command(flatten)]
     pub node: NodeArgs,
@@ -360,6 +415,21 @@ pub struct EarningsArgs {
     /// Print CSV: a line per rental, amounts in wei
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Provider whose devices to look at
+    #[arg(value_name = "PROVIDER")]
+    pub provider: Address,
+    /// First challenge block of Ethereum Classic whose commits and proofs are computed again
+    #[arg(long, value_name = "BLOCK", default_value_t = 0)]
+    pub from: u64,
+    /// Last one
+    #[arg(long, value_name = "BLOCK", default_value_t = u64::MAX, hide_default_value = true)]
+    pub to: u64,
 }
 
 #[derive(Debug, Args)]
@@ -448,6 +518,9 @@ pub struct DevnetArgs {
     /// Leave the network running afterwards
     #[arg(long)]
     pub keep: bool,
+    /// Run the chains on the real clients in this folder (core-geth, geth) instead of anvil; scripts/clients.sh builds them
+    #[arg(long, value_name = "DIR")]
+    pub clients: Option<PathBuf>,
 }
 
 #[cfg(feature = "node")]

@@ -9,20 +9,22 @@ use alloy::{primitives::B256, signers::local::PrivateKeySigner};
 use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 
-#[cfg(feature = "node")]
-use super::{args::DevnetCommand, bench, deploy};
 use super::{
-    args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RoleName, RunArgs, StakeArgs},
-    court, earnings, launch, provide,
+    args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
+    court, earnings, gov, launch, money, provide,
     render::{OperatorError, output, table},
     rental,
+};
+#[cfg(feature = "node")]
+use super::{
+    args::{DevnetArgs, DevnetCommand, KingArgs, RelayArgs},
+    bench, deploy, operator,
 };
 use crate::{
     client::{self, ClientError, Clients, market, rent, session, stake},
     config::NodeConfig,
     keys::{self, Strength, load_or_create_identity, read_password},
     telemetry::{LogFormat, init_logs},
-    types::Role,
 };
 #[cfg(feature = "node")]
 use crate::{devnet, role};
@@ -33,11 +35,11 @@ pub async fn run(cli: Cli) -> Outcome {
     let json = cli.json;
     match cli.command {
         #[cfg(feature = "node")]
-        Command::King(args) => role::run_king(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::King(KingArgs { node, action: None }) => role::run_king(load(&node)?).await.map_err(OperatorError::from_box),
         #[cfg(feature = "node")]
         Command::Queen(args) => role::run_queen(load(&args)?).await.map_err(OperatorError::from_box),
         #[cfg(feature = "node")]
-        Command::Relay(args) => role::run_relay(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::Relay(RelayArgs { node, action: None }) => role::run_relay(load(&node)?).await.map_err(OperatorError::from_box),
         #[cfg(feature = "node")]
         Command::Provider(args) => {
             let mut overrides = args.node.overrides();
@@ -68,7 +70,8 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Provide(command) => provide::run(command, json).await,
         Command::Court(command) => court::run(command, json).await,
         Command::End(args) => end_rental(&args, json).await,
-        Command::Stake(args) => stake_tokens(&args, json).await,
+        Command::Money(command) => money::run(command, json).await,
+        Command::Gov(command) => gov::run(command, json).await,
         Command::Offer(args) => provide::offer(&args, json).await,
         Command::Earnings(args) => earnings::show(&args, json).await,
         Command::Price(args) => earnings::price(&args, json).await,
@@ -77,9 +80,9 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         #[cfg(feature = "node")]
         Command::Deploy(args) => deploy::run(&args, json).await,
         #[cfg(feature = "node")]
-        Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep).await?),
+        Command::Devnet(DevnetCommand::Demo(args)) => Ok(devnet::demo(&args.dir, args.keep, real_clients(&args).as_ref()).await?),
         #[cfg(feature = "node")]
-        Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir).await?),
+        Command::Devnet(DevnetCommand::Up(args)) => Ok(devnet::up(&args.dir, real_clients(&args).as_ref()).await?),
         #[cfg(feature = "node")]
         Command::Bench(args) => bench::run(args, json).await,
         #[cfg(feature = "node")]
@@ -88,11 +91,20 @@ async fn run_client(command: Command, json: bool) -> Outcome {
             output(true, &vectors, |_| String::new());
             Ok(())
         }
+        #[cfg(feature = "node")]
+        Command::King(KingArgs { action: Some(action), .. }) => operator::king(&action, json),
+        #[cfg(feature = "node")]
+        Command::Relay(RelayArgs { action: Some(action), .. }) => operator::relay(&action, json),
         // The caller has run these.
         #[cfg(feature = "node")]
         Command::King(_) | Command::Queen(_) | Command::Relay(_) | Command::Provider(_) | Command::SandboxExec { .. } => Ok(()),
-        Command::Shell(_) => Ok(()),
+        Command::Audit(_) | Command::Shell(_) => Ok(()),
     }
+}
+
+#[cfg(feature = "node")]
+fn real_clients(args: &DevnetArgs) -> Option<devnet::clients::RealClients> {
+    args.clients.clone().map(|folder| devnet::clients::RealClients { folder })
 }
 
 pub(super) fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {
@@ -189,20 +201,6 @@ async fn end_rental(args: &RentalArgs, json: bool) -> Outcome {
     output(json, &view, |view| {
         format!("rental {} ended in {}; the rest is decided by its closing challenge", view.rental, receipt.tx_hash)
     });
-    Ok(())
-}
-
-async fn stake_tokens(args: &StakeArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
-    let peer = Clients::peer_id(&config.data_dir)?;
-    let role = match args.role {
-        RoleName::Provider => Role::Provider,
-        RoleName::Queen => Role::Queen,
-        RoleName::King => Role::King,
-    };
-    let receipt = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer).await?;
-    let shown = json!({ "account": clients.signer.address(), "amount_wei": args.amount, "transaction": receipt.tx_hash });
-    output(json, &shown, |_| format!("staked {} GPUTOKEN in {}", args.amount, receipt.tx_hash));
     Ok(())
 }
 

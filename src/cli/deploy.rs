@@ -8,14 +8,13 @@ use super::{
     render::{OperatorError, line, output},
 };
 use crate::{
-    chain::Chain,
     client::{
-        self, ClientError,
+        ClientError,
         deploy::{self, Audit, DeployConfig, DeployError, DeployProgress},
     },
     config::load_toml,
     keys::{self, read_password},
-    types::{AddressBook, ChainKind},
+    types::AddressBook,
 };
 
 pub(super) async fn run(args: &DeployArgs, json: bool) -> Outcome {
@@ -30,7 +29,7 @@ pub(super) async fn run(args: &DeployArgs, json: bool) -> Outcome {
     let key = args.key.as_ref().ok_or_else(|| argument("key", "a deployment is paid by its account"))?;
     let password = read_password(args.password_file.as_deref(), key)?;
     let signer = Arc::new(keys::open_keystore(key, &password)?);
-    let (ethereum, classic) = connect(&config).await?;
+    let (ethereum, classic) = deploy::connect(&config).await?;
     let deployers = deploy::DeployerKeys { ethereum: signer.clone(), classic: signer };
     let report = |step: DeployProgress| {
         if !json {
@@ -53,7 +52,7 @@ async fn check(args: &DeployArgs, config: &DeployConfig, json: bool) -> Outcome 
     let file = |source| ClientError::File { path: args.out.clone(), source };
     let text = std::fs::read_to_string(&args.out).map_err(file)?;
     let book: AddressBook = serde_json::from_str(&text).map_err(|error| file(std::io::Error::other(error)))?;
-    let (ethereum, classic) = connect(config).await?;
+    let (ethereum, classic) = deploy::connect(config).await?;
     let audit = deploy::audit(config, &book, &ethereum, &classic).await?;
     if json {
         output(true, &audit, |_| String::new());
@@ -88,16 +87,6 @@ fn load(args: &DeployArgs) -> Result<DeployConfig, OperatorError> {
     }
     config.check()?;
     Ok(config)
-}
-
-async fn connect(config: &DeployConfig) -> Result<(Chain, Chain), OperatorError> {
-    let chains = &config.chains;
-    if chains.ethereum_rpc.is_empty() || chains.classic_rpc.is_empty() {
-        return Err(argument("rpc", "name an endpoint of each chain: --ethereum-rpc and --classic-rpc, or [chains] in the file").into());
-    }
-    let ethereum = client::connect(ChainKind::Ethereum, chains.ethereum, chains.ethereum_rpc.clone()).await?;
-    let classic = client::connect(ChainKind::Classic, chains.classic, chains.classic_rpc.clone()).await?;
-    Ok((ethereum, classic))
 }
 
 fn argument(argument: &str, reason: &str) -> ClientError {

@@ -20,7 +20,7 @@ struct NotFit {
 
 impl Coded for NotFit {
     fn code(&self) -> &'static str {
-        "E-ROLE-006"
+        "E-ROLE-007"
     }
 
     fn next_step(&self) -> String {

@@ -40,6 +40,9 @@ pub(super) async fn rent(args: &RentArgs, json: bool) -> Outcome {
             return Err(ClientError::TooExpensive { cost: total, limit }.into());
         }
     }
+    if !args.yes && !json {
+        show_reference_price(&clients, args.offer).await?;
+    }
     if !agrees(&quotes, args.yes, json)? {
         return Err(ClientError::Cancelled.into());
     }
@@ -114,6 +117,21 @@ fn agrees(quotes: &[Quote], is_agreed: bool, json: bool) -> Result<bool, Operato
     }
     line("The provider can read what runs on its machine: bring no secrets that its owner must not see.");
     if is_agreed { Ok(true) } else { confirm("Rent? [y/N] ") }
+}
+
+/// What others ask for a device of the same class, before anything is paid.
+async fn show_reference_price(clients: &Clients, offer: u64) -> Result<(), OperatorError> {
+    let offered = client::market::offer(clients, offer).await?;
+    if let Some(found) = client::earnings::suggest_price(clients, offered.class_version).await? {
+        line(format!(
+            "This offer: {} GPUTOKEN per hour. Reference price of class {}: {} at reference speed; this device has {:.2} of it.",
+            offered.price_per_hour_wei,
+            found.class_version,
+            found.suggested_wei,
+            f64::from(offered.performance_permille) / 1_000.0
+        ));
+    }
+    Ok(())
 }
 
 pub(super) async fn again(args: &LaunchRentalArgs, json: bool) -> Outcome {

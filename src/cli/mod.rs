@@ -1,16 +1,22 @@
 //! Command line: arguments, rendering, exit codes. Nothing here decides; every command calls one function below.
 
 mod args;
+mod audit;
 #[cfg(feature = "node")]
 mod bench;
 mod commands;
 mod court;
+mod delegation;
 #[cfg(feature = "node")]
 mod deploy;
 #[cfg(feature = "node")]
 mod dry_run;
 mod earnings;
+mod gov;
 mod launch;
+#[cfg(feature = "node")]
+mod operator;
+mod money;
 mod provide;
 mod render;
 mod rental;
@@ -23,8 +29,8 @@ use clap::Parser;
 use self::args::{Cli, Command};
 pub use self::render::OperatorError;
 
-/// Runs the program and returns its exit code: 0 success, 1 failure with a coded error, 2 wrong usage; that of the command which it ran
-/// for a renter.
+/// Runs the program and returns its exit code: 0 success, 1 failure with a coded error, 2 wrong usage, 3 an audit that found
+/// disagreement; that of the command which it ran for a renter.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     #[cfg(feature = "node")]
@@ -42,6 +48,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Shell(command) => shell::run(command).await,
+            Command::Audit(args) => audit::run(&args, json).await,
             Command::Run(args) if !args.command.is_empty() => shell::run_command(&args),
             _ => commands::run(cli).await.map(|()| ExitCode::SUCCESS),
         }

@@ -1,6 +1,7 @@
 //! Deploys all contracts on both chains, wires them, gives every right away, and checks the result.
 
 mod config;
+mod emission;
 mod error;
 mod opcodes;
 mod plan;
@@ -22,7 +23,7 @@ use self::{
     state::{ChainState, DeployState, StateLock},
 };
 use crate::{
-    chain::{AccountSigner, BlockId, Chain},
+    chain::{AccountSigner, BlockId, Chain, ChainConfig},
     types::{AddressBook, ChainKind},
 };
 
@@ -89,6 +90,22 @@ fn require_classic_opcodes(plan: &[Step]) -> Result<(), DeployError> {
         }
     }
     Ok(())
+}
+
+/// Both chains through the file's endpoints, their chain ids checked.
+pub async fn connect(config: &DeployConfig) -> Result<(Chain, Chain), DeployError> {
+    let chains = &config.chains;
+    if chains.ethereum_rpc.is_empty() || chains.classic_rpc.is_empty() {
+        let reason = "name an endpoint of each chain, in [chains] or with --ethereum-rpc and --classic-rpc".into();
+        return Err(DeployError::Config { reason });
+    }
+    let open = async |kind: ChainKind, id, urls: &[String]| {
+        let connected = Chain::connect(ChainConfig::new(kind, id, urls.to_vec())).await;
+        connected.map_err(|source| DeployError::chain(format!("connection to {kind}"), source))
+    };
+    let ethereum = open(ChainKind::Ethereum, chains.ethereum, &chains.ethereum_rpc).await?;
+    let classic = open(ChainKind::Classic, chains.classic, &chains.classic_rpc).await?;
+    Ok((ethereum, classic))
 }
 
 fn origin(state: &ChainState) -> Origin {

@@ -11,6 +11,7 @@ use crate::{
     net::NetError,
     sandbox::SandboxError,
     service::session::{SessionError, UNKNOWN_RENTAL_CODE},
+    store::StoreError,
     types::{Amount, ChainKind, Coded, OfferId, RentalId},
 };
 
@@ -26,6 +27,8 @@ pub enum ClientError {
     Net(#[from] NetError),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("{label} failed on {chain} in transaction {transaction}: {reason}")]
     Failed { label: String, chain: ChainKind, transaction: B256, reason: String },
     #[error("{label} was sent to {chain} as {transaction}, but is not in a block yet")]
@@ -56,6 +59,16 @@ pub enum ClientError {
     NoMatch { rental: RentalId },
     #[error("an earlier run may have paid for another device in place of rental {rental}: {} says so, the chain does not show it yet", path.display())]
     FailoverUnsure { rental: RentalId, path: PathBuf },
+    #[error("there is no faucet on chain {chain_id}")]
+    NoFaucet { chain_id: u64 },
+    #[error("the proposal file {} is not usable: {reason}", path.display())]
+    ProposalFile { path: PathBuf, reason: String },
+    #[error("action {position} of the proposal would fail: {reason}")]
+    ProposalAction { position: usize, reason: String },
+    #[error("no proposal {given}")]
+    UnknownProposal { given: String },
+    #[error("{account} has {votes} votes, a proposal takes {threshold}")]
+    TooFewVotes { account: Address, votes: Amount, threshold: Amount },
     #[error("cancelled")]
     Cancelled,
     #[error(transparent)]
@@ -94,6 +107,7 @@ impl Coded for ClientError {
             ClientError::Key(error) => error.code(),
             ClientError::Net(error) => error.code(),
             ClientError::Session(error) => error.code(),
+            ClientError::Store(error) => error.code(),
             ClientError::Failed { .. } => "E-CLIENT-001",
             ClientError::NotMined { .. } => "E-CLIENT-002",
             ClientError::InsufficientTokens { .. } => "E-CLIENT-003",
@@ -110,6 +124,11 @@ impl Coded for ClientError {
             ClientError::Launch { .. } => "E-CLIENT-014",
             ClientError::NoMatch { .. } => "E-CLIENT-015",
             ClientError::FailoverUnsure { .. } => "E-CLIENT-016",
+            ClientError::NoFaucet { .. } => "E-CLIENT-060",
+            ClientError::ProposalFile { .. } => "E-CLIENT-061",
+            ClientError::ProposalAction { .. } => "E-CLIENT-062",
+            ClientError::UnknownProposal { .. } => "E-CLIENT-063",
+            ClientError::TooFewVotes { .. } => "E-CLIENT-064",
             ClientError::Sandbox(error) => error.code(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => "E-CLIENT-050",
             ClientError::NotActive { .. } => "E-CLIENT-051",
@@ -125,6 +144,7 @@ impl Coded for ClientError {
             ClientError::Key(error) => error.next_step(),
             ClientError::Net(error) => error.next_step(),
             ClientError::Session(error) => error.next_step(),
+            ClientError::Store(error) => error.next_step(),
             ClientError::Failed { .. } => "read the reason; only gas was spent".into(),
             ClientError::NotMined { transaction, .. } => format!("look up {transaction} before you try again: it may still be mined"),
             ClientError::InsufficientTokens { account, .. } => {
@@ -147,6 +167,14 @@ impl Coded for ClientError {
             ClientError::NoMatch { .. } => "see `gpumkt market --all`; what was not used of the failed rental is refunded".into(),
             ClientError::FailoverUnsure { .. } => {
                 "wait for the transaction; if it is certain that none was sent, remove the file and try again".into()
+            ClientError::NoFaucet { .. } => "ask somebody who has GPUTOKEN; only test networks have a faucet".into(),
+            ClientError::ProposalFile { .. } => "correct the file; nothing was sent".into(),
+            ClientError::ProposalAction { .. } => {
+                "correct the action; nothing was sent. One that depends on an action before it can be proposed with --unchecked".into()
+            }
+            ClientError::UnknownProposal { .. } => "see `gpumkt gov list`; the first digits of an id are enough".into(),
+            ClientError::TooFewVotes { .. } => {
+                "delegate votes to the account first (`gpumkt token delegate`), also your own: tokens vote only once delegated".into()
             }
             ClientError::Sandbox(error) => error.next_step(),
             ClientError::NoOpenSsh { .. } | ClientError::Start { .. } => {

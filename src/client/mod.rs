@@ -1,26 +1,35 @@
 //! One-shot operations: what the command line, the devnet and the tests all call.
 
+pub mod audit;
 #[cfg(feature = "node")]
 pub mod bench;
 pub mod court;
+pub mod delegation;
 #[cfg(feature = "node")]
 pub mod deploy;
 pub mod earnings;
 mod error;
 pub mod evidence;
 pub mod failover;
+pub mod gov;
 pub mod launch;
 pub mod market;
 #[cfg(feature = "node")]
 pub mod measured;
+#[cfg(feature = "node")]
+pub mod operator;
+pub mod outlay;
 pub mod rent;
 pub mod session;
 pub mod shell;
 pub mod stake;
+mod submit;
 pub mod templates;
+pub mod token;
 pub mod upkeep;
 #[cfg(feature = "node")]
 pub mod vectors;
+pub mod vesting;
 mod wallet;
 pub mod watch;
 
@@ -30,6 +39,7 @@ use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 pub use error::ClientError;
 pub use market::Availability;
 use secrecy::SecretString;
+pub use submit::{Mode, Submitted};
 pub use wallet::{Permit, Wallet};
 
 use crate::{

@@ -1,8 +1,10 @@
 //! Stakes, devices and offers.
 
 use alloy::primitives::{Address, B256, U256, keccak256};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
 
-use super::{ClientError, Clients, market::word_of};
+use super::{ClientError, Clients, Mode, Submitted, market::word_of, token::require_positive};
 use crate::{
     chain::{BlockId, Receipt},
     types::{
@@ -11,6 +13,8 @@ use crate::{
     },
 };
 
+/// Reads under way at once.
+const CONCURRENT_READS: usize = 8;
 /// Time a permit stays valid; the transaction follows at once.
 const PERMIT_SECONDS: u64 = 1_200;
 
@@ -34,6 +38,104 @@ pub async fn stake(clients: &Clients, role: Role, amount: Amount, operator: Addr
     wallet.send("stake", staking, call).await
 }
 
+/// What a staker has at stake.
+#[derive(Debug, Clone, Serialize)]
+pub struct StakeView {
+    pub account: Address,
+    /// `none` for an account that stakes nothing.
+    pub role: &'static str,
+    pub operator: Address,
+    pub staked_wei: Amount,
+    /// Of the stake, what devices lock.
+    pub locked_wei: Amount,
+    /// Stays slashable until `unbonds_at` (Unix seconds); then it can be withdrawn.
+    pub unbonding_wei: Amount,
+    pub unbonds_at: u64,
+}
+
+pub async fn staker(clients: &Clients, account: Address) -> Result<StakeView, ClientError> {
+    let call = StakingManager::stakerCall { account };
+    let found = clients.ethereum.call(clients.book.ethereum.staking_manager, call, BlockId::latest()).await?;
+    let wei = |value: u128| Amount(U256::from(value));
+    Ok(StakeView {
+        account,
+        role: ["none", "provider", "queen", "king"].get(usize::from(found.role)).copied().unwrap_or("unknown"),
+        operator: found.operator,
+        staked_wei: wei(found.staked),
+        locked_wei: wei(found.locked),
+        unbonding_wei: wei(found.unbonding),
+        unbonds_at: found.unbondsAt,
+    })
+}
+
+/// Begins the unbonding of `amount`. Whatever unbonds already starts anew with it.
+pub async fn unstake(clients: &Clients, amount: Amount, mode: Mode) -> Result<Submitted, ClientError> {
+    require_positive(amount)?;
+    let call = StakingManager::requestUnstakeCall { amount: amount.wei() };
+    clients.submit(mode, "requestUnstake", clients.book.ethereum.staking_manager, call).await
+}
+
+/// Takes out what has unbonded.
+pub async fn withdraw(clients: &Clients, mode: Mode) -> Result<(Amount, Submitted), ClientError> {
+    let amount = staker(clients, clients.signer.address()).await?.unbonding_wei;
+    let staking = clients.book.ethereum.staking_manager;
+    let submitted = clients.submit(mode, "withdraw", staking, StakingManager::withdrawCall {}).await?;
+    let withdrawn = submitted.logs.iter().find_map(|log| log.decode::<StakingManager::Withdrawn>());
+    Ok((withdrawn.map_or(amount, |event| Amount(event.amount)), submitted))
+}
+
+/// One device as Ethereum knows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceView {
+    pub device: DeviceId,
+    pub provider: Address,
+    pub worker: Address,
+    pub class_version: u32,
+    /// Unix seconds; zero for a device in service.
+    pub removed_at: u64,
+    /// Time of the last full challenge that it passed, Unix seconds; zero before the first.
+    pub last_full_pass: u64,
+    pub reputation_ppm: u32,
+    pub performance_permille: u32,
+    pub faults: u32,
+    pub locked_wei: Amount,
+}
+
+/// Devices of `account`, removed ones included.
+pub async fn device_views(clients: &Clients, account: Address) -> Result<Vec<DeviceView>, ClientError> {
+    let staking = clients.book.ethereum.staking_manager;
+    let count = clients.ethereum.call(staking, StakingManager::deviceCountCall {}, BlockId::latest()).await?;
+    let read = |id: DeviceId| async move {
+        let found = clients.ethereum.call(staking, StakingManager::deviceCall { deviceId: id }, BlockId::latest()).await?;
+        Ok::<_, ClientError>(DeviceView {
+            device: id,
+            provider: found.provider,
+            worker: found.worker,
+            class_version: found.classVersion,
+            removed_at: found.removedAt,
+            last_full_pass: found.lastFullPass,
+            reputation_ppm: found.reputationPpm,
+            performance_permille: found.performancePermille,
+            faults: found.faults,
+            locked_wei: Amount(U256::from(found.lockedStake)),
+        })
+    };
+    let all: Vec<DeviceView> = stream::iter(1..=count).map(read).buffered(CONCURRENT_READS).try_collect().await?;
+    Ok(all.into_iter().filter(|device| device.provider == account).collect())
+}
+
+/// The account on Ethereum Classic that proves `device`.
+pub async fn worker(clients: &Clients, device: DeviceId) -> Result<Address, ClientError> {
+    let call = StakingManager::deviceCall { deviceId: device };
+    Ok(clients.ethereum.call(clients.book.ethereum.staking_manager, call, BlockId::latest()).await?.worker)
+}
+
+/// Takes a device out of service; its class stake is free from then on, and slashable until it is withdrawn.
+pub async fn remove_device(clients: &Clients, device: DeviceId, mode: Mode) -> Result<Submitted, ClientError> {
+    let call = StakingManager::removeDeviceCall { deviceId: device };
+    clients.submit(mode, "removeDevice", clients.book.ethereum.staking_manager, call).await
+}
+
 /// Registers a device of `class_version`, proven by `worker` on ETC.
 pub async fn register_device(clients: &Clients, class_version: u32, worker: Address) -> Result<(DeviceId, Receipt), ClientError> {
     let call = StakingManager::registerDeviceCall { classVersion: class_version, worker };
@@ -45,18 +147,10 @@ pub async fn register_device(clients: &Clients, class_version: u32, worker: Addr
     Ok((id, receipt))
 }
 
-/// Devices of `account` that are in service.
+/// Devices of `account` that are in service, with their class versions.
 pub async fn devices(clients: &Clients, account: Address) -> Result<Vec<(DeviceId, u32)>, ClientError> {
-    let staking = clients.book.ethereum.staking_manager;
-    let count = clients.ethereum.call(staking, StakingManager::deviceCountCall {}, BlockId::latest()).await?;
-    let mut found = Vec::new();
-    for id in 1..=count {
-        let device = clients.ethereum.call(staking, StakingManager::deviceCall { deviceId: id }, BlockId::latest()).await?;
-        if device.provider == account && device.removedAt == 0 {
-            found.push((id, device.classVersion));
-        }
-    }
-    Ok(found)
+    let devices = device_views(clients, account).await?;
+    Ok(devices.into_iter().filter(|device| device.removed_at == 0).map(|device| (device.device, device.class_version)).collect())
 }
 
 /// What an offer says.

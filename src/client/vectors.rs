@@ -3,6 +3,7 @@
 //! Integers of 64 bits are decimal strings, because many JSON readers keep only 53 bits; smaller ones are numbers.
 
 mod bridge;
+mod kings;
 mod work;
 
 use alloy::primitives::{Address, B256, keccak256};
@@ -12,6 +13,7 @@ pub use bridge::{
     CheckpointVector, KingSetVector, MemberVector, MessageVector, NodeRecordVector, QuorumVector, ReceiptVector, SessionKeyVector,
     SessionOpenedVector, SignatureVector, TreeVector,
 };
+pub use kings::{PauseVector, RecoveryVector, RotationVector};
 pub use work::{BeaconVector, CommitteeVector, DrawVector, KernelIntermediate, KernelVector, MeasureVector, ProfileVector, SeedVector};
 
 use crate::rules::kernel::NoSuchSample;
@@ -33,6 +35,9 @@ pub struct Vectors {
     pub quorum: Vec<QuorumVector>,
     pub signature: Vec<SignatureVector>,
     pub checkpoint: Vec<CheckpointVector>,
+    pub king_set_rotation: Vec<RotationVector>,
+    pub bridge_recovery: Vec<RecoveryVector>,
+    pub bridge_pause: Vec<PauseVector>,
     pub receipt: Vec<ReceiptVector>,
     pub session_opened: Vec<SessionOpenedVector>,
     pub session_key: Vec<SessionKeyVector>,
@@ -56,6 +61,9 @@ pub fn vectors() -> Result<Vectors, NoSuchSample> {
         quorum: bridge::quorums(),
         signature: bridge::signatures(),
         checkpoint: bridge::checkpoints(),
+        king_set_rotation: kings::rotations(),
+        bridge_recovery: kings::recoveries(),
+        bridge_pause: kings::pauses(),
         receipt: bridge::receipts(),
         session_opened: bridge::sessions_opened(),
         session_key: bridge::session_keys(),

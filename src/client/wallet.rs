@@ -10,12 +10,25 @@ use alloy::{
 
 use super::ClientError;
 use crate::{
-    chain::{AccountSigner, BlockId, Chain, Receipt, TxRequest},
+    chain::{AccountSigner, BlockId, Chain, ChainError, Receipt, SignedTx, TxRequest},
     types::abi::GPUToken,
 };
 
 /// Time a transaction has to be mined before the caller is told to look it up.
 const MINED_WITHIN: Duration = Duration::from_secs(180);
+
+/// Times another program of the same key may be faster with a nonce.
+const MAX_NONCES: u32 = 5;
+/// Depth at which a nonce counts as taken by somebody else. Too small may send twice after a reorganisation.
+const DISPLACED_DEPTH: u64 = 3;
+
+/// What became of a transaction.
+enum Fate {
+    Mined(Receipt),
+    Displaced,
+    /// It may still be mined.
+    Open,
+}
 
 /// A signature under an ERC-2612 permit.
 #[derive(Debug, Clone, Copy)]
@@ -52,33 +65,54 @@ impl Wallet {
         self.send_request(label, TxRequest { to: Some(to), data: Default::default(), value_wei }).await
     }
 
-    async fn send_request(&self, label: &str, request: TxRequest) -> Result<Receipt, ClientError> {
+    pub(super) async fn send_request(&self, label: &str, request: TxRequest) -> Result<Receipt, ClientError> {
         let signer: AccountSigner = Arc::new(self.signer.clone());
-        let nonce = self.chain.nonce(self.address(), BlockId::pending()).await?;
-        let signed = self.chain.build_and_sign(&signer, nonce, &request).await?;
-        self.chain.broadcast(self.address(), &signed).await?;
-        let receipt = self.wait_for(signed.hash).await;
-        let receipt = receipt.ok_or(ClientError::NotMined { label: label.into(), chain: self.chain.kind(), transaction: signed.hash })?;
-        if receipt.status {
-            return Ok(receipt);
+        let mut last = B256::ZERO;
+        for _ in 0..MAX_NONCES {
+            let nonce = self.chain.nonce(self.address(), BlockId::pending()).await?;
+            let signed = self.chain.build_and_sign(&signer, nonce, &request).await?;
+            last = signed.hash;
+            match self.chain.broadcast(self.address(), &signed).await {
+                Ok(_) => {}
+                // A node of the same key was faster with this nonce: nothing of ours is in the pool.
+                Err(ChainError::NonceTooLow { .. } | ChainError::Underpriced { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            match self.wait_for(&signed).await {
+                Fate::Mined(receipt) if receipt.status => return Ok(receipt),
+                Fate::Mined(receipt) => {
+                    let reason = self.chain.explain_failure(self.address(), &request, receipt.block_number).await;
+                    return Err(ClientError::Failed { label: label.into(), chain: self.chain.kind(), transaction: signed.hash, reason });
+                }
+                Fate::Displaced => tracing::warn!(label, nonce, "another program sent from this account; takes the next nonce"),
+                Fate::Open => break,
+            }
         }
-        let reason = self.chain.explain_failure(self.address(), &request, receipt.block_number).await;
-        Err(ClientError::Failed { label: label.into(), chain: self.chain.kind(), transaction: signed.hash, reason })
+        Err(ClientError::NotMined { label: label.into(), chain: self.chain.kind(), transaction: last })
     }
 
     /// What was sent may be mined whatever a read says, so a failed read is no reason to give up: the caller would send again.
-    async fn wait_for(&self, hash: B256) -> Option<Receipt> {
+    async fn wait_for(&self, signed: &SignedTx) -> Fate {
         let deadline = tokio::time::Instant::now() + MINED_WITHIN;
         let mut tick = tokio::time::interval(self.chain.poll_interval());
         while tokio::time::Instant::now() < deadline {
             tick.tick().await;
-            match self.chain.receipt(hash).await {
+            match self.chain.receipt(signed.hash).await {
+                Ok(Some(receipt)) => return Fate::Mined(receipt),
+                Ok(None) if self.is_displaced(signed).await => return Fate::Displaced,
                 Ok(None) => {}
-                Ok(receipt) => return receipt,
-                Err(error) => tracing::warn!(%error, %hash, "the receipt cannot be read yet"),
+                Err(error) => tracing::warn!(%error, hash = %signed.hash, "the receipt cannot be read yet"),
             }
         }
-        None
+        Fate::Open
+    }
+
+    /// The nonce is used as deep as a settled transaction, and not by ours on any endpoint: ours can never take effect.
+    async fn is_displaced(&self, signed: &SignedTx) -> bool {
+        let Ok(head) = self.chain.head().await else { return false };
+        let deep = BlockId::number(head.number.saturating_sub(DISPLACED_DEPTH));
+        let is_used = self.chain.nonce(self.address(), deep).await.is_ok_and(|used| used > signed.nonce);
+        is_used && matches!(self.chain.receipt_anywhere(signed.hash).await, Ok(None))
     }
 
     /// Signs an ERC-2612 permit, so that paying needs no transaction of its own.

@@ -75,6 +75,13 @@ pub struct ChainSection {
     /// Blocks on top of the one that holds a transaction before it counts as done.
     #[serde(default)]
     pub confirmations: u64,
+    /// Price per gas, gwei, that no transaction of this node exceeds.
+    #[serde(default = "default_max_fee_gwei")]
+    pub max_fee_gwei: u64,
+}
+
+fn default_max_fee_gwei() -> u64 {
+    500
 }
 
 fn default_poll_ms() -> u64 {
@@ -147,13 +154,24 @@ pub struct KingSection {
     pub classic_stride: u64,
     /// Blocks on top of an ETC block before it is signed.
     pub classic_min_depth: u64,
+    /// What an ETC block earns its miner, gwei of ETC: half of it is what undoing a block costs.
+    pub classic_block_reward_gwei: u64,
+    /// What one GPUTOKEN is worth, gwei of ETC.
+    pub token_price_gwei: u64,
     /// Accept one endpoint per chain. Only for a devnet: a single lying node could then forge messages.
     pub single_endpoint: bool,
 }
 
 impl Default for KingSection {
     fn default() -> Self {
-        Self { ethereum_stride: 32, classic_stride: 16, classic_min_depth: 500, single_endpoint: false }
+        Self {
+            ethereum_stride: 32,
+            classic_stride: 16,
+            classic_min_depth: 500,
+            classic_block_reward_gwei: 1_638_400_000,
+            token_price_gwei: 100_000_000,
+            single_endpoint: false,
+        }
     }
 }
 
@@ -308,10 +326,24 @@ pub enum Delivery {
     All,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RelaySection {
     pub deliver: Delivery,
+    /// A message goes when its batch earns its gas, or after this time.
+    pub max_wait_seconds: u64,
+    /// What one GPUTOKEN is worth, gwei of ETH; 0 expects no earnings, so that only the time counts.
+    pub token_price_gwei: u64,
+    /// Messages of one transaction.
+    pub max_batch: usize,
+    /// Batches under way at once, per direction.
+    pub max_in_flight: usize,
+}
+
+impl Default for RelaySection {
+    fn default() -> Self {
+        Self { deliver: Delivery::default(), max_wait_seconds: 120, token_price_gwei: 0, max_batch: 8, max_in_flight: 4 }
+    }
 }
 
 impl NodeConfig {
@@ -331,6 +363,9 @@ impl NodeConfig {
             if chain.rpc.iter().map(|url| url.trim_end_matches('/').to_lowercase()).collect::<BTreeSet<_>>().len() != chain.rpc.len() {
                 return invalid(format!("{name}.rpc names an endpoint twice: two answers of one node are no quorum"));
             }
+            if chain.max_fee_gwei == 0 {
+                return invalid(format!("{name}.max_fee_gwei is 0: nothing could be sent"));
+            }
             if !(50..=60_000).contains(&chain.poll_ms) {
                 return invalid(format!("{name}.poll_ms = {} is outside 50..60000", chain.poll_ms));
             }
@@ -347,6 +382,9 @@ impl NodeConfig {
                 "provider.containers leaves a container too little: 64 MiB, 100 cpu_millis, 16 processes and 1 shm_mib at least".into(),
             );
         }
+        if !(1..=32).contains(&self.relay.max_batch) || !(1..=12).contains(&self.relay.max_in_flight) {
+            return invalid("relay.max_batch must be 1 to 32 and relay.max_in_flight 1 to 12: blocks and nodes take no more".into());
+        }
         match (containers.public_ports, &containers.public_host) {
             (Some([first, last]), Some(_)) if first > 0 && first <= last => {}
             (None, None) => {}
@@ -357,6 +395,14 @@ impl NodeConfig {
         }
         if self.king.ethereum_stride == 0 || self.king.classic_stride == 0 {
             return invalid("king strides must be at least 1".into());
+        }
+        if self.king.classic_block_reward_gwei == 0 || self.king.token_price_gwei == 0 {
+            return invalid(
+                "king.classic_block_reward_gwei and king.token_price_gwei must be positive: the depth on ETC follows from them".into(),
+            );
+        }
+        if self.king.single_endpoint && !self.network.local {
+            return invalid("king.single_endpoint is for a devnet (network.local): a single lying node could forge messages".into());
         }
         Ok(())
     }

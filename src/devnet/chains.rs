@@ -1,4 +1,4 @@
-//! The two private chains: one anvil each, on a port that the system picks.
+//! The two private chains: one anvil each, or one real client each, on a port that the system picks.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +9,7 @@ use std::{
 use alloy::primitives::{Address, U256, keccak256};
 use serde_json::{Value, json};
 
-use super::{DevnetError, process::ManagedProcess, rpc};
+use super::{DevnetError, clients::RealClients, process::ManagedProcess, rpc};
 use crate::types::ChainKind;
 
 /// Accounts follow from this well-known mnemonic, so nobody may hold anything of worth on them.
@@ -35,6 +35,8 @@ pub struct AnvilOptions {
     /// Loaded at start if it exists and written on a clean stop.
     pub state_file: Option<PathBuf>,
     pub log: PathBuf,
+    /// Runs the chain in anvil's place.
+    pub client: Option<RealClients>,
 }
 
 impl AnvilOptions {
@@ -44,7 +46,15 @@ impl AnvilOptions {
             ChainKind::Ethereum => Duration::from_millis(500),
             ChainKind::Classic => Duration::from_secs(1),
         };
-        Self { kind, chain_id, block_time: Some(block_time), port: 0, state_file: None, log: folder.join(format!("{kind}.log")) }
+        Self {
+            kind,
+            chain_id,
+            block_time: Some(block_time),
+            port: 0,
+            state_file: None,
+            log: folder.join(format!("{kind}.log")),
+            client: None,
+        }
     }
 
     /// A chain that mines a block per transaction.
@@ -84,6 +94,9 @@ pub struct Anvil {
 
 impl Anvil {
     pub async fn start(options: AnvilOptions) -> Result<Self, DevnetError> {
+        if let Some(client) = options.client.clone() {
+            return Self::start_client(options, &client).await;
+        }
         let program = find_anvil()?;
         // An old log may name the port of an earlier run.
         let _ = std::fs::remove_file(&options.log);
@@ -95,6 +108,23 @@ impl Anvil {
         process.wait_until(START_TIMEOUT, reason, answers).await?;
         // A restart has to come back at the same address.
         Ok(Self { process, options: AnvilOptions { port, ..options } })
+    }
+
+    /// A real client says where it listens only in words, so the port is chosen here.
+    async fn start_client(options: AnvilOptions, client: &RealClients) -> Result<Self, DevnetError> {
+        let data = options.log.with_extension("chain");
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map(|address| address.port());
+        let port = free().map_err(|error| DevnetError::Setup { what: "a port".into(), reason: error.to_string() })?;
+        let command = client.prepare(options.kind, options.chain_id, port, &data)?;
+        let mut process = ManagedProcess::spawn(format!("client ({})", options.kind), command, &options.log)?;
+        let head = async || rpc::call(&authority(port), "eth_blockNumber", json!([])).await.ok().filter(|number| number != "0x0");
+        process.wait_until(START_TIMEOUT, "it mines no block", head).await?;
+        Ok(Self { process, options: AnvilOptions { port, ..options } })
+    }
+
+    /// Whether it is a real client, whose clock nobody steers.
+    pub fn is_real(&self) -> bool {
+        self.options.client.is_some()
     }
 
     pub fn url(&self) -> String {
@@ -141,8 +171,11 @@ impl Anvil {
         rpc::call(&authority(self.options.port), method, params).await
     }
 
-    /// Mines as fast as it goes until the guard is dropped; the chain's own clock goes on beside it.
+    /// Mines as fast as it goes until the guard is dropped; the chain's own clock goes on beside it. A real client can't be hurried.
     pub fn hurry(&self) -> Hurry {
+        if self.is_real() {
+            return Hurry { pump: tokio::spawn(std::future::ready(())) };
+        }
         let node = authority(self.options.port);
         let pump = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(HURRY);
@@ -195,11 +228,21 @@ pub struct DevChains {
 impl DevChains {
     /// Starts both with the devnet's clock and waits until they answer.
     pub async fn start(ethereum_id: u64, classic_id: u64, folder: &Path) -> Result<Self, DevnetError> {
+        Self::start_with(None, ethereum_id, classic_id, folder).await
+    }
+
+    /// The same on real clients where there are some.
+    pub async fn start_with(clients: Option<&RealClients>, ethereum_id: u64, classic_id: u64, folder: &Path) -> Result<Self, DevnetError> {
+        let options = |kind, id| AnvilOptions { client: clients.cloned(), ..AnvilOptions::devnet(kind, id, folder) };
         let (ethereum, classic) = tokio::try_join!(
-            Anvil::start(AnvilOptions::devnet(ChainKind::Ethereum, ethereum_id, folder)),
-            Anvil::start(AnvilOptions::devnet(ChainKind::Classic, classic_id, folder)),
+            Anvil::start(options(ChainKind::Ethereum, ethereum_id)),
+            Anvil::start(options(ChainKind::Classic, classic_id)),
         )?;
         Ok(Self { ethereum, classic })
+    }
+
+    pub fn are_real(&self) -> bool {
+        self.ethereum.is_real() || self.classic.is_real()
     }
 
     pub fn of(&self, kind: ChainKind) -> &Anvil {

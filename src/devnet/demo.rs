@@ -12,6 +12,7 @@ use super::{
     DevnetError,
     accounts::Accounts,
     bridge::read_bridge,
+    clients::RealClients,
     console::Console,
     ledger::read_ledger,
     network::{self, DevNetwork},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     chain::BlockId,
     client::{
-        ClientError, Clients,
+        ClientError, Clients, audit,
         launch::{LaunchSpec, Launcher},
         market::{self, Availability, Filter, OfferView},
         rent::{self, RentalState, RentalView, SessionKeys},
@@ -38,34 +39,34 @@ use crate::{
 };
 
 /// Stages that the progress bar counts.
-const STAGES: u64 = 11;
+const STAGES: u64 = 12;
 /// Class of the devnet's device.
 const CLASS_VERSION: u32 = 1;
 const PRICE_PER_HOUR: &str = "3.6";
 const RENTAL_SECONDS: u32 = 120;
 /// Time for the first full challenge to be drawn, proven, settled and carried over.
-const RENTABLE_WITHIN: Duration = Duration::from_secs(180);
+const RENTABLE_WITHIN: Duration = Duration::from_secs(360);
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Time for the closing challenge to be drawn, proven, settled and carried over.
-const COMPLETED_WITHIN: Duration = Duration::from_secs(180);
+const COMPLETED_WITHIN: Duration = Duration::from_secs(360);
 /// Time for a command in the container over ssh.
 const SHELL_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Runs the demo in `folder`; leaves the network running until Ctrl-C with `keep`.
-pub async fn demo(folder: &Path, keep: bool) -> Result<(), DevnetError> {
+pub async fn demo(folder: &Path, keep: bool, clients: Option<&RealClients>) -> Result<(), DevnetError> {
     let interrupted = tokio::signal::ctrl_c();
     tokio::select! {
-        outcome = run(folder, keep) => outcome,
+        outcome = run(folder, keep, clients) => outcome,
         _ = interrupted => Err(DevnetError::Interrupted),
     }
 }
 
 /// Starts the network and leaves it running until Ctrl-C.
-pub async fn up(folder: &Path) -> Result<(), DevnetError> {
-    let console = Console::new(STAGES - 4);
+pub async fn up(folder: &Path, clients: Option<&RealClients>) -> Result<(), DevnetError> {
+    let console = Console::new(STAGES - 5);
     let work = async {
-        let network = build(folder, &console).await?;
+        let network = build(folder, clients, &console).await?;
         console.finish();
         announce(&network)?;
         std::future::pending::<()>().await;
@@ -77,9 +78,9 @@ pub async fn up(folder: &Path) -> Result<(), DevnetError> {
     }
 }
 
-async fn run(folder: &Path, keep: bool) -> Result<(), DevnetError> {
+async fn run(folder: &Path, keep: bool, clients: Option<&RealClients>) -> Result<(), DevnetError> {
     let console = Console::new(STAGES);
-    let network = build(folder, &console).await?;
+    let network = build(folder, clients, &console).await?;
     let report = scenario(folder, &network, &console).await?;
     console.finish();
     report.print();
@@ -95,12 +96,12 @@ async fn run(folder: &Path, keep: bool) -> Result<(), DevnetError> {
 }
 
 /// Everything up to a device that can be rented.
-async fn build(folder: &Path, console: &Console) -> Result<DevNetwork, DevnetError> {
+async fn build(folder: &Path, clients: Option<&RealClients>, console: &Console) -> Result<DevNetwork, DevnetError> {
     let run_folder = fresh_run_folder(folder)?;
     let accounts = Accounts::create(&run_folder.join("keys"))?;
     let (chains, measured) = console
         .stage("two chains started, device calibrated", async {
-            tokio::try_join!(DevNetwork::chains(&run_folder), network::calibrate_device())
+            tokio::try_join!(DevNetwork::chains(clients, &run_folder), network::calibrate_device())
         })
         .await?;
     console.line(&format!(
@@ -207,6 +208,7 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
     console.stage("credits claimed", claim_all(network)).await?;
     let reputation_ppm_after = wait_reputation(&renter, provider, reputation_ppm_before).await?;
     let after = balances(&renter, network).await?;
+    let audit = console.stage("every verdict repeated from the two chains", audit_provider(&renter, provider)).await?;
     let bridge = read_bridge(&renter, network).await?;
     Ok(Report {
         schema_version: SCHEMA_VERSION,
@@ -229,6 +231,7 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
         messages: bridge.messages,
         reputation_ppm_before,
         reputation_ppm_after,
+        audit,
         balances: merge(before, after),
         stages: console.stages(),
         steps: read_ledger(&network.chains, &network.book, &network.accounts.labels()).await?,
@@ -318,6 +321,11 @@ async fn wait_reputation(clients: &Clients, provider: Address, before: u32) -> R
             return Ok(now);
         }
     }
+}
+
+/// As anybody could: without a key, from what stands on the chains.
+async fn audit_provider(clients: &Clients, provider: Address) -> Result<audit::Audit, DevnetError> {
+    Ok(audit::audit(clients, provider, audit::Range { from: 0, to: u64::MAX }).await?)
 }
 
 type Balances = BTreeMap<String, (Address, Amount)>;

@@ -3,6 +3,7 @@
 pub mod accounts;
 mod bridge;
 pub mod chains;
+pub mod clients;
 mod console;
 mod demo;
 mod error;

@@ -14,6 +14,7 @@ use super::{
     DevnetError,
     accounts::{Accounts, KINGS, QUEENS},
     chains::DevChains,
+    clients::RealClients,
     process::{ManagedProcess, Readiness},
     proxy::FaultProxy,
 };
@@ -43,6 +44,9 @@ const POLL_MS: u64 = 200;
 pub const STRIDE_BLOCKS: u64 = 2;
 /// Blocks on top of a final one: what Kings wait for on Ethereum Classic, and where anvil's `finalized` stands on Ethereum.
 pub const FINAL_AFTER_BLOCKS: u64 = 2;
+/// What a deployment to real clients has in place of the devnet's.
+const REAL_WINDOWS: [(&str, i64); 4] =
+    [("beacon_spacing", 20), ("commit_window_blocks", 20), ("answer_window_blocks", 20), ("bridge_max_seconds", 120)];
 const STAKES: [(Role, &str); 3] = [(Role::King, "200000"), (Role::Queen, "20000"), (Role::Provider, "5000")];
 
 /// What a node says about itself once it is up.
@@ -75,11 +79,11 @@ pub struct DevNetwork {
 
 impl DevNetwork {
     /// Chains first, everything on them after.
-    pub async fn chains(folder: &Path) -> Result<DevChains, DevnetError> {
+    pub async fn chains(clients: Option<&RealClients>, folder: &Path) -> Result<DevChains, DevnetError> {
         let deployment: toml::Table = DEPLOYMENT.parse().map_err(|error: toml::de::Error| invalid(&error.to_string()))?;
         let id = |name: &str| deployment.get("chains").and_then(|chains| chains.get(name)).and_then(toml::Value::as_integer);
         let id = |name| id(name).and_then(|id| u64::try_from(id).ok()).ok_or_else(|| invalid("no chain ids"));
-        DevChains::start(id("ethereum")?, id("classic")?, folder).await
+        DevChains::start_with(clients, id("ethereum")?, id("classic")?, folder).await
     }
 
     /// A client of `name` that reads the chains directly.
@@ -117,7 +121,7 @@ impl DevNetwork {
             "http": { "listen": "127.0.0.1:0" },
             "king": { "ethereum_stride": STRIDE_BLOCKS, "classic_stride": STRIDE_BLOCKS, "classic_min_depth": FINAL_AFTER_BLOCKS },
             "queen": { "report_after_blocks": 40 },
-            "relay": { "deliver": "all" },
+            "relay": { "deliver": "all", "max_wait_seconds": 0 },
         });
         if name == "provider" {
             config["keys"]["worker"] = json!(self.accounts.keystore("worker"));
@@ -207,6 +211,9 @@ pub async fn deploy(folder: &Path, chains: &DevChains, accounts: &Accounts, meas
         section.insert("pass_ms".into(), profile.pass_ms.into());
         section.insert("unmeasured_ms".into(), profile.unmeasured_ms.into());
     }
+    if chains.are_real() {
+        widen_windows(&mut deployment)?;
+    }
     let path = folder.join("deployment.toml");
     std::fs::write(&path, deployment.to_string()).map_err(|error| DevnetError::file(&path, &error))?;
     let out = folder.join("addresses.json");
@@ -219,6 +226,15 @@ pub async fn deploy(folder: &Path, chains: &DevChains, accounts: &Accounts, meas
     // The address book is the last thing it writes; its end tells whether it succeeded.
     let read = || serde_json::from_str::<AddressBook>(&std::fs::read_to_string(&out).ok()?).ok();
     process.wait_until(DEPLOY_TIME, "the contracts are not deployed", async || read()).await
+}
+
+/// Blocks of a real chain come at random: six of them may pass within a second, and `finalized` trails by up to 32.
+fn widen_windows(deployment: &mut toml::Table) -> Result<(), DevnetError> {
+    let section = deployment.get_mut("verification").and_then(toml::Value::as_table_mut).ok_or_else(|| invalid("no verification"))?;
+    for (key, value) in REAL_WINDOWS {
+        section.insert(key.into(), value.into());
+    }
+    Ok(())
 }
 
 /// Connects `name` to both chains.

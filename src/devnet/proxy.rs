@@ -5,13 +5,16 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use alloy::{consensus::Header, primitives::keccak256};
+use alloy::{
+    consensus::Header,
+    primitives::{B256, keccak256},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -43,6 +46,14 @@ pub enum EndpointFault {
     Lie,
     /// The endpoint claims to serve this chain.
     WrongChainId(u64),
+    /// Blocks as `Lie`, and calls answer with another value: a poisoned node.
+    LieAboutState,
+    /// The newest log of every answer is missing.
+    TruncateLogs,
+    /// The chain seems to have ended at this block.
+    Stale(u64),
+    /// Half of each answer, then the connection breaks.
+    CutAnswers,
     /// Calls of this method never reach the node.
     Refuse(&'static str),
     /// Calls of this method reach the node, its answers get lost.
@@ -55,8 +66,12 @@ pub struct FaultProxy {
     address: SocketAddr,
     fault: watch::Sender<EndpointFault>,
     failed: Arc<AtomicU64>,
+    seen: Seen,
     server: JoinHandle<()>,
 }
+
+/// Calls so far, by method.
+type Seen = Arc<Mutex<HashMap<String, u64>>>;
 
 impl FaultProxy {
     /// Listens on a free local port and forwards to `upstream` (`host:port` or `http://host:port`).
@@ -67,8 +82,9 @@ impl FaultProxy {
         let address = listener.local_addr().map_err(failed)?;
         let (fault, watched) = watch::channel(EndpointFault::None);
         let failed = Arc::<AtomicU64>::default();
-        let server = tokio::spawn(serve(listener, upstream, watched, failed.clone()));
-        Ok(Self { address, fault, failed, server })
+        let seen = Seen::default();
+        let server = tokio::spawn(serve(listener, upstream, watched, failed.clone(), seen.clone()));
+        Ok(Self { address, fault, failed, seen, server })
     }
 
     pub fn url(&self) -> String {
@@ -85,6 +101,11 @@ impl FaultProxy {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Calls of `method` so far.
+    pub fn seen(&self, method: &str) -> u64 {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(method).copied().unwrap_or(0)
+    }
+
     pub fn fault(&self) -> EndpointFault {
         *self.fault.borrow()
     }
@@ -96,7 +117,7 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver<EndpointFault>, failed: Arc<AtomicU64>) {
+async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver<EndpointFault>, failed: Arc<AtomicU64>, seen: Seen) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     // Dropped, and with it every connection, when the proxy stops.
     let mut connections = tokio::task::JoinSet::new();
@@ -105,11 +126,11 @@ async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                let (upstream, fault, failed) = (upstream.clone(), fault.clone(), failed.clone());
+                let (upstream, fault, failed, seen) = (upstream.clone(), fault.clone(), failed.clone(), seen.clone());
                 let Ok(slot) = slots.clone().acquire_owned().await else { return };
                 connections.spawn(async move {
                     let _slot = slot;
-                    let exchange = exchange(stream, &upstream, fault);
+                    let exchange = exchange(stream, &upstream, fault, &seen);
                     if !matches!(tokio::time::timeout(EXCHANGE_TIMEOUT, exchange).await, Ok(Ok(true))) {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
@@ -120,8 +141,9 @@ async fn serve(listener: TcpListener, upstream: Arc<str>, fault: watch::Receiver
 }
 
 /// One request per connection; `true` when it was answered.
-async fn exchange(mut client: TcpStream, upstream: &str, mut fault: watch::Receiver<EndpointFault>) -> io::Result<bool> {
+async fn exchange(mut client: TcpStream, upstream: &str, mut fault: watch::Receiver<EndpointFault>, seen: &Seen) -> io::Result<bool> {
     let request = read_request(&mut client).await?;
+    note(&request, seen);
     let now = *fault.borrow_and_update();
     match now {
         EndpointFault::Down => return Ok(false),
@@ -133,18 +155,56 @@ async fn exchange(mut client: TcpStream, upstream: &str, mut fault: watch::Recei
         EndpointFault::Refuse(method) if calls(&request, method) => return Ok(false),
         _ => {}
     }
-    let answer = post(upstream, &request).await?;
+    let answer = match now {
+        EndpointFault::Stale(newest) => post(upstream, &pinned(&request, newest)).await?,
+        _ => post(upstream, &request).await?,
+    };
     let answer = match now {
         EndpointFault::LoseAnswer(method) if calls(&request, method) => return Ok(false),
-        EndpointFault::Lie | EndpointFault::WrongChainId(_) => falsify(&request, answer, now),
+        EndpointFault::Lie | EndpointFault::LieAboutState | EndpointFault::TruncateLogs | EndpointFault::WrongChainId(_) => {
+            falsify(&request, answer, now)
+        }
         _ => answer,
     };
     let head =
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
     client.write_all(head.as_bytes()).await?;
+    if now == EndpointFault::CutAnswers {
+        client.write_all(&answer[..answer.len() / 2]).await?;
+        return Ok(false);
+    }
     client.write_all(&answer).await?;
     client.shutdown().await?;
     Ok(true)
+}
+
+fn note(request: &[u8], seen: &Seen) {
+    let request = serde_json::from_slice::<Value>(request).unwrap_or_default();
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    for method in listed(&request).iter().filter_map(|call| call.get("method")?.as_str()) {
+        *seen.entry(method.into()).or_default() += 1;
+    }
+}
+
+/// The request with block `newest` wherever it asks for the newest one, or for a later one.
+fn pinned(request: &[u8], newest: u64) -> Vec<u8> {
+    let Ok(mut request) = serde_json::from_slice::<Value>(request) else { return request.to_vec() };
+    let single = std::slice::from_mut(&mut request);
+    let calls: &mut [Value] = match single {
+        [Value::Array(calls)] => calls,
+        other => other,
+    };
+    for call in calls.iter_mut().filter(|call| call["method"] == "eth_getBlockByNumber") {
+        let Some(tag) = call.pointer_mut("/params/0") else { continue };
+        let number = tag.as_str().and_then(|text| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+        match number {
+            // No node has this one.
+            Some(number) if number > newest => *tag = json!("0xffffffffffff"),
+            Some(_) => {}
+            None => *tag = json!(format!("{newest:#x}")),
+        }
+    }
+    request.to_string().into_bytes()
 }
 
 fn calls(request: &[u8], method: &str) -> bool {
@@ -187,7 +247,15 @@ fn falsify(request: &[u8], answer: Vec<u8>, fault: EndpointFault) -> Vec<u8> {
         let method = item.get("id").and_then(|id| methods.get(&id.to_string())).cloned().unwrap_or_default();
         let Some(result) = item.get_mut("result") else { continue };
         match fault {
-            EndpointFault::Lie if method.starts_with("eth_getBlockBy") => lie_about(result),
+            EndpointFault::Lie | EndpointFault::LieAboutState if method.starts_with("eth_getBlockBy") => lie_about(result),
+            EndpointFault::LieAboutState if method == "eth_call" => {
+                if let Some(hash) = result.as_str().and_then(|text| text.parse::<B256>().ok()) {
+                    *result = json!(keccak256(hash));
+                }
+            }
+            EndpointFault::TruncateLogs if method == "eth_getLogs" => {
+                result.as_array_mut().map(Vec::pop);
+            }
             EndpointFault::WrongChainId(id) if method == "eth_chainId" => *result = json!(format!("{id:#x}")),
             EndpointFault::WrongChainId(id) if method == "net_version" => *result = json!(id.to_string()),
             _ => {}

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{DevnetError, bridge::MessageTrip, console::Stage, ledger::LedgerEntry};
 use crate::{
-    client::rent::RentalView,
+    client::{audit::Audit, rent::RentalView},
     types::{Amount, ChainKind},
 };
 
@@ -53,6 +53,8 @@ pub struct Report {
     pub relay_latency_s: Option<f64>,
     pub reputation_ppm_before: u32,
     pub reputation_ppm_after: u32,
+    /// The provider's verdicts, computed again.
+    pub audit: Audit,
     pub balances: BTreeMap<String, Balance>,
     pub stages: Vec<Stage>,
     pub steps: Vec<LedgerEntry>,
@@ -75,6 +77,12 @@ impl Report {
         }
         if self.challenges_passed == 0 || self.challenges_passed != self.challenges_due {
             return wrong(format!("{} of {} challenges passed", self.challenges_passed, self.challenges_due));
+        }
+        if let Some(found) = self.audit.disagreements.first() {
+            return wrong(format!("{}: the chain says {}, the rules say {}", found.subject, found.chain, found.recomputed));
+        }
+        if self.audit.proofs == 0 || self.audit.receipts == 0 || self.audit.reports == 0 {
+            return wrong("the audit had nothing to compute again".into());
         }
         if !self.output_matches {
             return wrong("the renter's picture differs from the same program computed on the CPU".into());

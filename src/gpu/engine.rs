@@ -305,6 +305,7 @@ fn microseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::program::LIMIT_SOURCES;
     use super::*;
 
     #[test]
@@ -353,6 +354,41 @@ mod tests {
         let run = engine.run(&SELF_TEST, SELF_TEST_SEED, &mut ignore_progress).unwrap();
         assert_eq!(run.output, kernel::compute(&SELF_TEST, SELF_TEST_SEED));
         assert!(!engine.lost);
+    }
+
+    #[test]
+    fn a_device_that_fails_in_the_middle_of_a_run_serves_the_next_challenge() {
+        let mut engine = Engine::new(0).unwrap();
+        // These kernels fill and walk, and lack those of the product: the driver refuses a launch half way through.
+        let open = device::open(0).unwrap();
+        engine.kernels = Kernels::build_sources(&open, engine.variant(), &LIMIT_SOURCES, None).unwrap();
+        let mut reached = None;
+        let mut hook = |progress: Progress| {
+            reached = Some(progress.stage);
+            ControlFlow::Continue(())
+        };
+        let error = engine.run(&SELF_TEST, SELF_TEST_SEED, &mut hook).unwrap_err();
+        assert_eq!((error.code(), reached), ("E-GPU-011", Some(Stage::Walk)), "{error}");
+        assert!(engine.lost);
+        let run = engine.run(&SELF_TEST, SELF_TEST_SEED, &mut ignore_progress).unwrap();
+        assert_eq!(run.output, kernel::compute(&SELF_TEST, SELF_TEST_SEED));
+        assert!(!engine.lost);
+    }
+
+    #[test]
+    fn two_engines_on_one_device_do_not_disturb_each_other() {
+        let expected = kernel::compute(&SELF_TEST, SELF_TEST_SEED);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut engine = Engine::new(0).unwrap();
+                    for _ in 0..3 {
+                        let output = engine.run(&SELF_TEST, SELF_TEST_SEED, &mut ignore_progress).unwrap().output;
+                        assert!(output == expected);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

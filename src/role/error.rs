@@ -16,6 +16,8 @@ pub enum RoleError {
     DataDir { path: PathBuf, source: std::io::Error },
     #[error("the King set of the address book is not the one that {chain} holds")]
     KingSet { chain: ChainKind },
+    #[error("two {chain} endpoints are on one host: their agreement proves nothing")]
+    SharedHost { chain: ChainKind },
     #[error("no device of worker {worker} is on offer")]
     NothingOffered { worker: Address },
 }
@@ -27,7 +29,8 @@ impl Coded for RoleError {
             RoleError::KingSet { .. } => "E-ROLE-002",
             RoleError::NotListening => "E-ROLE-003",
             RoleError::DataDir { .. } => "E-ROLE-004",
-            RoleError::NothingOffered { .. } => "E-ROLE-005",
+            RoleError::SharedHost { .. } => "E-ROLE-005",
+            RoleError::NothingOffered { .. } => "E-ROLE-006",
         }
     }
 
@@ -36,6 +39,7 @@ impl Coded for RoleError {
             RoleError::NoStake { role, .. } => format!("stake first: `gpumkt stake {} AMOUNT`", format!("{role:?}").to_lowercase()),
             RoleError::NotListening => "check network.listen and the log lines before this one".into(),
             RoleError::DataDir { .. } => "check data_dir: free space, owner, permissions".into(),
+            RoleError::SharedHost { chain } => format!("name endpoints of {chain} that different operators run"),
             RoleError::NothingOffered { .. } => "offer one: `gpumkt offer --class VERSION`; keys.worker must be the worker it names".into(),
             RoleError::KingSet { .. } => "get the current address book of this network".into(),
         }

@@ -20,10 +20,10 @@ use crate::{
         COLUMNS,
         checkpoints::CheckpointBook,
         index::ChainIndex,
+        kings::KingSets,
         peers::Peers,
         records::{OwnNode, Records},
         router::{Handlers, Router},
-        sender::{Sender, SenderConfig, sender},
         stake::ChainStakes,
     },
     store::Store,
@@ -93,7 +93,7 @@ impl Node {
         let http_address = http.local_address();
         supervisor.add(http);
         webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
-        let checkpoints = CheckpointBook::new(kings, book.clone());
+        let checkpoints = CheckpointBook::new(KingSets::new(kings), book.clone());
         Ok(Self {
             config,
             book,
@@ -124,22 +124,18 @@ impl Node {
         }
     }
 
-    /// The one writer of `signer` on a chain.
-    pub fn add_sender(&mut self, kind: ChainKind, signer: PrivateKeySigner) -> Sender {
-        let confirmations = self.config.chain(kind).confirmations;
-        self.watched.push((kind, signer.address()));
-        let config = SenderConfig { confirmations: confirmations + 1, ..SenderConfig::default() };
-        let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
-        self.supervisor.add(service);
-        handle
-    }
-
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
         self.supervisor.take_signals().map_err(boxed)?;
         self.supervisor.add(watch(&self));
         tell_where(&self).await?;
-        let router = Router { net: self.peers.net.clone(), events: self.events, records: self.peers.records.clone(), handlers };
+        let router = Router {
+            net: self.peers.net.clone(),
+            events: self.events,
+            records: self.peers.records.clone(),
+            handlers,
+            alerts: self.alerts.clone(),
+        };
         self.supervisor.add(router);
         self.health.ready("services");
         tracing::info!(role = ?self.role, account = %self.account, peer = %self.peers.net.local_peer_id(), "node is up");

@@ -1,24 +1,48 @@
 //! Relay: carries messages both ways.
 
-use super::Node;
+use super::{Node, error::boxed};
 use crate::{
+    chain::BlockId,
     config::NodeConfig,
+    rules::batch::BatchPolicy,
     service::{delivery::Deliverer, router::Handlers},
-    types::{ChainKind, Coded, Role},
+    types::{ChainKind, Coded, Role, abi::GPURental},
 };
+
+/// Gas of a checkpoint with thirteen signatures and the transaction around it, and of a message with a large handler.
+const BASE_GAS: u64 = 120_000;
+const MESSAGE_GAS: u64 = 120_000;
+/// Gwei of one coin, for prices of tokens.
+const GWEI: u128 = 1_000_000_000;
 
 pub async fn run_relay(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let mut node = Node::start(config, Role::None).await?;
+    let fee_wei = bridge_fee_wei(&node).await?;
     for origin in ChainKind::BOTH {
         let sender = node.add_sender(origin.other(), node.operator.clone());
+        let relay = &node.config.relay;
+        let (origin_chain, origin_index) = node.chain(origin);
         let deliverer = Deliverer {
-            origin: node.chain(origin).1.clone(),
+            origin: origin_index.clone(),
+            origin_chain: origin_chain.clone(),
             destination: node.chain(origin.other()).1.clone(),
             book: node.book.clone(),
-            policy: node.config.relay.deliver,
+            policy: relay.deliver,
+            batches: BatchPolicy {
+                max_messages: relay.max_batch,
+                max_wait_seconds: relay.max_wait_seconds,
+                base_gas: BASE_GAS,
+                message_gas: MESSAGE_GAS,
+            },
+            max_in_flight: relay.max_in_flight,
+            // Rentals settle on Ethereum: that is where a delivery earns.
+            fee_wei: if origin == ChainKind::Classic { fee_wei } else { 0 },
             checkpoints: node.checkpoints.clone(),
             peers: node.peers.clone(),
             sender,
+            store: node.store.clone(),
+            data_dir: node.config.data_dir.clone(),
+            alerts: node.alerts.clone(),
             metrics: node.metrics.clone(),
             state: Default::default(),
         };
@@ -26,4 +50,16 @@ pub async fn run_relay(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     }
     let handlers = Handlers { checkpoints: Some(node.checkpoints.clone()), ..Handlers::default() };
     node.run(handlers).await
+}
+
+/// What the settlement of a rental credits to its deliverer, in wei of ETH at the configured price.
+async fn bridge_fee_wei(node: &Node) -> Result<u128, Box<dyn Coded>> {
+    let price_wei = u128::from(node.config.relay.token_price_gwei) * GWEI;
+    if price_wei == 0 {
+        return Ok(0);
+    }
+    let call = GPURental::parametersCall {};
+    let fee = node.ethereum.call(node.book.ethereum.gpu_rental, call, BlockId::latest()).await.map_err(boxed)?.bridgeFee;
+    let fee = u128::try_from(fee).unwrap_or(u128::MAX);
+    Ok((fee / GWEI).saturating_mul(price_wei) / GWEI)
 }

@@ -1,8 +1,8 @@
 //! Checks and wiring at a node's start.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::Address;
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 
 use super::{Node, RoleError, error::boxed};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     service::{
         follower::Follower,
         index::{ChainIndex, Indexer},
+        sender::{Sender, SenderConfig, sender},
     },
     store::{Store, StoreError},
     task::Supervisor,
@@ -64,17 +65,19 @@ pub(super) fn follow(
 ) -> Result<ChainIndex, StoreError> {
     let kind = chain.kind();
     let bridge = book.bridge(kind);
-    let mut addresses = vec![bridge.outbox, bridge.inbox];
+    let mut addresses = vec![bridge.outbox, bridge.inbox, bridge.king_set];
     addresses.push(match kind {
         ChainKind::Ethereum => book.ethereum.gpu_rental,
         ChainKind::Classic => book.classic.work_verification,
     });
     let mut follower = Follower::new(chain.clone(), store.clone(), kind.name(), addresses, book.start_block(kind));
+    follower = follower.with_metrics(metrics.clone());
     let events = follower.subscribe(EVENTS);
+    let rescan = follower.rescan();
     let (indexer, index) = Indexer::new(kind, store.clone(), book.clone(), events, metrics.clone())?;
     supervisor.add(follower);
     supervisor.add(indexer);
-    Ok(index)
+    Ok(index.with_rescan(rescan))
 }
 
 /// What the network adapter needs of a node's configuration.
@@ -115,6 +118,17 @@ pub(super) async fn tell_where(node: &Node) -> Result<(), Box<dyn Coded>> {
 }
 
 impl Node {
+    /// The one writer of `signer` on a chain.
+    pub fn add_sender(&mut self, kind: ChainKind, signer: PrivateKeySigner) -> Sender {
+        let section = self.config.chain(kind);
+        let (confirmations, max_gas_price_wei) = (section.confirmations, u128::from(section.max_fee_gwei) * 1_000_000_000);
+        self.watched.push((kind, signer.address()));
+        let config = SenderConfig { confirmations: confirmations + 1, max_gas_price_wei, ..SenderConfig::default() };
+        let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
+        self.supervisor.add(service);
+        handle
+    }
+
     /// Age up to which a full pass makes a device rentable, seconds.
     pub async fn freshness_seconds(&self) -> Result<u64, Box<dyn Coded>> {
         let call = GPURental::parametersCall {};

@@ -72,6 +72,27 @@ impl MessageTree {
         Some(siblings)
     }
 
+    /// Siblings of the left and right edge of leaves `first` to `first + length - 1`, where the edge has one outside of the range, from
+    /// the leaves upwards: what `deliverRange` takes.
+    pub fn range_proof(&self, first: u32, length: u32, count: u32) -> Option<Vec<B256>> {
+        let end = first.checked_add(length)?;
+        if length == 0 || end > count || count > self.count() {
+            return None;
+        }
+        let (mut left, mut right) = (u64::from(first), u64::from(end - 1));
+        let mut siblings = Vec::new();
+        for height in 0..DEPTH {
+            if left % 2 == 1 {
+                siblings.push(self.node_at(height, left - 1, u64::from(count)));
+            }
+            if right % 2 == 0 {
+                siblings.push(self.node_at(height, right + 1, u64::from(count)));
+            }
+            (left, right) = (left / 2, right / 2);
+        }
+        Some(siblings)
+    }
+
     /// Node `position` at `height` of the tree of `count` leaves.
     fn node_at(&self, height: usize, position: u64, count: u64) -> B256 {
         let first = position << height;
@@ -102,6 +123,43 @@ mod tests {
 
     fn leaf(number: u32) -> B256 {
         keccak256(number.to_be_bytes())
+    }
+
+    /// As the contract folds it.
+    fn fold_range(mut nodes: Vec<B256>, mut first: usize, siblings: &[B256]) -> B256 {
+        let mut siblings = siblings.iter();
+        for _ in 0..DEPTH {
+            let last = first + nodes.len() - 1;
+            if first % 2 == 1 {
+                nodes.insert(0, *siblings.next().unwrap());
+            }
+            if last % 2 == 0 {
+                nodes.push(*siblings.next().unwrap());
+            }
+            nodes = nodes.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
+            first /= 2;
+        }
+        assert!(siblings.next().is_none(), "no sibling too many");
+        nodes[0]
+    }
+
+    #[test]
+    fn every_range_leads_to_the_root_of_its_count() {
+        let mut tree = MessageTree::default();
+        (0..19).for_each(|number| tree.push(leaf(number)));
+        for count in 1..=19u32 {
+            for first in 0..count {
+                for length in 1..=count - first {
+                    let siblings = tree.range_proof(first, length, count).unwrap();
+                    let leaves = (first..first + length).map(leaf).collect();
+                    assert_eq!(Some(fold_range(leaves, first as usize, &siblings)), tree.root_at(count), "{first}+{length} of {count}");
+                }
+            }
+        }
+        assert_eq!(tree.range_proof(5, 0, 9), None);
+        assert_eq!(tree.range_proof(5, 5, 9), None);
+        assert_eq!(tree.range_proof(5, 5, 20), None);
+        assert_eq!(tree.range_proof(u32::MAX, 2, 19), None);
     }
 
     #[test]

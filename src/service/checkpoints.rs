@@ -7,8 +7,9 @@ use std::{
 
 use alloy::primitives::{Address, B256};
 
+use super::kings::KingSets;
 use crate::{
-    rules::quorum::{KingSet, QuorumSignatures},
+    rules::quorum::QuorumSignatures,
     types::{
         AddressBook, ChainKind,
         signing::{Checkpoint, recover_compact},
@@ -16,16 +17,22 @@ use crate::{
     },
 };
 
-/// Checkpoints kept per origin. Fewer forget ones that a slow King still has to sign; more only cost memory.
-const MAX_CHECKPOINTS: usize = 512;
+/// Signatures kept per King and origin. Fewer forget ones that a slow King still has to join; a King that floods only loses its own.
+const MAX_PER_KING: usize = 512;
+/// Contradictions kept per King and origin: one is enough to slash it.
+const MAX_EVIDENCE: usize = 1;
 
 /// What became of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     New,
     Known,
-    /// Not by a King of this set, or for another bridge.
+    /// Not by a King of its set, or for another bridge.
     Invalid,
+    /// Another contradiction of a King whose first one was told. Whoever passes it on is not to blame.
+    Ignored,
+    /// The same King signed another checkpoint for this count in this set epoch. The first one stays.
+    Contradiction(Box<[CheckpointSignature; 2]>),
 }
 
 /// A checkpoint with the signatures under it.
@@ -34,44 +41,83 @@ type Signed = (CheckpointData, BTreeMap<Address, [u8; 64]>);
 #[derive(Default)]
 struct Collected {
     /// Signatures by count and digest: Kings that disagree sign different digests.
-    signatures: BTreeMap<(u32, B256), Signed>,
+    by_count: BTreeMap<(u32, B256), Signed>,
+    /// What each King signed, by count and epoch: one digest each.
+    by_king: BTreeMap<Address, BTreeMap<(u32, u64), B256>>,
+    contradicted: BTreeMap<Address, usize>,
+}
+
+impl Collected {
+    fn forget(&mut self, signer: Address, count: u32, digest: B256) {
+        if let Some((_, signatures)) = self.by_count.get_mut(&(count, digest)) {
+            signatures.remove(&signer);
+            if signatures.is_empty() {
+                self.by_count.remove(&(count, digest));
+            }
+        }
+    }
+
+    fn insert(&mut self, signed: &CheckpointSignature, digest: B256) -> Admission {
+        let (data, signer) = (signed.checkpoint, signed.signer);
+        let own = self.by_king.entry(signer).or_default();
+        match own.get(&(data.count, data.set_epoch)).copied() {
+            Some(known) if known == digest => return Admission::Known,
+            Some(known) => return self.contradiction(signed, (data.count, known)),
+            None => {}
+        }
+        own.insert((data.count, data.set_epoch), digest);
+        let dropped = if own.len() > MAX_PER_KING { own.pop_first() } else { None };
+        let entry = self.by_count.entry((data.count, digest)).or_insert_with(|| (data, BTreeMap::new()));
+        entry.1.insert(signer, signed.signature.0);
+        if let Some(((count, _), digest)) = dropped {
+            self.forget(signer, count, digest);
+        }
+        Admission::New
+    }
+
+    fn contradiction(&mut self, second: &CheckpointSignature, first: (u32, B256)) -> Admission {
+        let told = self.contradicted.entry(second.signer).or_default();
+        let first = self.by_count.get(&first).and_then(|(data, signatures)| Some((*data, *signatures.get(&second.signer)?)));
+        match first {
+            Some((checkpoint, signature)) if *told < MAX_EVIDENCE => {
+                *told += 1;
+                let first = CheckpointSignature { checkpoint, signer: second.signer, signature: signature.into() };
+                Admission::Contradiction(Box::new([first, *second]))
+            }
+            _ => Admission::Ignored,
+        }
+    }
 }
 
 /// Cloneable collection of the signatures of both directions.
 #[derive(Clone)]
 pub struct CheckpointBook {
-    kings: Arc<KingSet>,
+    kings: KingSets,
     book: AddressBook,
     collected: Arc<Mutex<BTreeMap<u64, Collected>>>,
 }
 
 impl CheckpointBook {
-    pub fn new(kings: KingSet, book: AddressBook) -> Self {
-        Self { kings: Arc::new(kings), book, collected: Arc::default() }
+    pub fn new(kings: KingSets, book: AddressBook) -> Self {
+        Self { kings, book, collected: Arc::default() }
     }
 
-    pub fn kings(&self) -> &KingSet {
+    pub fn kings(&self) -> &KingSets {
         &self.kings
     }
 
     /// Checks and keeps one signature.
     pub fn add(&self, signed: &CheckpointSignature) -> Admission {
         let data = signed.checkpoint;
-        if !self.is_ours(&data) || !self.kings.contains(signed.signer) || data.set_epoch != self.kings.epoch {
+        let is_member = self.kings.get(data.set_epoch).is_some_and(|set| set.contains(signed.signer));
+        if !self.is_ours(&data) || !is_member {
             return Admission::Invalid;
         }
         let digest = Checkpoint::from(data).digest();
         if recover_compact(digest, signed.signature.as_slice()) != Some(signed.signer) {
             return Admission::Invalid;
         }
-        let mut all = self.lock();
-        let collected = all.entry(data.origin_chain_id).or_default();
-        let entry = collected.signatures.entry((data.count, digest)).or_insert_with(|| (data, BTreeMap::new()));
-        let is_new = entry.1.insert(signed.signer, signed.signature.0).is_none();
-        while collected.signatures.len() > MAX_CHECKPOINTS {
-            collected.signatures.pop_first();
-        }
-        if is_new { Admission::New } else { Admission::Known }
+        self.lock().entry(data.origin_chain_id).or_default().insert(signed, digest)
     }
 
     fn is_ours(&self, data: &CheckpointData) -> bool {
@@ -80,13 +126,20 @@ impl CheckpointBook {
         })
     }
 
-    /// The highest checkpoint of `origin` that has a quorum and covers more than `above` messages.
+    /// The checkpoint of `origin` that has a quorum and covers more than `above` messages: of the newest set epoch, as older ones expire,
+    /// and of that the highest.
     pub fn best(&self, origin: u64, above: u32) -> Option<(CheckpointData, QuorumSignatures)> {
         let all = self.lock();
-        let newest_first = all.get(&origin)?.signatures.values().rev();
-        newest_first
-            .take_while(|(data, _)| data.count > above)
-            .find_map(|(data, signatures)| self.kings.assemble(signatures).map(|quorum| (*data, quorum)))
+        let mut best: Option<(CheckpointData, QuorumSignatures)> = None;
+        for (data, signatures) in all.get(&origin)?.by_count.values().rev().take_while(|(data, _)| data.count > above) {
+            if best.as_ref().is_some_and(|(found, _)| found.set_epoch >= data.set_epoch) {
+                continue;
+            }
+            if let Some(quorum) = self.kings.get(data.set_epoch).and_then(|set| set.assemble(signatures)) {
+                best = Some((*data, quorum));
+            }
+        }
+        best
     }
 
     /// Signatures for counts from `from_count` on, lowest first.
@@ -94,7 +147,7 @@ impl CheckpointBook {
         let all = self.lock();
         let Some(collected) = all.get(&origin) else { return Vec::new() };
         collected
-            .signatures
+            .by_count
             .range((from_count, B256::ZERO)..)
             .flat_map(|(_, (checkpoint, signatures))| {
                 signatures.iter().map(|(signer, signature)| CheckpointSignature {
@@ -112,7 +165,7 @@ impl CheckpointBook {
         let all = self.lock();
         let Some(collected) = all.get(&origin) else { return BTreeSet::new() };
         collected
-            .signatures
+            .by_count
             .range((count, B256::ZERO)..=(count, B256::repeat_byte(0xff)))
             .flat_map(|(_, (_, signatures))| signatures.keys().copied())
             .collect()
@@ -120,5 +173,133 @@ impl CheckpointBook {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Collected>> {
         self.collected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::{
+        primitives::B512,
+        signers::{SignerSync, local::PrivateKeySigner},
+    };
+
+    use super::*;
+    use crate::{
+        rules::quorum::KingSet,
+        types::{
+            addresses::{BridgeAddresses, ClassicAddresses, EthereumAddresses, KingMember, KingSetEntry},
+            signing::compact,
+        },
+    };
+
+    const OUTBOX: Address = Address::repeat_byte(0x0b);
+
+    fn world(kings: usize) -> (CheckpointBook, Vec<PrivateKeySigner>) {
+        let keys: Vec<PrivateKeySigner> = (0..kings).map(|_| PrivateKeySigner::random()).collect();
+        let members: Vec<KingMember> = keys.iter().map(|key| KingMember { address: key.address(), weight: 1 }).collect();
+        let bridge = BridgeAddresses { outbox: OUTBOX, inbox: OUTBOX, king_set: OUTBOX };
+        let nobody = Address::ZERO;
+        let book = AddressBook {
+            kings: KingSetEntry { set_epoch: 1, members: members.clone() },
+            ethereum: EthereumAddresses {
+                chain_id: 1,
+                start_block: 0,
+                bridge,
+                gpu_token: nobody,
+                staking_manager: nobody,
+                gpu_rental: nobody,
+                gpu_rental_terms: nobody,
+                rental_court: nobody,
+                token_distributor: nobody,
+                governance: nobody,
+                timelock: nobody,
+            },
+            classic: ClassicAddresses {
+                chain_id: 61,
+                start_block: 0,
+                bridge,
+                work_verification: nobody,
+                reputation_system: nobody,
+                proof_verifier: nobody,
+            },
+        };
+        (CheckpointBook::new(KingSets::new(KingSet::new(1, members)), book), keys)
+    }
+
+    fn signed(key: &PrivateKeySigner, count: u32, root: u8) -> CheckpointSignature {
+        let checkpoint = CheckpointData {
+            origin_chain_id: 61,
+            outbox: OUTBOX,
+            set_epoch: 1,
+            root: B256::repeat_byte(root),
+            count,
+            block_number: 7,
+            block_hash: B256::repeat_byte(8),
+            block_timestamp: 9,
+        };
+        let signature = key.sign_hash_sync(&Checkpoint::from(checkpoint).digest()).unwrap();
+        CheckpointSignature { checkpoint, signer: key.address(), signature: B512::from(compact(&signature)) }
+    }
+
+    #[test]
+    fn a_quorum_of_the_epochs_set_makes_a_checkpoint() {
+        let (book, keys) = world(4);
+        assert_eq!(book.add(&signed(&keys[0], 5, 1)), Admission::New);
+        assert_eq!(book.add(&signed(&keys[0], 5, 1)), Admission::Known);
+        assert_eq!(book.add(&signed(&keys[1], 5, 1)), Admission::New);
+        assert_eq!(book.add(&signed(&keys[2], 5, 2)), Admission::New, "it disagrees");
+        assert!(book.best(61, 0).is_none(), "2 of 4, and one that says something else");
+        assert_eq!(book.add(&signed(&keys[3], 5, 1)), Admission::New);
+        let (checkpoint, quorum) = book.best(61, 4).unwrap();
+        assert_eq!((checkpoint.count, quorum.signers.len()), (5, 3));
+        assert!(book.best(61, 5).is_none());
+    }
+
+    #[test]
+    fn strangers_other_epochs_and_foreign_outboxes_are_refused() {
+        let (book, keys) = world(4);
+        assert_eq!(book.add(&signed(&PrivateKeySigner::random(), 5, 1)), Admission::Invalid);
+        let mut forged = signed(&keys[0], 5, 1);
+        forged.signer = keys[1].address();
+        assert_eq!(book.add(&forged), Admission::Invalid);
+        for change in [
+            |data: &mut CheckpointData| data.set_epoch = 2,
+            |data: &mut CheckpointData| data.outbox = Address::ZERO,
+            |data: &mut CheckpointData| data.origin_chain_id = 62,
+            |data: &mut CheckpointData| data.count = 0,
+            |data: &mut CheckpointData| data.root = B256::ZERO,
+        ] {
+            let mut changed = signed(&keys[0], 5, 1);
+            change(&mut changed.checkpoint);
+            assert_eq!(book.add(&changed), Admission::Invalid);
+        }
+    }
+
+    #[test]
+    fn a_contradiction_is_evidence_once_and_counts_for_nothing() {
+        let (book, keys) = world(4);
+        book.add(&signed(&keys[0], 5, 1));
+        let Admission::Contradiction(evidence) = book.add(&signed(&keys[0], 5, 2)) else { panic!("not noticed") };
+        assert_eq!((evidence[0].checkpoint.root, evidence[1].checkpoint.root), (B256::repeat_byte(1), B256::repeat_byte(2)));
+        assert_eq!(book.add(&signed(&keys[0], 5, 3)), Admission::Ignored, "told once");
+        for key in &keys[1..3] {
+            book.add(&signed(key, 5, 2));
+        }
+        assert!(book.best(61, 0).is_none(), "the second root has two signatures, not three");
+        book.add(&signed(&keys[3], 5, 2));
+        assert_eq!(book.best(61, 0).unwrap().0.root, B256::repeat_byte(2));
+    }
+
+    #[test]
+    fn a_king_that_floods_displaces_nobody_else() {
+        let (book, keys) = world(4);
+        for key in &keys[..3] {
+            book.add(&signed(key, 5, 1));
+        }
+        for count in 6..6 + 2 * MAX_PER_KING as u32 {
+            book.add(&signed(&keys[3], count, 1));
+        }
+        assert_eq!(book.best(61, 0).unwrap().0.count, 5);
+        assert_eq!(book.since(61, 0, usize::MAX).len(), MAX_PER_KING + 3);
     }
 }

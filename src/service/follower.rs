@@ -147,6 +147,20 @@ pub struct Follower {
     sequence: u64,
     unacknowledged: VecDeque<StepRecord>,
     started: bool,
+    rescans: Option<mpsc::Receiver<u64>>,
+}
+
+/// Asks a follower to read its logs again: what it handed out cannot be right.
+#[derive(Debug, Clone)]
+pub struct Rescan {
+    requests: mpsc::Sender<u64>,
+}
+
+impl Rescan {
+    /// Everything above `to_block` comes again, from another endpoint where there is one. A request that is under way is enough.
+    pub fn above(&self, to_block: u64) {
+        let _ = self.requests.try_send(to_block);
+    }
 }
 
 impl Follower {
@@ -169,6 +183,7 @@ impl Follower {
             sequence: 0,
             unacknowledged: VecDeque::new(),
             started: false,
+            rescans: None,
         }
     }
 
@@ -204,6 +219,13 @@ impl Follower {
         Subscription { events: receiver, taken: 0, acknowledged }
     }
 
+    /// A handle to ask for a rescan; before the service starts.
+    pub fn rescan(&mut self) -> Rescan {
+        let (requests, receiver) = mpsc::channel(1);
+        self.rescans = Some(receiver);
+        Rescan { requests }
+    }
+
     async fn emit(&mut self, event: ChainEvent) {
         self.sequence += 1;
         let mut gone = Vec::new();
@@ -234,6 +256,9 @@ impl Follower {
     /// One look at the chain; `true` when there is more to fetch at once.
     async fn step(&mut self) -> Result<bool, FollowError> {
         self.store_acknowledged()?;
+        if let Some(to_block) = self.rescans.as_mut().and_then(|rescans| rescans.try_recv().ok()) {
+            self.go_back(to_block).await;
+        }
         let head = self.chain.head().await.map_err(|source| self.failed(source))?.number;
         if let Some(metrics) = &self.metrics {
             metrics.chain_head(self.chain.kind().name(), head);
@@ -272,16 +297,31 @@ impl Follower {
             }
         }
         let to_block = ancestor.as_ref().map_or(self.start_block.saturating_sub(1), |cursor| cursor.number);
-        let depth = position.number - to_block;
+        let depth = position.number.saturating_sub(to_block);
         tracing::warn!(follower = self.name, chain = %self.chain.kind(), from = position.number, to_block, depth, "reorganisation");
         if let Some(metrics) = &self.metrics {
             metrics.event("reorg", self.chain.kind().name());
+            metrics.reorg_depth(self.chain.kind().name(), depth);
         }
-        self.recent.split_off(&(to_block + 1));
-        self.position = ancestor.clone();
-        self.emit(ChainEvent::Reorg { to_block }).await;
-        self.finish_step(StepRecord { sequence: self.sequence, cursor: ancestor, truncate_above: Some(to_block), blocks: Vec::new() });
+        self.continue_from(ancestor).await;
         Ok(true)
+    }
+
+    /// Forgets what was handed out above `to_block`, or above the newest block before it whose hash is known.
+    async fn go_back(&mut self, to_block: u64) {
+        let known = self.recent.range(..=to_block).next_back();
+        let cursor = known.map(|(&number, &hash)| Cursor { number, hash });
+        tracing::warn!(follower = self.name, chain = %self.chain.kind(), to_block, "reads its logs again");
+        self.chain.change_log_endpoint();
+        self.continue_from(cursor).await;
+    }
+
+    async fn continue_from(&mut self, cursor: Option<Cursor>) {
+        let to_block = cursor.as_ref().map_or(self.start_block.saturating_sub(1), |cursor| cursor.number);
+        self.recent.split_off(&(to_block + 1));
+        self.position = cursor.clone();
+        self.emit(ChainEvent::Reorg { to_block }).await;
+        self.finish_step(StepRecord { sequence: self.sequence, cursor, truncate_above: Some(to_block), blocks: Vec::new() });
     }
 
     /// Every block of the range with its header.

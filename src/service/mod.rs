@@ -5,6 +5,8 @@ pub mod challenges;
 #[cfg(feature = "node")]
 pub mod checkpoints;
 #[cfg(feature = "node")]
+pub mod commands;
+#[cfg(feature = "node")]
 pub mod committee;
 #[cfg(feature = "node")]
 pub mod delivery;
@@ -14,6 +16,8 @@ pub mod follower;
 pub mod hosting;
 #[cfg(feature = "node")]
 pub mod index;
+#[cfg(feature = "node")]
+pub mod kings;
 #[cfg(feature = "node")]
 pub mod peers;
 #[cfg(feature = "node")]
@@ -30,6 +34,8 @@ pub mod session;
 #[cfg(feature = "node")]
 pub mod signer;
 #[cfg(feature = "node")]
+pub mod solvency;
+#[cfg(feature = "node")]
 pub mod stake;
 #[cfg(feature = "node")]
 pub mod tenants;
@@ -45,6 +51,10 @@ pub const COLUMNS: &[&str] = &[
     index::LOG_TABLES[0].name(),
     index::LOG_TABLES[1].name(),
     signer::SIGNED.name(),
+    delivery::MESSAGES.name(),
+    delivery::BATCHES.name(),
+    signer::halt::HALTS.name(),
+    signer::halt::ENDED.name(),
     committee::RECEIPTS.name(),
     follower::COLUMNS[0],
     follower::COLUMNS[1],

@@ -13,9 +13,10 @@ use super::{
 use crate::{
     net::{BUSY_CODE, NetEvent, NetEvents, NetHandle, PeerId, Responder, UNANSWERED_CODE, ValidationTicket, Verdict},
     task::{Fault, Service, Shutdown},
+    telemetry::{Alerts, Severity},
     types::{
         Coded,
-        wire::{GossipMessage, Request, Response},
+        wire::{CheckpointSignature, GossipMessage, Request, Response},
     },
 };
 
@@ -37,14 +38,42 @@ pub struct Router {
     pub events: NetEvents,
     pub records: Records,
     pub handlers: Handlers,
+    pub alerts: Alerts,
+}
+
+/// What judging a gossip message takes.
+#[derive(Clone)]
+struct Judge {
+    net: NetHandle,
+    records: Records,
+    handlers: Handlers,
+    alerts: Alerts,
+}
+
+/// A King that signed two checkpoints for one count: the alert holds both, as the proof of it needs them.
+fn tell_contradiction(alerts: &Alerts, evidence: &[CheckpointSignature; 2]) {
+    let [first, second] = evidence;
+    let signer = first.signer;
+    let message = format!(
+        "King {signer} signed two checkpoints for {} messages of chain {} in set epoch {}: {first:?} and {second:?}",
+        first.checkpoint.count, first.checkpoint.origin_chain_id, first.checkpoint.set_epoch
+    );
+    alerts.raise("king_contradiction", Severity::Critical, signer.to_string(), message);
 }
 
 /// Judging may read a stake from the chain, so it must not hold up the next event.
-async fn judge(net: NetHandle, records: Records, handlers: Handlers, source: PeerId, message: GossipMessage, ticket: ValidationTicket) {
+async fn judge(router: Judge, source: PeerId, message: GossipMessage, ticket: ValidationTicket) {
+    let Judge { net, records, handlers, alerts } = router;
     let verdict = match (records.judge(source, &message).await, message, &handlers.checkpoints) {
         (Verdict::Accept, GossipMessage::Checkpoint(signed), Some(book)) => match book.add(&signed) {
             Admission::New | Admission::Known => Verdict::Accept,
             Admission::Invalid => Verdict::Reject,
+            Admission::Ignored => Verdict::Ignore,
+            Admission::Contradiction(evidence) => {
+                tell_contradiction(&alerts, &evidence);
+                // Others must see it too: it is what the King is slashed for.
+                Verdict::Accept
+            }
         },
         (verdict, _, _) => verdict,
     };
@@ -93,12 +122,14 @@ impl Service for Router {
         let free = Arc::new(Semaphore::new(MAX_REQUESTS));
         let judging = Arc::new(Semaphore::new(MAX_JUDGED));
         let mut answers = JoinSet::new();
+        let judging_with =
+            Judge { net: self.net.clone(), records: self.records.clone(), handlers: self.handlers.clone(), alerts: self.alerts.clone() };
         while let Some(Some(event)) = shutdown.or_stop(self.events.next()).await {
             while answers.try_join_next().is_some() {}
             match event {
                 NetEvent::Gossip { source, message, ticket, .. } => match Arc::clone(&judging).try_acquire_owned() {
                     Ok(permit) => {
-                        let judged = judge(self.net.clone(), self.records.clone(), self.handlers.clone(), source, message, ticket);
+                        let judged = judge(judging_with.clone(), source, message, ticket);
                         answers.spawn(async move {
                             judged.await;
                             drop(permit);

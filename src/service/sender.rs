@@ -56,6 +56,7 @@ pub struct Mined {
     pub block_number: u64,
     pub block_hash: B256,
     pub gas_used: u64,
+    pub gas_price_wei: u128,
     /// 0 on Ethereum Classic, 2 on Ethereum.
     pub tx_type: u8,
     /// Always true in an `Ok` of [`Sender::submit`]; a failed transaction is [`SendError::Failed`].

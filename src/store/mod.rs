@@ -86,6 +86,15 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens an existing database to look at it, also while its node runs; shows it as it was at that moment. Writes fail.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let options = Options::default();
+        let failed = |source| StoreError::from_open(path, source);
+        let names = Db::list_cf(&options, path).map_err(failed)?;
+        let db = Db::open_cf_for_read_only(&options, path, &names, false).map_err(failed)?;
+        Ok(Self { db: Arc::new(db), exclusive: Arc::default() })
+    }
+
     fn check_format(&self, path: &Path) -> Result<(), StoreError> {
         let meta = self.column(META)?;
         match self.db.get_cf(&meta, FORMAT_KEY).map_err(StoreError::Io)? {
@@ -220,6 +229,18 @@ mod tests {
         let keys: Vec<u64> = store.scan(&NUMBERS, Some(&2), 10).unwrap().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, [2, 300]);
         assert_eq!(store.last(&NUMBERS).unwrap(), Some((300, "n300".into())));
+    }
+
+    #[test]
+    fn a_reader_looks_beside_the_owner_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = Store::open(folder.path(), &[NUMBERS.name()]).unwrap();
+        owner.put(&NUMBERS, &1, &"a".into()).unwrap();
+        let reader = Store::open_read_only(folder.path()).unwrap();
+        assert_eq!(reader.get(&NUMBERS, &1).unwrap(), Some("a".into()));
+        assert!(reader.put(&NUMBERS, &1, &"b".into()).is_err());
+        owner.put(&NUMBERS, &2, &"c".into()).unwrap();
+        assert!(Store::open_read_only(&folder.path().join("nowhere")).is_err());
     }
 
     #[test]

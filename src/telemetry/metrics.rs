@@ -25,6 +25,12 @@ struct PairLabels {
     outcome: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    origin: String,
+    stage: String,
+}
+
 type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// Cloneable handle; every clone writes to the same registry.
@@ -37,6 +43,11 @@ pub struct Metrics {
     events: Family<PairLabels, Counter>,
     balance: Family<NameLabel, FloatGauge>,
     stage: Family<NameLabel, Histogram>,
+    bridge_index: Family<StageLabels, Gauge>,
+    reorg_depth: Family<NameLabel, Gauge>,
+    solvency: Family<NameLabel, FloatGauge>,
+    message_cost: Family<NameLabel, FloatGauge>,
+    pending_age: Family<NameLabel, Gauge>,
 }
 
 impl Default for Metrics {
@@ -54,7 +65,30 @@ impl Default for Metrics {
         registry.register("events", "Things that happened, by name and outcome", events.clone());
         registry.register("balance_coin", "Coin balance of a wallet in whole coins, by chain", balance.clone());
         registry.register_with_unit("stage", "Time spent in a stage of the work", Unit::Seconds, stage.clone());
-        Self { registry: Arc::new(Mutex::new(registry)), restarts, chain_head, queue_length, events, balance, stage }
+        let bridge_index = Family::default();
+        let reorg_depth = Family::default();
+        let solvency = Family::default();
+        let message_cost = Family::default();
+        let pending_age = Family::default();
+        registry.register("bridge_count", "Messages of an origin that got as far as a stage", bridge_index.clone());
+        registry.register("reorg_depth_blocks", "Depth of the last reorganisation, by chain", reorg_depth.clone());
+        registry.register("solvency_margin_token", "Tokens that a contract holds beyond what it owes", solvency.clone());
+        registry.register("message_cost_coin", "What the last delivered message cost, by destination", message_cost.clone());
+        registry.register_with_unit("pending_age", "Age of the oldest undelivered message, by queue", Unit::Seconds, pending_age.clone());
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            restarts,
+            chain_head,
+            queue_length,
+            events,
+            balance,
+            stage,
+            bridge_index,
+            reorg_depth,
+            solvency,
+            message_cost,
+            pending_age,
+        }
     }
 }
 
@@ -86,6 +120,28 @@ impl Metrics {
 
     pub fn stage_seconds(&self, stage: &str, seconds: f64) {
         self.stage.get_or_create(&NameLabel { name: stage.into() }).observe(seconds);
+    }
+
+    /// Messages of `origin` that are seen, signed, accepted or delivered.
+    pub fn bridge_count(&self, origin: &str, stage: &str, count: u32) {
+        self.bridge_index.get_or_create(&StageLabels { origin: origin.into(), stage: stage.into() }).set(i64::from(count));
+    }
+
+    pub fn reorg_depth(&self, chain: &str, blocks: u64) {
+        self.reorg_depth.get_or_create(&NameLabel { name: chain.into() }).set(i64::try_from(blocks).unwrap_or(i64::MAX));
+    }
+
+    /// Negative means that the contract owes more than it holds.
+    pub fn solvency_margin(&self, contract: &str, tokens: f64) {
+        self.solvency.get_or_create(&NameLabel { name: contract.into() }).set(tokens);
+    }
+
+    pub fn message_cost(&self, destination: &str, coins: f64) {
+        self.message_cost.get_or_create(&NameLabel { name: destination.into() }).set(coins);
+    }
+
+    pub fn pending_age(&self, queue: &str, seconds: u64) {
+        self.pending_age.get_or_create(&NameLabel { name: queue.into() }).set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// Lets an adapter that brings its own metrics register them.

@@ -36,14 +36,17 @@ contracts! {
     king_set: KingSet, KingSetErrors, "contracts/abi/KingSet.json";
     gpu_token: GPUToken, GPUTokenErrors, "contracts/abi/GPUToken.json";
     staking_manager: StakingManager, StakingManagerErrors, "contracts/abi/StakingManager.json";
+    staking_pools: StakingPools, StakingPoolsErrors, "contracts/abi/StakingPools.json";
     gpu_rental: GPURental, GPURentalErrors, "contracts/abi/GPURental.json";
     gpu_rental_terms: GPURentalTerms, GPURentalTermsErrors, "contracts/abi/GPURentalTerms.json";
     rental_court: RentalCourt, RentalCourtErrors, "contracts/abi/RentalCourt.json";
+    king_court: KingCourt, KingCourtErrors, "contracts/abi/KingCourt.json";
     governance: Governance, GovernanceErrors, "contracts/abi/Governance.json";
     timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
     faucet: Faucet, FaucetErrors, "contracts/abi/Faucet.json";
     token_distributor: TokenDistributor, TokenDistributorErrors, "contracts/abi/TokenDistributor.json";
     work_verification: WorkVerification, WorkVerificationErrors, "contracts/abi/WorkVerification.json";
+    work_settlement: WorkSettlement, WorkSettlementErrors, "contracts/abi/WorkSettlement.json";
     reputation_system: ReputationSystem, ReputationSystemErrors, "contracts/abi/ReputationSystem.json";
 }
 
@@ -64,7 +67,7 @@ pub fn decode_revert(data: &[u8]) -> Option<String> {
         selector if selector == Panic::SELECTOR => Panic::abi_decode(data).ok().map(|panic| panic.to_string()),
         selector => {
             let error = decode_custom(data)?;
-            let meaning = selector.try_into().ok().and_then(super::refusals::meaning);
+            let meaning = selector.try_into().ok().and_then(super::refusal::meaning);
             Some(meaning.map_or_else(|| error.clone(), |meaning| format!("{error}: {meaning}")))
         }
     }

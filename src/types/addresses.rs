@@ -23,10 +23,13 @@ pub struct EthereumAddresses {
     pub bridge: BridgeAddresses,
     pub gpu_token: Address,
     pub staking_manager: Address,
+    /// Second half of StakingManager's code; nobody calls it directly.
+    pub staking_pools: Address,
     pub gpu_rental: Address,
     /// Second half of GPURental's code; nobody calls it directly.
     pub gpu_rental_terms: Address,
     pub rental_court: Address,
+    pub king_court: Address,
     pub token_distributor: Address,
     pub governance: Address,
     pub timelock: Address,
@@ -43,6 +46,8 @@ pub struct ClassicAddresses {
     pub start_block: u64,
     pub bridge: BridgeAddresses,
     pub work_verification: Address,
+    /// Second half of WorkVerification's code; nobody calls it directly.
+    pub work_settlement: Address,
     pub reputation_system: Address,
     pub proof_verifier: Address,
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Decimals of GPUTOKEN.
 pub const DECIMALS: u8 = 18;
+/// What amounts of it are marked with.
+pub const SYMBOL: &str = "GPUTOKEN";
 
 /// An amount of GPUTOKEN in wei. Shown in tokens, serialised as a decimal string of wei.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,9 +22,14 @@ impl Amount {
         self.0
     }
 
-    /// Parses a human amount of whole tokens such as `12.5`.
+    /// Parses a human amount of whole tokens such as `12.5` or `12.5 GPUTOKEN`.
     pub fn parse_tokens(text: &str) -> Result<Self, UnitsError> {
-        parse_units(text, DECIMALS).map(|parsed| Self(parsed.get_absolute()))
+        let number = text.trim().strip_suffix(SYMBOL).unwrap_or(text).trim();
+        // The parser takes signs and a bare point, which no amount has.
+        if !number.starts_with(|character: char| character.is_ascii_digit()) {
+            return Err(UnitsError::InvalidUnit(text.into()));
+        }
+        parse_units(number, DECIMALS).map(|parsed| Self(parsed.get_absolute()))
     }
 }
 
@@ -66,6 +73,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&amount).unwrap(), "\"12500000000000000000\"");
         assert_eq!(Amount::parse_tokens("100").unwrap().to_string(), "100");
         assert_eq!(Amount::default().to_string(), "0");
-        assert!(Amount::parse_tokens("1,5").is_err());
+        assert_eq!(Amount::parse_tokens("12.5 GPUTOKEN").unwrap(), amount);
+        for wrong in ["1,5", "-5", "+5", "", "GPUTOKEN", ".", "5 ETH", "1e3"] {
+            assert!(Amount::parse_tokens(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,7 +8,7 @@ pub mod bridge;
 pub mod fault;
 pub mod launch;
 pub mod record;
-mod refusals;
+pub mod refusal;
 pub mod signing;
 pub mod wire;
 pub mod work;

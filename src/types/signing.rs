@@ -13,6 +13,15 @@ sol! {
         uint64 originChainId; address outbox; uint64 setEpoch; bytes32 root; uint32 count;
         uint64 blockNumber; bytes32 blockHash; uint64 blockTimestamp;
     }
+    /// The next King set, by a quorum of the set before it.
+    #[derive(Debug, PartialEq, Eq)]
+    struct KingSetRotation { bytes32 bridge; uint64 setEpoch; bytes32 setHash; uint64 nominatedAt; uint64 expiresAt; }
+    /// The signing set goes on as a new epoch; what it had signed of an Outbox beyond `forkCount` is void.
+    #[derive(Debug, PartialEq, Eq)]
+    struct BridgeRecovery { uint64 originChainId; address outbox; uint64 setEpoch; uint32 forkCount; }
+    /// Nothing of an Outbox is accepted or delivered before `until`.
+    #[derive(Debug, PartialEq, Eq)]
+    struct BridgePause { uint64 originChainId; address outbox; uint64 setEpoch; uint64 until; }
     /// A Queen's statement about the time a device needed.
     #[derive(Debug, PartialEq, Eq)]
     struct WorkReceipt { uint64 challengeBlock; uint64 deviceId; bytes32 blockHash; bytes32 root; uint32 elapsedMs; }
@@ -36,8 +45,13 @@ pub fn contract_domain(chain_id: u64, contract: Address) -> Eip712Domain {
 
 impl Checkpoint {
     pub fn digest(&self) -> B256 {
-        self.eip712_signing_hash(&bridge_domain())
+        bridge_digest(self)
     }
+}
+
+/// What a King signs, whichever of its statements it is.
+pub fn bridge_digest(statement: &impl SolStruct) -> B256 {
+    statement.eip712_signing_hash(&bridge_domain())
 }
 
 /// EIP-2098: `r ‖ yParityAndS`.

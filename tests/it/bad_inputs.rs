@@ -203,6 +203,20 @@ fn a_broken_deployment_changes_nothing() {
 }
 
 #[test]
+fn an_audit_needs_no_key_and_says_when_it_could_not_look() {
+    let desk = Desk::new("renter");
+    fs::remove_file(desk.path("renter.json")).unwrap();
+    let provider = network().accounts.address("provider").unwrap().to_string();
+    let told = desk.run(&["audit", &provider]).accepted();
+    assert!(told.contains("everything agrees"), "{told}");
+    let audit: Value = serde_json::from_str(&desk.run(&["audit", &provider, "--json"]).accepted()).unwrap();
+    assert_eq!(audit["disagreements"], Value::Array(Vec::new()));
+    desk.run(&["audit", "not an address"]).misused();
+    let desk = desk.with(|config| drop(config["classic"].as_table_mut().unwrap().insert("rpc".into(), vec!["http://127.0.0.1:1"].into())));
+    desk.run(&["audit", &provider]).refused("E-CHAIN-001");
+}
+
+#[test]
 fn errors_as_json_are_one_object() {
     let desk = Desk::new("renter");
     let missing = desk.path("missing.toml");

@@ -3,14 +3,21 @@
 // clippy.toml lets test functions panic; all helpers here serve tests only.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod attacks;
+mod audit;
 mod bad_inputs;
 mod chain;
+mod chaos;
+mod deploy;
+mod differential;
 mod engine;
 mod escape;
+mod evm;
 mod guest;
 mod guest_hostile;
 mod kernels;
 mod lifecycle;
+mod money;
 mod net;
 mod sandbox;
 mod ssh;

@@ -216,6 +216,12 @@ fn hashed(content: &[u8]) -> Vec<u8> {
     keccak256(content).to_vec()
 }
 
+fn with_outbox(case: &Value, last: &str) -> Vec<Vec<u8>> {
+    let mut fields = integers(case, &["origin_chain_id", "set_epoch", last]);
+    fields.insert(1, padded(&case["outbox"]));
+    fields
+}
+
 #[test]
 fn typed_signatures() {
     let kind = "Checkpoint(uint64 originChainId,address outbox,uint64 setEpoch,bytes32 root,uint32 count,uint64 blockNumber,\
@@ -227,6 +233,17 @@ fn typed_signatures() {
         fields.insert(6, bytes(&case["block_hash"]));
         fields
     });
+    let kind = "KingSetRotation(bytes32 bridge,uint64 setEpoch,bytes32 setHash,uint64 nominatedAt,uint64 expiresAt)";
+    check_typed("king_set_rotation", kind, true, |case| {
+        let mut fields = integers(case, &["set_epoch", "nominated_at", "expires_at"]);
+        fields.insert(0, bytes(&case["bridge"]));
+        fields.insert(2, bytes(&case["set_hash"]));
+        fields
+    });
+    let kind = "BridgeRecovery(uint64 originChainId,address outbox,uint64 setEpoch,uint32 forkCount)";
+    check_typed("bridge_recovery", kind, true, |case| with_outbox(case, "fork_count"));
+    let kind = "BridgePause(uint64 originChainId,address outbox,uint64 setEpoch,uint64 until)";
+    check_typed("bridge_pause", kind, true, |case| with_outbox(case, "until"));
     let kind = "WorkReceipt(uint64 challengeBlock,uint64 deviceId,bytes32 blockHash,bytes32 root,uint32 elapsedMs)";
     check_typed("receipt", kind, false, |case| {
         let mut fields = integers(case, &["challenge_block", "device_id", "elapsed_ms"]);

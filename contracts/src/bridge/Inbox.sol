@@ -3,41 +3,56 @@ pragma solidity ^0.8.24;
 
 import {IInbox, IKingSet, IMessageRecipient} from "../interfaces/IBridge.sol";
 import {MessageTree} from "../libraries/MessageTree.sol";
-import {Checkpoint, Message, Quorum} from "../types/Protocol.sol";
+import {BridgePause, BridgeRecovery, Checkpoint, Message, Quorum} from "../types/Protocol.sol";
 
 /// @title Accepts checkpoints of one Outbox on the other chain and delivers its messages
 /// @dev There is one origin and one Outbox, so `delivered` is keyed by index alone: two branches of a reorg share the keys.
 contract Inbox is IInbox {
+    /// @dev Longest pause, and the least time between the end of one and the next that Kings order.
+    uint64 public constant PAUSE_LIMIT = 3 days;
     /// @dev Bytes of a handler's revert data that are kept, so that a handler can't make its failure expensive.
     uint256 private constant REASON_LIMIT = 1024;
-    /// @dev Positions for accepted roots.
-    uint256 private constant RING = 256;
-    uint256 private constant COUNT_MASK = 0xffffff;
+
+    /// @dev What is looked at by every call; one slot.
+    struct State {
+        uint32 latestCount;
+        /// @dev Roots that earlier epochs signed count only up to `floorCount`.
+        uint64 epochFloor;
+        uint32 floorCount;
+        uint64 pausedUntil;
+    }
+
+    struct Accepted {
+        /// @dev Zero: not accepted.
+        uint32 count;
+        uint64 setEpoch;
+    }
 
     uint64 public immutable originChainId;
     address public immutable originOutbox;
     IKingSet public immutable kingSet;
     address public immutable localOutbox;
+    /// @notice May pause and resume; zero where governance does not reach.
+    address public immutable governor;
 
-    /// @dev Accepted roots, each at the position of the last byte of its count: the upper 232 bits of the root, then the rest of
-    ///      the count. A newer checkpoint overwrites what stands there, so that accepting one costs no new storage. 232 bits of
-    ///      a hash are no weaker a link than the 160 of a King's address.
-    uint256[RING] private accepted;
+    State private state;
+    mapping(bytes32 root => Accepted) private roots;
     mapping(uint256 word => uint256) private deliveredBits;
 
-    error EmptyCheckpoint();
-    error LengthMismatch(uint256 messages, uint256 proofs);
-    error EmptyRange();
-    error NotConsecutive(uint32 index);
-    error ZeroAddress();
-
-    constructor(uint64 originChainId_, address originOutbox_, IKingSet kingSet_, address localOutbox_) {
+    constructor(uint64 originChainId_, address originOutbox_, IKingSet kingSet_, address localOutbox_, address governor_) {
         if (originOutbox_ == address(0) || address(kingSet_) == address(0) || localOutbox_ == address(0)) revert ZeroAddress();
         if (originChainId_ == block.chainid) revert WrongOrigin(originChainId_, originOutbox_);
         originChainId = originChainId_;
         originOutbox = originOutbox_;
         kingSet = kingSet_;
         localOutbox = localOutbox_;
+        governor = governor_;
+        state.floorCount = type(uint32).max;
+    }
+
+    modifier onlyGovernor() {
+        if (msg.sender != governor) revert NotGovernor(msg.sender);
+        _;
     }
 
     /// @inheritdoc IInbox
@@ -51,7 +66,7 @@ contract Inbox is IInbox {
     /// @inheritdoc IInbox
     function deliver(Message calldata message, bytes32 root, bytes32[32] calldata proof) external returns (bool handled) {
         if (delivered(message.index)) revert AlreadyDelivered(message.index);
-        _requireDeliverable(message, root, _countUnder(root, message.index));
+        _requireDeliverable(message, root, _openCount(root));
         bytes32 id = MessageTree.messageId(message);
         if (MessageTree.rootOf(id, message.index, proof) != root) revert InvalidProof(id);
         return _deliver(message, id);
@@ -82,7 +97,7 @@ contract Inbox is IInbox {
 
     /// @inheritdoc IInbox
     function deliverRange(Message[] calldata messages, bytes32 root, bytes32[] calldata siblings) external {
-        _deliverRange(messages, root, siblings, messages.length == 0 ? 0 : _countUnder(root, messages[0].index));
+        _deliverRange(messages, root, siblings, _openCount(root));
     }
 
     /// @inheritdoc IInbox
@@ -99,34 +114,98 @@ contract Inbox is IInbox {
         _deliverRange(messages, checkpoint.root, siblings, checkpoint.count);
     }
 
+    /// @inheritdoc IInbox
+    function recover(BridgeRecovery calldata recovery, Quorum calldata quorum) external {
+        if (recovery.originChainId != originChainId || recovery.outbox != originOutbox) {
+            revert WrongOrigin(recovery.originChainId, recovery.outbox);
+        }
+        // Checks the signatures, and that the epoch is the one after the current: a recovery happens once.
+        kingSet.recover(recovery, quorum);
+        uint32 forkCount = recovery.forkCount;
+        state.epochFloor = recovery.setEpoch;
+        // The lowest of all recoveries: what lies between two of them is signed anew rather than kept apart.
+        if (forkCount < state.floorCount) state.floorCount = forkCount;
+        if (forkCount < state.latestCount) state.latestCount = forkCount;
+        emit RootsRevoked(recovery.setEpoch, forkCount);
+    }
+
+    /// @inheritdoc IInbox
+    function pause(uint64 until, Quorum calldata quorum) external {
+        uint64 last = state.pausedUntil;
+        if (last != 0 && block.timestamp < last + PAUSE_LIMIT) revert PausedTooSoon(last + PAUSE_LIMIT);
+        _requirePausable(until);
+        kingSet.verifyPause(BridgePause(originChainId, originOutbox, kingSet.currentEpoch(), until), quorum);
+        state.pausedUntil = until;
+        emit Paused(msg.sender, until);
+    }
+
+    /// @inheritdoc IInbox
+    function pauseByGovernor(uint64 until) external onlyGovernor {
+        _requirePausable(until);
+        state.pausedUntil = until;
+        emit Paused(msg.sender, until);
+    }
+
+    /// @inheritdoc IInbox
+    function resume() external onlyGovernor {
+        if (block.timestamp >= state.pausedUntil) revert NotPaused();
+        // From now on counts the time until Kings may pause again, so that the same order can't be used twice.
+        state.pausedUntil = uint64(block.timestamp);
+        emit Resumed(msg.sender);
+    }
+
+    // ------------------------------------------------------------------------------------------- views
+
     function delivered(uint32 index) public view returns (bool) {
         return (deliveredBits[index >> 8] >> (index & 255)) & 1 == 1;
     }
 
     /// @inheritdoc IInbox
     function acceptedCount(bytes32 root) external view returns (uint32 count) {
-        return _countUnder(root, 0);
+        return _countUnder(root, state);
     }
 
     /// @inheritdoc IInbox
-    function latestCount() external view returns (uint32 latest) {
-        for (uint256 i; i < RING; ++i) {
-            uint256 entry = accepted[i];
-            uint32 count = _countOf(entry, i);
-            if (entry != 0 && count > latest) latest = count;
-        }
+    function latestCount() external view returns (uint32) {
+        return state.latestCount;
+    }
+
+    /// @inheritdoc IInbox
+    function pausedUntil() external view returns (uint64) {
+        return state.pausedUntil;
+    }
+
+    /// @inheritdoc IInbox
+    function epochFloor() external view returns (uint64) {
+        return state.epochFloor;
     }
 
     // ------------------------------------------------------------------------------------- checkpoints
 
-    /// @return whether the Kings' signatures are needed: the checkpoint is well-formed and not accepted yet.
+    function _requirePausable(uint64 until) private view {
+        uint64 earliest = uint64(block.timestamp) + 1;
+        uint64 latest = uint64(block.timestamp) + PAUSE_LIMIT;
+        if (until < earliest || until > latest) revert InvalidPause(until, earliest, latest);
+    }
+
+    /// @return whether the Kings' signatures are needed: the checkpoint is well-formed, fits to what was accepted, and is new.
     function _isNew(Checkpoint calldata checkpoint) private view returns (bool) {
         if (checkpoint.originChainId != originChainId || checkpoint.outbox != originOutbox) {
             revert WrongOrigin(checkpoint.originChainId, checkpoint.outbox);
         }
-        if (checkpoint.root == 0) revert ZeroRoot();
-        if (checkpoint.count == 0) revert EmptyCheckpoint();
-        return accepted[checkpoint.count % RING] != _entry(checkpoint.root, checkpoint.count);
+        bytes32 root = checkpoint.root;
+        uint32 count = checkpoint.count;
+        if (root == 0) revert ZeroRoot();
+        if (count == 0) revert EmptyCheckpoint();
+        State memory s = state;
+        if (block.timestamp < s.pausedUntil) revert IsPaused(s.pausedUntil);
+        uint32 known = _countUnder(root, s);
+        if (known == count) return false;
+        if (known != 0) revert RootConflict(root, known, count);
+        if (count < s.latestCount) revert CheckpointStale(count, s.latestCount);
+        if (count == s.latestCount) revert CheckpointConflict(count, root);
+        if (checkpoint.setEpoch < s.epochFloor) revert EpochRevoked(checkpoint.setEpoch, s.epochFloor);
+        return true;
     }
 
     /// @dev Only for a call whose arguments are those of `IKingSet.verify`: passes them on as they came, instead of decoding and
@@ -148,41 +227,29 @@ contract Inbox is IInbox {
         }
     }
 
-    /// @dev The quorum was verified.
+    /// @dev The checkpoint is new and its quorum was verified.
     function _accept(Checkpoint calldata checkpoint, Quorum calldata quorum) private {
         bytes32 root = checkpoint.root;
         uint32 count = checkpoint.count;
-        uint256 known = accepted[count % RING];
-        if (known != 0) {
-            uint32 other = _countOf(known, count % RING);
-            // One size of the tree has one root. Of sizes further back than the ring remembers nobody could tell.
-            if (other == count) revert CheckpointConflict(count, bytes32(known & ~COUNT_MASK), root);
-            if (other > count) revert CheckpointStale(count, other);
-        }
-        accepted[count % RING] = _entry(root, count);
+        roots[root] = Accepted(count, checkpoint.setEpoch);
+        state.latestCount = count;
         emit CheckpointAccepted(
             originChainId, root, count, checkpoint.blockNumber, checkpoint.blockTimestamp, quorum.signerBitmap
         );
     }
 
-    function _entry(bytes32 root, uint32 count) private pure returns (uint256) {
-        return (uint256(root) & ~COUNT_MASK) | (count >> 8);
+    /// @return count zero if the root is not accepted, or not any more.
+    function _countUnder(bytes32 root, State memory s) private view returns (uint32 count) {
+        Accepted memory known = roots[root];
+        count = known.count;
+        if (known.setEpoch < s.epochFloor && count > s.floorCount) return 0;
     }
 
-    function _countOf(uint256 entry, uint256 position) private pure returns (uint32) {
-        return uint32(((entry & COUNT_MASK) << 8) | position);
-    }
-
-    /// @dev Looks at all positions, from the first count that covers `index` on: a message is mostly brought soon after.
-    /// @return count zero if the root is not accepted.
-    function _countUnder(bytes32 root, uint32 index) private view returns (uint32 count) {
-        uint256 upper = uint256(root) & ~COUNT_MASK;
-        if (upper == 0) return 0;
-        for (uint256 i = 1; i <= RING; ++i) {
-            uint256 position = (uint256(index) + i) % RING;
-            uint256 entry = accepted[position];
-            if (entry & ~COUNT_MASK == upper) return _countOf(entry, position);
-        }
+    /// @dev For a delivery under a root that was accepted before.
+    function _openCount(bytes32 root) private view returns (uint32) {
+        State memory s = state;
+        if (block.timestamp < s.pausedUntil) revert IsPaused(s.pausedUntil);
+        return _countUnder(root, s);
     }
 
     // ---------------------------------------------------------------------------------------- delivery
@@ -208,9 +275,10 @@ contract Inbox is IInbox {
             if (messages[i].index != first + i) revert NotConsecutive(messages[i].index);
             ids[i] = MessageTree.messageId(messages[i]);
         }
-        if (MessageTree.rootOfRange(ids, first, siblings) != root) revert InvalidProof(ids[0]);
+        // Overwrites the ids.
+        if (MessageTree.rootOfRange(ids, first, siblings) != root) revert InvalidProof(MessageTree.messageId(messages[0]));
         for (uint256 i; i < length; ++i) {
-            if (!delivered(messages[i].index)) _deliver(messages[i], ids[i]);
+            if (!delivered(messages[i].index)) _deliver(messages[i], MessageTree.messageId(messages[i]));
         }
     }
 

@@ -21,6 +21,7 @@ contract ReputationSystem is IReputationSystem, Wired {
     uint256 public immutable decayWad;
     address public workVerification;
     mapping(address provider => Record) private records;
+    mapping(address renter => RenterStanding) private standings;
 
     error InvalidHalfLife(uint32 halfLife);
     error InvalidPrior(uint64 priorPpm);
@@ -66,6 +67,25 @@ contract ReputationSystem is IReputationSystem, Wired {
         Record storage r = records[provider];
         if (r.faults != type(uint32).max) r.faults += 1;
         emit FaultRecorded(provider, deviceId, reason);
+    }
+
+    /// @inheritdoc IReputationSystem
+    function recordRental(address renter) external onlyWorkVerification {
+        RenterStanding storage r = standings[renter];
+        r.rentalsCompleted += 1;
+        emit RenterRecorded(renter, r.rentalsCompleted, r.complaintsLost);
+    }
+
+    /// @inheritdoc IReputationSystem
+    function recordComplaints(address renter, uint32 lost) external onlyWorkVerification {
+        RenterStanding storage r = standings[renter];
+        if (lost <= r.complaintsLost) return;
+        r.complaintsLost = lost;
+        emit RenterRecorded(renter, r.rentalsCompleted, r.complaintsLost);
+    }
+
+    function renterOf(address renter) external view returns (RenterStanding memory) {
+        return standings[renter];
     }
 
     function scorePpm(address provider) external view returns (uint32) {

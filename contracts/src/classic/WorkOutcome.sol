@@ -3,9 +3,9 @@ pragma solidity ^0.8.24;
 
 import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
 import {IReputationSystem} from "../interfaces/IReputationSystem.sol";
-import {IWorkVerification} from "../interfaces/IWorkVerification.sol";
 import {HeaderReader} from "../libraries/HeaderReader.sol";
-import {ClassProfile, MODE_LIGHT, Profile} from "../types/Protocol.sol";
+import {MessageBody} from "../libraries/MessageBody.sol";
+import {MODE_LIGHT, Profile, WorkParameters} from "../types/Protocol.sol";
 import {WorkStore} from "./WorkStore.sol";
 
 /// @title Challenges: how they open, what draws a commit, and what a commit amounts to
@@ -17,85 +17,62 @@ abstract contract WorkOutcome is WorkStore {
     /// @dev Rentals of a device, newest arrivals first, that are searched when the commit's own hint does not cover it.
     uint256 private constant RENTALS_SEARCHED = 16;
 
-    constructor(
-        Parameters memory parameters_,
-        ClassProfile[] memory classProfiles,
-        address[] memory queens_,
-        IReputationSystem reputation_,
-        IProofVerifier verifier_
-    ) WorkStore(parameters_, classProfiles, queens_, reputation_, verifier_) {}
+    constructor(IReputationSystem reputation_, IProofVerifier verifier_) WorkStore(reputation_, verifier_) {}
 
-    /// @inheritdoc IWorkVerification
-    function open(uint64 blockNumber, bytes calldata header) external returns (uint64 index) {
-        uint64 plusOne = challengeIndex[blockNumber];
-        // Many may try at once; the one that comes second has what it wanted.
-        return plusOne != 0 ? plusOne - 1 : _open(blockNumber, header);
-    }
-
-    /// @inheritdoc IWorkVerification
-    function seal(uint64 blockNumber) external {
-        _seal(_challenge(blockNumber));
-    }
-
-    /// @inheritdoc IWorkVerification
-    function drawn(uint64 challengeBlock, uint64 deviceId) public view returns (bool isDrawn, uint64 answerUntil) {
+    function _drawn(uint64 challengeBlock, uint64 deviceId) internal view returns (bool isDrawn, uint64 answerUntil) {
         Challenge storage c = _challenge(challengeBlock);
         Commit storage m = commits[challengeBlock][deviceId];
         if (m.status == CommitStatus.None || c.sealHash == 0) return (false, 0);
         isDrawn = _isUnmeasured(m, _profile(_device(deviceId).classVersion, m.mode))
-            || uint256(_hashSeal(DRAW_TAG, c, deviceId)) % _parameters.proofRate == 0;
-        answerUntil = isDrawn ? _sealBlock(c) + _parameters.answerWindow : 0;
+            || uint256(_hashSeal(DRAW_TAG, c, deviceId)) % _rules(c).proofRate == 0;
+        answerUntil = isDrawn ? _sealBlock(c) + _rules(c).answerWindow : 0;
     }
 
-    /// @inheritdoc IWorkVerification
-    function outcome(uint64 index, uint64 deviceId) public view returns (Outcome) {
+    function _outcome(uint64 index, uint64 deviceId) internal view returns (Outcome) {
         if (index >= challenges.length) revert WrongHint(index);
         Device storage d = _device(deviceId);
         Challenge storage c = challenges[index];
-        if (block.number <= c.blockNumber + _parameters.commitWindow + _parameters.disputeWindow) return Outcome.Pending;
+        WorkParameters storage rules = _rules(c);
+        if (block.number <= c.blockNumber + rules.commitWindow + rules.disputeWindow) return Outcome.Pending;
         Commit storage m = commits[c.blockNumber][deviceId];
         if (m.status == CommitStatus.None || m.status == CommitStatus.Voided) return Outcome.Missed;
         if (m.status == CommitStatus.Committed) {
             // Only a seal tells whether the commit was drawn; once its block hash is out of reach, nobody was.
             if (c.sealHash == 0 && block.number <= _sealBlock(c) + 256) return Outcome.Pending;
-            (bool isDrawn, uint64 answerUntil) = drawn(c.blockNumber, deviceId);
+            (bool isDrawn, uint64 answerUntil) = _drawn(c.blockNumber, deviceId);
             if (isDrawn) return block.number <= answerUntil ? Outcome.Pending : Outcome.Missed;
         }
         Profile storage p = _profile(d.classVersion, m.mode);
         if (m.measured && m.elapsedMs > p.unmeasuredMs) return Outcome.Missed;
-        if (m.mode == MODE_LIGHT && !_isCovered(m.rentalId, deviceId, c.timestamp)) {
+        if (m.mode == MODE_LIGHT && _covering(m.rentalId, deviceId, c.timestamp, rules.modeSlack) == 0) {
             // The terms may still be on their way over the bridge.
-            return block.timestamp <= c.timestamp + _parameters.bridgeMax ? Outcome.Pending : Outcome.Missed;
+            return block.timestamp <= c.timestamp + rules.bridgeMax ? Outcome.Pending : Outcome.Missed;
         }
         return _isUnmeasured(m, p) ? Outcome.Unmeasured : Outcome.Passed;
     }
 
-    /// @notice Seed of the samples drawn for a commit; the challenge must be sealed.
-    function sampleSeed(uint64 challengeBlock, uint64 deviceId) public view returns (bytes32) {
-        Challenge storage c = _challenge(challengeBlock);
-        if (c.sealHash == 0) revert NotSealed(challengeBlock);
+    function _sampleSeed(Challenge storage c, uint64 deviceId) internal view returns (bytes32) {
         return _hashSeal(SAMPLE_TAG, c, deviceId);
     }
 
-    // ---------------------------------------------------------------------------------------- internal
-
     function _open(uint64 blockNumber, bytes calldata header) internal returns (uint64 index) {
         uint64 current = uint64(block.number);
-        if (blockNumber >= current || current > blockNumber + _parameters.commitWindow / 2) {
+        WorkParameters storage rules = _current();
+        if (blockNumber >= current || current > blockNumber + rules.commitWindow / 2) {
             revert OutsideWindow(blockNumber, current);
         }
         uint256 length = challenges.length;
         if (length != 0) {
             uint64 previous = challenges[length - 1].blockNumber;
-            if (blockNumber < previous + _parameters.beaconSpacing) revert TooCloseToPrevious(blockNumber, previous);
+            if (blockNumber < previous + rules.beaconSpacing) revert TooCloseToPrevious(blockNumber, previous);
         }
         bytes32 hash = blockhash(blockNumber);
-        if (!isChallengeBlock(hash)) revert NotChallengeBlock(blockNumber);
+        if (!_isChallengeBlock(hash)) revert NotChallengeBlock(blockNumber);
         bytes32 actual = keccak256(header);
         if (actual != hash) revert HeaderMismatch(hash, actual);
         uint64 timestamp = HeaderReader.timestamp(header);
         index = uint64(length);
-        challenges.push(Challenge(blockNumber, timestamp, hash, 0));
+        challenges.push(Challenge(blockNumber, timestamp, _parametersVersion, _queenEpoch, hash, 0));
         challengeIndex[blockNumber] = index + 1;
         emit ChallengeOpened(index, blockNumber, hash, timestamp);
         _sealDue();
@@ -128,7 +105,7 @@ abstract contract WorkOutcome is WorkStore {
     }
 
     function _sealBlock(Challenge storage c) internal view returns (uint64) {
-        return c.blockNumber + _parameters.commitWindow + 1;
+        return c.blockNumber + _rules(c).commitWindow + 1;
     }
 
     function _isUnmeasured(Commit storage m, Profile storage p) internal view returns (bool) {
@@ -137,19 +114,18 @@ abstract contract WorkOutcome is WorkStore {
     }
 
     /// @dev The commit's own rental is looked at first: its provider has every reason to name the right one.
-    function _isCovered(uint64 hint, uint64 deviceId, uint64 timestamp) internal view returns (bool) {
-        if (_covers(coverageOf[hint], deviceId, timestamp)) return true;
+    /// @return rentalId a rental of the device that covers the time, give or take `slack` seconds; 0 if there is none.
+    function _covering(uint64 hint, uint64 deviceId, uint64 timestamp, uint64 slack) internal view returns (uint64 rentalId) {
+        if (_covers(coverageOf[hint], deviceId, timestamp, slack)) return hint;
         uint64[] storage ids = rentalsOfDevice[deviceId];
         uint256 length = ids.length;
         uint256 first = length > RENTALS_SEARCHED ? length - RENTALS_SEARCHED : 0;
         for (uint256 i = length; i > first; --i) {
-            if (_covers(coverageOf[ids[i - 1]], deviceId, timestamp)) return true;
+            if (_covers(coverageOf[ids[i - 1]], deviceId, timestamp, slack)) return ids[i - 1];
         }
-        return false;
     }
 
-    function _covers(Coverage storage v, uint64 deviceId, uint64 timestamp) private view returns (bool) {
-        uint64 slack = _parameters.modeSlack;
+    function _covers(Coverage storage v, uint64 deviceId, uint64 timestamp, uint64 slack) private view returns (bool) {
         return v.deviceId == deviceId && timestamp + slack >= v.start && timestamp < v.end + slack;
     }
 
@@ -160,5 +136,9 @@ abstract contract WorkOutcome is WorkStore {
 
     function _hashSeal(bytes32 tag, Challenge storage c, uint64 deviceId) private view returns (bytes32) {
         return keccak256(abi.encode(tag, c.sealHash, c.blockNumber, deviceId));
+    }
+
+    function _dispatch(address recipient, uint8 kind, bytes memory fields) internal returns (uint32) {
+        return _outbox.dispatch(_ethereumChainId, recipient, MessageBody.encode(kind, fields));
     }
 }

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {EIP712} from "solady/utils/EIP712.sol";
-
 import {IOutbox} from "../interfaces/IBridge.sol";
 import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
 import {IReputationSystem} from "../interfaces/IReputationSystem.sol";
 import {IWorkVerification} from "../interfaces/IWorkVerification.sol";
 import {ProfileRules} from "../libraries/ProfileRules.sol";
-import {Receipts} from "../libraries/Receipts.sol";
 import {Wired} from "../libraries/Wired.sol";
-import {ClassProfile, MODE_FULL, MODE_LIGHT, Profile, WorkReceipt} from "../types/Protocol.sol";
+import {ClassProfile, MODE_FULL, MODE_LIGHT, Profile, WorkParameters} from "../types/Protocol.sol";
 
-/// @title State, parameters and views of WorkVerification
-abstract contract WorkStore is IWorkVerification, EIP712, Wired {
-    bytes32 private constant SEED_TAG = keccak256("gpumkt/seed/v1");
+/// @title State and parameters of WorkVerification, as both halves of it see them
+abstract contract WorkStore is IWorkVerification, Wired {
     bytes32 private constant BEACON_TAG = keccak256("gpumkt/beacon/v1");
     /// @dev Block hashes are readable for 256 blocks; a window that leans on one stays clear of the edge.
     uint64 internal constant HASH_WINDOW = 250;
-    uint256 internal constant QUEEN_LIMIT = 256;
+    /// @dev What one bridge message can carry.
+    uint256 internal constant QUEEN_LIMIT = 124;
+    uint64 private constant ANSWER_LIMIT = 2048;
+    uint64 private constant GRACE_LIMIT = 365 days;
     /// @dev Storage slots of a Challenge: two numbers in one, two hashes.
     uint256 private constant CHALLENGE_SLOTS = 3;
 
@@ -27,6 +26,8 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
         uint64 deviceId;
         uint64 start;
         uint64 end;
+        address renter;
+        uint96 pricePerSecond;
     }
 
     /// @dev What a report needs beyond RentalState to walk again from the start.
@@ -34,20 +35,28 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
         uint64 firstIndex;
         /// @dev Outcome of the last counted challenge; decides a closing challenge that nobody could measure.
         bool lastPassed;
+        /// @dev The rental is in its renter's record.
+        bool completed;
+        /// @dev Worth of all time that reports have decided so far, wei of GPUTOKEN.
+        uint128 reportedValue;
     }
 
     IReputationSystem public immutable reputation;
     IProofVerifier public immutable verifier;
-    address public inbox;
-    IOutbox public outbox;
-    uint64 public ethereumChainId;
-    address public stakingManager;
-    address public gpuRental;
-
-    Parameters internal _parameters;
+    address internal _inbox;
+    IOutbox internal _outbox;
+    uint64 internal _ethereumChainId;
+    address internal _stakingManager;
+    address internal _gpuRental;
+    /// @dev Governance's timelock on Ethereum.
+    address internal _governance;
+    address internal _court;
+    uint32 internal _parametersVersion;
+    uint64 internal _queenEpoch;
+    mapping(uint32 version => WorkParameters) internal parametersOf;
+    mapping(uint64 epoch => address[]) internal queensOf;
     /// @dev Index of the first challenge that may still need its seal.
     uint64 internal sealCursor;
-    address[] internal _queens;
     Challenge[] internal challenges;
     mapping(uint64 blockNumber => uint64 indexPlusOne) internal challengeIndex;
     mapping(uint64 blockNumber => mapping(uint64 deviceId => Commit)) internal commits;
@@ -58,127 +67,25 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
     mapping(uint64 deviceId => uint64[]) internal rentalsOfDevice;
     mapping(uint32 classVersion => ClassProfile) internal classes;
 
-    error InvalidParameters();
-    error InvalidQueen(uint256 position);
-    error ZeroAddress();
-
-    constructor(
-        Parameters memory parameters_,
-        ClassProfile[] memory classProfiles,
-        address[] memory queens_,
-        IReputationSystem reputation_,
-        IProofVerifier verifier_
-    ) {
+    constructor(IReputationSystem reputation_, IProofVerifier verifier_) {
         if (address(reputation_) == address(0) || address(verifier_) == address(0)) {
             revert ZeroAddress();
         }
-        _requireParameters(parameters_);
-        _parameters = parameters_;
         reputation = reputation_;
         verifier = verifier_;
-        for (uint256 i; i < classProfiles.length; ++i) {
-            _addClass(classProfiles[i]);
-        }
-        if (queens_.length == 0 || queens_.length > QUEEN_LIMIT) revert InvalidQueen(queens_.length);
-        for (uint256 i; i < queens_.length; ++i) {
-            if (queens_[i] == address(0)) revert InvalidQueen(i);
-            // One key in two seats would witness twice.
-            for (uint256 j; j < i; ++j) {
-                if (queens_[j] == queens_[i]) revert InvalidQueen(i);
-            }
-        }
-        _queens = queens_;
     }
 
-    function wire(address inbox_, address outbox_, uint64 ethereumChainId_, address stakingManager_, address gpuRental_)
-        external
-        wiresOnce
-    {
-        inbox = _nonZero(inbox_);
-        outbox = IOutbox(_nonZero(outbox_));
-        ethereumChainId = ethereumChainId_;
-        stakingManager = _nonZero(stakingManager_);
-        gpuRental = _nonZero(gpuRental_);
+    function _isChallengeBlock(bytes32 blockHash) internal view returns (bool) {
+        return uint256(keccak256(abi.encode(BEACON_TAG, blockHash))) <= type(uint256).max / _current().beaconPeriod;
     }
 
-    // ------------------------------------------------------------------------------------------- views
-
-    function parameters() external view returns (Parameters memory) {
-        return _parameters;
+    function _current() internal view returns (WorkParameters storage) {
+        return parametersOf[_parametersVersion];
     }
 
-    /// @inheritdoc IWorkVerification
-    function isChallengeBlock(bytes32 blockHash) public view returns (bool) {
-        return uint256(keccak256(abi.encode(BEACON_TAG, blockHash))) <= type(uint256).max / _parameters.beaconPeriod;
-    }
-
-    function challengeCount() external view returns (uint64) {
-        return uint64(challenges.length);
-    }
-
-    function challengeAt(uint64 index) external view returns (Challenge memory) {
-        if (index >= challenges.length) revert WrongHint(index);
-        return challenges[index];
-    }
-
-    function challengeIndexPlusOne(uint64 blockNumber) external view returns (uint64) {
-        return challengeIndex[blockNumber];
-    }
-
-    function commitOf(uint64 challengeBlock, uint64 deviceId) external view returns (Commit memory) {
-        return commits[challengeBlock][deviceId];
-    }
-
-    function device(uint64 deviceId) external view returns (Device memory) {
-        return _device(deviceId);
-    }
-
-    function rental(uint64 rentalId) external view returns (RentalState memory) {
-        return _rental(rentalId);
-    }
-
-    function classProfile(uint32 classVersion) external view returns (ClassProfile memory) {
-        if (classes[classVersion].classVersion == 0) revert UnknownClass(classVersion);
-        return classes[classVersion];
-    }
-
-    function queens() external view returns (address[] memory) {
-        return _queens;
-    }
-
-    /// @inheritdoc IWorkVerification
-    function committee(bytes32 blockHash, uint64 deviceId) public view returns (uint16[] memory) {
-        return Receipts.committee(blockHash, _device(deviceId).provider, deviceId, _queens.length, _parameters.committeeSize);
-    }
-
-    /// @inheritdoc IWorkVerification
-    function seedOf(bytes32 blockHash, uint64 deviceId, uint8 mode) public view returns (bytes32) {
-        Device storage d = _device(deviceId);
-        if (mode != MODE_FULL && mode != MODE_LIGHT) revert InvalidMode(mode);
-        return keccak256(
-            abi.encode(
-                SEED_TAG,
-                blockHash,
-                block.chainid,
-                address(this),
-                d.provider,
-                deviceId,
-                d.classVersion,
-                mode,
-                _profile(d.classVersion, mode)
-            )
-        );
-    }
-
-    /// @notice EIP-712 digest that a Queen signs.
-    function receiptDigest(WorkReceipt calldata receipt) external view returns (bytes32) {
-        return _hashTypedData(Receipts.structHash(receipt));
-    }
-
-    // ---------------------------------------------------------------------------------------- internal
-
-    function _domainNameAndVersion() internal pure override returns (string memory name, string memory version) {
-        return ("gpumkt", "1");
+    /// @dev What the challenge was opened under.
+    function _rules(Challenge storage c) internal view returns (WorkParameters storage) {
+        return parametersOf[c.parametersVersion];
     }
 
     function _profile(uint32 classVersion, uint8 mode) internal view returns (Profile storage) {
@@ -211,7 +118,7 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
         }
     }
 
-    function _addClass(ClassProfile memory c) private {
+    function _addClass(ClassProfile memory c) internal {
         if (c.classVersion == 0 || classes[c.classVersion].classVersion != 0) revert UnknownClass(c.classVersion);
         if (!ProfileRules.isValid(c.full)) revert InvalidProfile(c.classVersion, MODE_FULL);
         if (!ProfileRules.isValid(c.light) || !ProfileRules.isValidPair(c)) revert InvalidProfile(c.classVersion, MODE_LIGHT);
@@ -219,13 +126,40 @@ abstract contract WorkStore is IWorkVerification, EIP712, Wired {
         emit ClassProfileAdded(c.classVersion);
     }
 
-    function _requireParameters(Parameters memory p) private pure {
+    function _adoptParameters(uint32 version, WorkParameters memory p) internal {
+        _requireParameters(p);
+        parametersOf[version] = p;
+        _parametersVersion = version;
+        emit ParametersAdopted(version, p);
+    }
+
+    function _seatQueens(uint64 epoch, address[] memory operators) internal {
+        uint256 length = operators.length;
+        if (length == 0 || length > QUEEN_LIMIT) revert InvalidQueen(length);
+        for (uint256 i; i < length; ++i) {
+            if (operators[i] == address(0)) revert InvalidQueen(i);
+            // One key in two seats would witness twice.
+            for (uint256 j; j < i; ++j) {
+                if (operators[j] == operators[i]) revert InvalidQueen(i);
+            }
+        }
+        queensOf[epoch] = operators;
+        _queenEpoch = epoch;
+        emit QueensSeated(epoch, operators);
+    }
+
+    function _requireParameters(WorkParameters memory p) private pure {
         bool beacon = p.beaconPeriod != 0 && p.commitWindow >= 2 && p.beaconSpacing >= p.commitWindow / 2 + 1;
-        // The seal's hash must still be readable when the last answer comes in.
-        bool windows = p.commitWindow <= HASH_WINDOW && p.answerWindow != 0 && p.answerWindow <= HASH_WINDOW;
+        // The block whose hash seals must be readable when the commit window is over.
+        bool windows = p.commitWindow <= HASH_WINDOW && p.disputeWindow <= ANSWER_LIMIT;
+        windows = windows && p.answerWindow != 0 && p.answerWindow <= ANSWER_LIMIT;
         // Too many samples would make an honest answer cost more gas than a block has.
         bool proofs = p.proofRate != 0 && p.proofSamples != 0 && p.proofSamples <= 8;
-        bool counts = p.committeeSize != 0 && p.maxPerCall != 0;
-        if (!beacon || !windows || !proofs || !counts) revert InvalidParameters();
+        proofs = proofs && p.answerGas != 0 && p.blockGas >= p.answerGas;
+        bool counts = p.committeeSize != 0 && p.maxPerCall != 0 && p.shardSize >= p.committeeSize;
+        bool times = p.graceWindow <= GRACE_LIMIT && p.capWindow != 0;
+        // An eighth of it must let any provider be paid at all.
+        bool money = p.valueCap >= 8 && uint256(p.disputeBond) * 10 >= uint256(p.answerGas) * p.gasPriceCap * 12;
+        if (!beacon || !windows || !proofs || !counts || !times || !money) revert InvalidParameters();
     }
 }

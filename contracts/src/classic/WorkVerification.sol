@@ -1,60 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {IMessageRecipient} from "../interfaces/IBridge.sol";
+import {EIP712} from "solady/utils/EIP712.sol";
+
+import {IOutbox} from "../interfaces/IBridge.sol";
 import {IProofVerifier} from "../interfaces/IProofVerifier.sol";
 import {IReputationSystem} from "../interfaces/IReputationSystem.sol";
-import {IWorkVerification} from "../interfaces/IWorkVerification.sol";
-import {MessageBody} from "../libraries/MessageBody.sol";
+import {IWorkCourse} from "../interfaces/IWorkVerification.sol";
 import {Receipts} from "../libraries/Receipts.sol";
 import {Signatures} from "../libraries/Signatures.sol";
 import {
     ClassProfile,
     CommitInput,
-    DeviceRegistered,
-    DeviceRemoved,
-    DeviceReport,
     FAULT_WRONG_PROOF,
     FaultProven,
-    KIND_DEVICE_REGISTERED,
-    KIND_DEVICE_REMOVED,
-    KIND_DEVICE_REPORT,
     KIND_FAULT_PROVEN,
-    KIND_RENTAL_TERMS,
-    KIND_WORK_REPORT,
     MODE_FULL,
     MODE_LIGHT,
     ReceiptSignature,
-    RentalTerms,
+    WorkParameters,
     WorkProof,
-    WorkReport
+    WorkReceipt
 } from "../types/Protocol.sol";
 import {WorkOutcome} from "./WorkOutcome.sol";
 
-/// @title Commits, proofs and reports of the work that devices do
-/// @dev Trusts StakingManager and GPURental on Ethereum (through the Inbox) for devices and terms, and the Queens for times,
-///      two thirds of a committee at once. Everything else is recomputed here or follows from block hashes.
-contract WorkVerification is WorkOutcome, IMessageRecipient {
-    /// @dev Further challenges that may decide a closing challenge which nobody could measure.
-    uint64 private constant CLOSING_LOOKAHEAD = 3;
-    uint256 private constant PERFORMANCE_LIMIT = 1_000_000;
+/// @title Challenges, commits and proofs of the work that devices do
+/// @dev Trusts four senders on Ethereum (through the Inbox): StakingManager for devices and Queens, GPURental for terms,
+///      Governance's timelock for classes and parameters, RentalCourt for complaints; and the Queens for times, two thirds of a
+///      committee at once. Everything else is recomputed here or follows from block hashes.
+///
+///      The code is more than one contract may hold, so messages, settlement and reports stand in WorkSettlement, which works on
+///      this contract's storage by delegatecall. Its address is fixed at deployment: this is not a way to replace code. Both have
+///      the same bases in the same order, hence the same storage.
+contract WorkVerification is WorkOutcome, IWorkCourse, EIP712 {
+    bytes32 private constant SEED_TAG = keccak256("gpumkt/seed/v1");
+
+    /// @notice The other half.
+    address public immutable settlement;
 
     constructor(
-        Parameters memory parameters_,
+        WorkParameters memory parameters_,
         ClassProfile[] memory classProfiles,
         address[] memory queens_,
         IReputationSystem reputation_,
-        IProofVerifier verifier_
-    ) WorkOutcome(parameters_, classProfiles, queens_, reputation_, verifier_) {}
+        IProofVerifier verifier_,
+        address settlement_
+    ) WorkOutcome(reputation_, verifier_) {
+        // A call to an account without code would look like success.
+        if (settlement_.code.length == 0) revert NoCode(settlement_);
+        settlement = settlement_;
+        _adoptParameters(1, parameters_);
+        for (uint256 i; i < classProfiles.length; ++i) {
+            _addClass(classProfiles[i]);
+        }
+        _seatQueens(1, queens_);
+    }
 
-    /// @inheritdoc IWorkVerification
+    /// @dev Calls of IWorkSettlement and IMessageRecipient.
+    fallback() external {
+        address target = settlement;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, 0, calldatasize())
+            let success := delegatecall(gas(), target, data, calldatasize(), 0, 0)
+            returndatacopy(data, 0, returndatasize())
+            if iszero(success) { revert(data, returndatasize()) }
+            return(data, returndatasize())
+        }
+    }
+
+    /// @param senders on Ethereum: StakingManager, GPURental, Governance's timelock, RentalCourt.
+    function wire(address inbox_, address outbox_, uint64 ethereumChainId_, address[4] calldata senders) external wiresOnce {
+        _inbox = _nonZero(inbox_);
+        _outbox = IOutbox(_nonZero(outbox_));
+        _ethereumChainId = ethereumChainId_;
+        _stakingManager = _nonZero(senders[0]);
+        _gpuRental = _nonZero(senders[1]);
+        _governance = _nonZero(senders[2]);
+        _court = _nonZero(senders[3]);
+    }
+
+    /// @inheritdoc IWorkCourse
+    function open(uint64 blockNumber, bytes calldata header) external returns (uint64 index) {
+        uint64 plusOne = challengeIndex[blockNumber];
+        // Many may try at once; the one that comes second has what it wanted.
+        return plusOne != 0 ? plusOne - 1 : _open(blockNumber, header);
+    }
+
+    /// @inheritdoc IWorkCourse
     function commit(CommitInput calldata input, ReceiptSignature[] calldata receipts, bytes calldata header) external {
         Device storage d = _device(input.deviceId);
-        if (msg.sender != d.worker) revert NotWorker(msg.sender, d.worker);
         if (input.mode != MODE_FULL && input.mode != MODE_LIGHT) revert InvalidMode(input.mode);
         if (header.length != 0 && challengeIndex[input.challengeBlock] == 0) _open(input.challengeBlock, header);
         Challenge storage c = _challenge(input.challengeBlock);
-        if (block.number > c.blockNumber + _parameters.commitWindow) {
+        _requireWorker(d, c);
+        WorkParameters storage rules = _rules(c);
+        if (block.number > c.blockNumber + rules.commitWindow) {
             revert OutsideWindow(c.blockNumber, uint64(block.number));
         }
         // A commit made for the other side of a reorg must not stand for this one.
@@ -62,18 +103,23 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
         if (commits[input.challengeBlock][input.deviceId].status != CommitStatus.None) {
             revert AlreadyCommitted(input.challengeBlock, input.deviceId);
         }
-        _store(input, receipts);
+        _store(input, receipts, d.provider, c.queenEpoch, rules.committeeSize);
     }
 
-    /// @inheritdoc IWorkVerification
+    /// @inheritdoc IWorkCourse
+    function seal(uint64 blockNumber) external {
+        _seal(_challenge(blockNumber));
+    }
+
+    /// @inheritdoc IWorkCourse
     function prove(uint64 challengeBlock, uint64 deviceId, WorkProof calldata proof) external {
         Device storage d = _device(deviceId);
-        if (msg.sender != d.worker) revert NotWorker(msg.sender, d.worker);
         Challenge storage c = _challenge(challengeBlock);
+        _requireWorker(d, c);
         Commit storage m = commits[challengeBlock][deviceId];
         if (m.status != CommitStatus.Committed) revert NotDrawn(challengeBlock, deviceId);
         _seal(c);
-        (bool isDrawn, uint64 answerUntil) = drawn(challengeBlock, deviceId);
+        (bool isDrawn, uint64 answerUntil) = _drawn(challengeBlock, deviceId);
         if (!isDrawn) revert NotDrawn(challengeBlock, deviceId);
         if (block.number > answerUntil) revert AnswerWindowClosed(challengeBlock, answerUntil);
 
@@ -81,8 +127,8 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
             _profile(d.classVersion, m.mode),
             seedOf(c.blockHash, deviceId, m.mode),
             m.root,
-            sampleSeed(challengeBlock, deviceId),
-            _parameters.proofSamples,
+            _sampleSeed(c, deviceId),
+            _rules(c).proofSamples,
             proof
         );
         if (right) {
@@ -94,58 +140,113 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
         d.faults += 1;
         emit CommitVoided(challengeBlock, deviceId, FAULT_WRONG_PROOF);
         reputation.recordFault(d.provider, deviceId, FAULT_WRONG_PROOF);
-        FaultProven memory fault = FaultProven(deviceId, challengeBlock, FAULT_WRONG_PROOF, address(0));
-        _dispatch(stakingManager, KIND_FAULT_PROVEN, abi.encode(fault));
+        FaultProven memory fault = FaultProven(deviceId, challengeBlock, FAULT_WRONG_PROOF, address(0), _renterAt(m, deviceId, c));
+        _dispatch(_stakingManager, KIND_FAULT_PROVEN, abi.encode(fault));
     }
 
-    /// @inheritdoc IWorkVerification
-    function reportDevice(uint64 deviceId) external returns (uint32 messageIndex) {
+    // ------------------------------------------------------------------------------------------- views
+
+    function parameters() external view returns (WorkParameters memory) {
+        return _current();
+    }
+
+    function parametersVersion() external view returns (uint32) {
+        return _parametersVersion;
+    }
+
+    function isChallengeBlock(bytes32 blockHash) external view returns (bool) {
+        return _isChallengeBlock(blockHash);
+    }
+
+    function challengeCount() external view returns (uint64) {
+        return uint64(challenges.length);
+    }
+
+    function challengeAt(uint64 index) external view returns (Challenge memory) {
+        if (index >= challenges.length) revert WrongHint(index);
+        return challenges[index];
+    }
+
+    function challengeIndexPlusOne(uint64 blockNumber) external view returns (uint64) {
+        return challengeIndex[blockNumber];
+    }
+
+    function queens() external view returns (address[] memory) {
+        return queensOf[_queenEpoch];
+    }
+
+    function queenEpoch() external view returns (uint64) {
+        return _queenEpoch;
+    }
+
+    /// @inheritdoc IWorkCourse
+    function committee(bytes32 blockHash, uint64 deviceId) external view returns (uint16[] memory) {
+        uint256 seats = queensOf[_queenEpoch].length;
+        return Receipts.committee(blockHash, _device(deviceId).provider, deviceId, seats, _current().committeeSize);
+    }
+
+    /// @inheritdoc IWorkCourse
+    function seedOf(bytes32 blockHash, uint64 deviceId, uint8 mode) public view returns (bytes32) {
         Device storage d = _device(deviceId);
-        _sealDue();
-        uint64 from = d.settledIndex;
-        uint64 to = _settle(deviceId, d);
-        if (to == from) revert NothingNew();
-        d.settledIndex = to;
-        uint32 score = reputation.scorePpm(d.provider);
-        DeviceReport memory report = DeviceReport(deviceId, d.lastFullPass, score, d.performancePermille, d.faults, to);
-        messageIndex = _dispatch(stakingManager, KIND_DEVICE_REPORT, abi.encode(report));
-        emit DeviceReported(deviceId, d.lastFullPass, score, messageIndex);
-    }
-
-    /// @inheritdoc IWorkVerification
-    function reportRental(uint64 rentalId, uint64 hint) external returns (uint32 messageIndex) {
-        RentalState storage r = _rental(rentalId);
-        Device storage d = _device(r.deviceId);
-        _sealDue();
-        if (!r.located) _locate(rentalId, r, hint);
-        if (r.finalVersion == r.termsVersion || !_walk(rentalId, r)) revert NothingNew();
-
-        bool isFinal = r.finalVersion == r.termsVersion;
-        WorkReport memory report = WorkReport(
-            rentalId, r.termsVersion, r.coveredUntil, r.verifiedSeconds, r.due, r.passed, d.performancePermille, isFinal
+        if (mode != MODE_FULL && mode != MODE_LIGHT) revert InvalidMode(mode);
+        return keccak256(
+            abi.encode(
+                SEED_TAG,
+                blockHash,
+                block.chainid,
+                address(this),
+                d.provider,
+                deviceId,
+                d.classVersion,
+                mode,
+                _profile(d.classVersion, mode)
+            )
         );
-        messageIndex = _dispatch(gpuRental, KIND_WORK_REPORT, abi.encode(report));
-        emit RentalReported(rentalId, r.termsVersion, r.coveredUntil, r.verifiedSeconds, r.due, r.passed, isFinal, messageIndex);
     }
 
-    /// @inheritdoc IMessageRecipient
-    function handle(uint64 origin, address sender, bytes calldata body, address) external {
-        if (msg.sender != inbox) revert NotInbox(msg.sender);
-        if (origin != ethereumChainId || (sender != stakingManager && sender != gpuRental)) {
-            revert UntrustedSender(origin, sender);
-        }
-        (uint8 kind, bytes calldata fields) = MessageBody.split(body);
-        bool fromStaking = sender == stakingManager;
-        if (kind == KIND_DEVICE_REGISTERED && fromStaking) _addDevice(abi.decode(fields, (DeviceRegistered)));
-        else if (kind == KIND_DEVICE_REMOVED && fromStaking) _dropDevice(abi.decode(fields, (DeviceRemoved)));
-        else if (kind == KIND_RENTAL_TERMS && !fromStaking) _setTerms(abi.decode(fields, (RentalTerms)));
-        else revert UnknownKind(kind);
+    function outcome(uint64 index, uint64 deviceId) external view returns (Outcome) {
+        return _outcome(index, deviceId);
+    }
+
+    /// @inheritdoc IWorkCourse
+    function drawn(uint64 challengeBlock, uint64 deviceId) external view returns (bool isDrawn, uint64 answerUntil) {
+        return _drawn(challengeBlock, deviceId);
+    }
+
+    /// @notice Seed of the samples drawn for a commit; the challenge must be sealed.
+    function sampleSeed(uint64 challengeBlock, uint64 deviceId) external view returns (bytes32) {
+        Challenge storage c = _challenge(challengeBlock);
+        if (c.sealHash == 0) revert NotSealed(challengeBlock);
+        return _sampleSeed(c, deviceId);
+    }
+
+    /// @notice EIP-712 digest that a Queen signs.
+    function receiptDigest(WorkReceipt calldata receipt) external view returns (bytes32) {
+        return _hashTypedData(Receipts.structHash(receipt));
     }
 
     // ----------------------------------------------------------------------------------------- commits
 
-    function _store(CommitInput calldata input, ReceiptSignature[] calldata receipts) private {
-        (bool measured, uint32 elapsedMs) = _measure(input, receipts);
+    /// @dev Who changes the key shortly after a block still answers with the old one.
+    function _requireWorker(Device storage d, Challenge storage c) private view {
+        address expected = c.timestamp > d.workerSince ? d.worker : d.previousWorker;
+        if (msg.sender != expected) revert NotWorker(msg.sender, expected);
+    }
+
+    function _renterAt(Commit storage m, uint64 deviceId, Challenge storage c) private view returns (address) {
+        return coverageOf[_covering(m.rentalId, deviceId, c.timestamp, 0)].renter;
+    }
+
+    function _store(
+        CommitInput calldata input,
+        ReceiptSignature[] calldata receipts,
+        address provider,
+        uint64 epoch,
+        uint256 committeeSize
+    ) private {
+        address[] storage seats = queensOf[epoch];
+        uint16[] memory members = Receipts.committee(input.blockHash, provider, input.deviceId, seats.length, committeeSize);
+        (bool measured, uint32 elapsedMs) = _measure(input, receipts, seats, members);
         Commit storage m = commits[input.challengeBlock][input.deviceId];
         m.root = input.root;
         // The second slot of a Commit in one write, its fields from the lowest bits on; the compiler would write each of them.
@@ -161,13 +262,13 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
 
     /// @return measured whether two thirds of the committee signed.
     /// @return elapsedMs the committee's median, 0 if not measured.
-    function _measure(CommitInput calldata input, ReceiptSignature[] calldata receipts)
-        private
-        view
-        returns (bool measured, uint32 elapsedMs)
-    {
+    function _measure(
+        CommitInput calldata input,
+        ReceiptSignature[] calldata receipts,
+        address[] storage seats,
+        uint16[] memory members
+    ) private view returns (bool measured, uint32 elapsedMs) {
         if (receipts.length == 0) return (false, 0);
-        uint16[] memory members = committee(input.blockHash, input.deviceId);
         uint32[] memory times = new uint32[](receipts.length);
         bytes memory receipt =
             Receipts.layout(_domainSeparator(), input.challengeBlock, input.deviceId, input.blockHash, input.root);
@@ -177,162 +278,14 @@ contract WorkVerification is WorkOutcome, IMessageRecipient {
             if (!Receipts.contains(members, s.queenIndex)) revert NotInCommittee(s.queenIndex);
             address recovered = Signatures.recover(Receipts.digestOf(receipt, s.elapsedMs), s.r, s.vs);
             // Queens are never zero, so a signature that recovers to zero can't match.
-            if (recovered != _queens[s.queenIndex]) revert InvalidReceipt(i, recovered);
+            if (recovered != seats[s.queenIndex]) revert InvalidReceipt(i, recovered);
             times[i] = s.elapsedMs;
         }
         measured = receipts.length * 3 >= members.length * 2;
         elapsedMs = measured ? Receipts.median(times, members.length) : 0;
     }
 
-    // ------------------------------------------------------------------------------------------ settle
-
-    /// @return index the first challenge that is not settled yet.
-    function _settle(uint64 deviceId, Device storage d) private returns (uint64 index) {
-        index = d.settledIndex;
-        uint256 end = uint256(index) + _parameters.maxPerCall;
-        if (end > challenges.length) end = challenges.length;
-        for (; index < end; ++index) {
-            Challenge storage c = challenges[index];
-            if (d.removedAt != 0 && c.timestamp >= d.removedAt) break;
-            Outcome result = outcome(index, deviceId);
-            if (result == Outcome.Pending) break;
-            if (result != Outcome.Unmeasured) _score(index, deviceId, d, result == Outcome.Passed);
-            emit DeviceSettled(deviceId, c.blockNumber, result);
-        }
-    }
-
-    function _score(uint64 index, uint64 deviceId, Device storage d, bool passed) private {
-        Challenge storage c = challenges[index];
-        if (!passed) {
-            reputation.record(d.provider, deviceId, false, 0, 0);
-            return;
-        }
-        Commit storage m = commits[c.blockNumber][deviceId];
-        uint32 performance;
-        if (m.mode == MODE_FULL) {
-            performance = _performance(_profile(d.classVersion, MODE_FULL).referenceMs, m.elapsedMs);
-            d.performancePermille = performance;
-            if (c.timestamp > d.lastFullPass) d.lastFullPass = c.timestamp;
-        }
-        uint64 since = index == 0 ? c.timestamp : challenges[index - 1].timestamp;
-        if (since < d.registeredAt) since = d.registeredAt;
-        uint64 proven = c.timestamp > since ? c.timestamp - since : 0;
-        reputation.record(d.provider, deviceId, true, performance, proven);
-    }
-
-    /// @dev 1000 is the speed of the reference device.
-    function _performance(uint32 referenceMs, uint32 elapsedMs) private pure returns (uint32) {
-        uint256 permille = (uint256(referenceMs) * 1000) / (elapsedMs == 0 ? 1 : elapsedMs);
-        return uint32(permille > PERFORMANCE_LIMIT ? PERFORMANCE_LIMIT : permille);
-    }
-
-    // ----------------------------------------------------------------------------------------- rentals
-
-    function _locate(uint64 rentalId, RentalState storage r, uint64 hint) private {
-        bool inRange = hint < challenges.length && challenges[hint].timestamp >= r.start;
-        if (!inRange || (hint != 0 && challenges[hint - 1].timestamp >= r.start)) revert WrongHint(hint);
-        r.located = true;
-        r.cursor = hint;
-        walks[rentalId].firstIndex = hint;
-    }
-
-    /// @dev docs/protocol.md, section 10: passed verifies the time since the mark, missed only moves the mark, unmeasured
-    ///      leaves it to the next challenge.
-    /// @return moved whether there is anything to report.
-    function _walk(uint64 rentalId, RentalState storage r) private returns (bool moved) {
-        uint64 index = r.cursor;
-        uint256 last = uint256(index) + _parameters.maxPerCall;
-        if (last > challenges.length) last = challenges.length;
-        for (; index < last; ++index) {
-            Challenge storage c = challenges[index];
-            bool closing = c.timestamp >= r.end;
-            Outcome result = closing ? _closingOutcome(rentalId, r.deviceId, index) : outcome(index, r.deviceId);
-            if (result == Outcome.Pending) break;
-            moved = true;
-            if (result != Outcome.Unmeasured) {
-                uint64 mark = closing ? r.end : c.timestamp;
-                bool passed = result == Outcome.Passed;
-                if (mark > r.coveredUntil) {
-                    if (passed) r.verifiedSeconds += mark - r.coveredUntil;
-                    r.coveredUntil = mark;
-                }
-                r.due += 1;
-                if (passed) r.passed += 1;
-                walks[rentalId].lastPassed = passed;
-            }
-            if (closing) {
-                r.finalVersion = r.termsVersion;
-                break;
-            }
-        }
-        r.cursor = index;
-    }
-
-    /// @dev Never Unmeasured: the next measured challenge decides, and failing that the previous one.
-    function _closingOutcome(uint64 rentalId, uint64 deviceId, uint64 index) private view returns (Outcome result) {
-        result = outcome(index, deviceId);
-        for (uint64 i = 1; result == Outcome.Unmeasured && i <= CLOSING_LOOKAHEAD; ++i) {
-            if (index + i >= challenges.length) return Outcome.Pending;
-            result = outcome(index + i, deviceId);
-        }
-        if (result == Outcome.Unmeasured) return walks[rentalId].lastPassed ? Outcome.Passed : Outcome.Missed;
-    }
-
-    // ---------------------------------------------------------------------------------------- messages
-
-    function _addDevice(DeviceRegistered memory m) private {
-        if (devices[m.deviceId].provider != address(0)) return;
-        // Reverting keeps the message undelivered until the class is known here.
-        if (classes[m.classVersion].classVersion == 0) revert UnknownClass(m.classVersion);
-        Device storage d = devices[m.deviceId];
-        d.provider = m.provider;
-        d.worker = m.worker;
-        d.classVersion = m.classVersion;
-        d.registeredAt = m.registeredAt;
-        // A device answers only for challenges that were opened after it could know of them.
-        d.settledIndex = uint64(challenges.length);
-        emit DeviceAdded(m.deviceId, m.provider, m.worker, m.classVersion);
-    }
-
-    function _dropDevice(DeviceRemoved memory m) private {
-        Device storage d = _device(m.deviceId);
-        if (d.removedAt != 0) return;
-        d.removedAt = m.removedAt;
-        emit DeviceDropped(m.deviceId, m.removedAt);
-    }
-
-    function _setTerms(RentalTerms memory m) private {
-        RentalState storage r = rentals[m.rentalId];
-        Coverage storage v = coverageOf[m.rentalId];
-        if (r.termsVersion == 0) {
-            rentalsOfDevice[m.deviceId].push(m.rentalId);
-            v.deviceId = m.deviceId;
-            v.start = m.start;
-            r.deviceId = m.deviceId;
-            r.start = m.start;
-            r.coveredUntil = m.start;
-        }
-        // Even terms that arrive late widen what a commit of their time may lean on.
-        if (m.end > v.end) v.end = m.end;
-        if (m.termsVersion <= r.termsVersion) return;
-        // The closing challenge of the old terms, or time beyond the new end, was counted: count again from the start.
-        if (r.finalVersion != 0 || m.end < r.coveredUntil) _rewind(m.rentalId, r);
-        r.termsVersion = m.termsVersion;
-        r.end = m.end;
-        emit TermsUpdated(m.rentalId, m.deviceId, m.termsVersion, m.start, m.end);
-    }
-
-    function _rewind(uint64 rentalId, RentalState storage r) private {
-        r.cursor = walks[rentalId].firstIndex;
-        r.coveredUntil = r.start;
-        r.verifiedSeconds = 0;
-        r.due = 0;
-        r.passed = 0;
-        r.finalVersion = 0;
-        walks[rentalId].lastPassed = false;
-    }
-
-    function _dispatch(address recipient, uint8 kind, bytes memory fields) private returns (uint32) {
-        return outbox.dispatch(ethereumChainId, recipient, MessageBody.encode(kind, fields));
+    function _domainNameAndVersion() internal pure override returns (string memory name, string memory version) {
+        return ("gpumkt", "1");
     }
 }

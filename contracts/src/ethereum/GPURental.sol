@@ -6,15 +6,15 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
-import {IMessageRecipient, IOutbox} from "../interfaces/IBridge.sol";
+import {IInbox, IMessageRecipient, IOutbox} from "../interfaces/IBridge.sol";
 import {IRentalCourse} from "../interfaces/IGPURental.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
+import {ITokenDistributor} from "../interfaces/ITokenDistributor.sol";
 import {MessageBody} from "../libraries/MessageBody.sol";
-import {KIND_WORK_REPORT, WorkReport} from "../types/Protocol.sol";
+import {KIND_WORK_REPORT, Message, WorkReport} from "../types/Protocol.sol";
 import {GPUToken} from "./GPUToken.sol";
 import {RentalReports} from "./RentalReports.sol";
 import {RentalStore} from "./RentalStore.sol";
-import {TokenDistributor} from "./TokenDistributor.sol";
 
 /// @title Offers, rentals, escrow and settlement
 /// @dev All money leaves through `claim`. Every open rental reaches an end without the help of any one party (docs/rentals.md).
@@ -31,6 +31,7 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
     uint256 private constant RENTALS_PER_CALL = 16;
 
     error NoCode(address account);
+    error CapTooLarge(uint256 cap);
 
     /// @notice The other half: offers, and what leaves a rental's ordinary course.
     address public immutable terms;
@@ -38,7 +39,7 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
     constructor(
         GPUToken token_,
         IStakingManager stakingManager_,
-        TokenDistributor distributor_,
+        ITokenDistributor distributor_,
         address owner_,
         Parameters memory parameters_,
         address terms_
@@ -46,6 +47,7 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         if (address(token_) == address(0) || address(stakingManager_) == address(0) || address(distributor_) == address(0)) {
             revert ZeroAddress();
         }
+        if (token_.cap() > type(uint96).max) revert CapTooLarge(token_.cap());
         // A call to an account without code would look like success.
         if (terms_.code.length == 0) revert NoCode(terms_);
         terms = terms_;
@@ -174,6 +176,7 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         if (origin != _classicChainId || sender != _workVerification) revert UntrustedSender(origin, sender);
         (uint8 kind, bytes calldata fields) = MessageBody.split(body);
         if (kind != KIND_WORK_REPORT) revert UnknownKind(kind);
+        if (deliverer == address(this)) deliverer = _bringer;
         _reporting = true;
         _applyReport(abi.decode(fields, (WorkReport)), deliverer);
         _reporting = false;
@@ -200,10 +203,22 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
 
     /// @inheritdoc IRentalCourse
     function claim(address to) external returns (uint256 amount) {
-        if (to == address(0)) revert ZeroAddress();
-        amount = _takeCredit(msg.sender);
-        emit Claimed(msg.sender, to, amount);
-        _token.safeTransfer(to, amount);
+        return _claim(to);
+    }
+
+    /// @inheritdoc IRentalCourse
+    function claimWithReport(Message calldata message, bytes32, bytes32[32] calldata, address to)
+        external
+        returns (uint256 amount)
+    {
+        if (message.recipient != address(this)) revert ForeignMessage(message.recipient);
+        // Somebody else may have brought it in the meantime.
+        if (!IInbox(_inbox).delivered(message.index)) {
+            _bringer = msg.sender;
+            _forwardToInbox();
+            _bringer = address(0);
+        }
+        amount = _claim(to);
     }
 
     /// @inheritdoc IRentalCourse
@@ -228,11 +243,6 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         bridgeFee = p.bridgeFee;
         readyFee = p.readyFee;
         total = rentCost + protocolFee + bridgeFee + readyFee;
-    }
-
-    function offer(uint64 offerId) external view returns (Offer memory) {
-        OfferRecord storage o = _offer(offerId);
-        return Offer(o.deviceId, o.provider, o.classVersion, o.pricePerSecond, o.minDuration, o.maxDuration, o.region, o.paused);
     }
 
     function rental(uint64 rentalId) external view returns (Rental memory v) {
@@ -290,7 +300,7 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         return _stakingManager;
     }
 
-    function distributor() external view returns (TokenDistributor) {
+    function distributor() external view returns (ITokenDistributor) {
         return _distributor;
     }
 
@@ -394,6 +404,22 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         uint64 proven = lastFullPass > record.verifiedUntil ? lastFullPass : record.verifiedUntil;
         bool fresh = proven != 0 && proven + p.freshness >= block.timestamp;
         if (!fresh || !eligible) revert DeviceNotRentable(deviceId, lastFullPass);
+    }
+
+    /// @dev Only for a call whose arguments begin with those of `IInbox.deliver`: passes them on as they came. The Inbox decodes them
+    ///      with all checks; what follows them is nothing to it.
+    function _forwardToInbox() private {
+        address target = _inbox;
+        uint256 selector = uint32(IInbox.deliver.selector);
+        assembly ("memory-safe") {
+            let input := mload(0x40)
+            mstore(input, shl(224, selector))
+            calldatacopy(add(input, 4), 4, sub(calldatasize(), 4))
+            if iszero(call(gas(), target, 0, input, calldatasize(), 0, 0)) {
+                returndatacopy(input, 0, returndatasize())
+                revert(input, returndatasize())
+            }
+        }
     }
 
     function _recover(bytes32 digest, bytes calldata signature) private pure returns (address recovered) {

@@ -6,10 +6,10 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 
 import {IRentalTerms} from "../interfaces/IGPURental.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
+import {ITokenDistributor} from "../interfaces/ITokenDistributor.sol";
 import {GPUToken} from "./GPUToken.sol";
 import {RentalSettlement} from "./RentalSettlement.sol";
 import {RentalStore} from "./RentalStore.sol";
-import {TokenDistributor} from "./TokenDistributor.sol";
 
 /// @title The half of GPURental that is used less: offers, parameters, and what leaves a rental's ordinary course
 /// @dev Runs on GPURental's storage (see there). Called directly it finds an empty storage, and refuses.
@@ -25,8 +25,9 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
     uint64 private constant BUDGET_PERIOD = 30 days;
     /// @dev Longest pause of withdrawals, and the least time between two that the court orders.
     uint64 private constant PAUSE_SECONDS = 7 days;
+    uint256 private constant VETO_LIMIT = 7 days;
 
-    constructor(GPUToken token_, IStakingManager stakingManager_, TokenDistributor distributor_)
+    constructor(GPUToken token_, IStakingManager stakingManager_, ITokenDistributor distributor_)
         RentalStore(token_, stakingManager_, distributor_)
         Ownable(msg.sender)
     {}
@@ -170,6 +171,18 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
         }
     }
 
+    // --------------------------------------------------------------------------------------------- credits
+
+    /// @inheritdoc IRentalTerms
+    function releaseDelayed(address account, uint64 availableAt) external returns (uint256 amount) {
+        if (block.timestamp < availableAt) revert TooEarly(availableAt);
+        amount = delayedCredits[account][availableAt];
+        if (amount == 0) revert NothingToClaim(account);
+        delayedCredits[account][availableAt] = 0;
+        accounts[account].reported += uint128(amount);
+        emit DelayedReleased(account, availableAt, amount);
+    }
+
     // ----------------------------------------------------------------------------------------------- court
 
     /// @inheritdoc IRentalTerms
@@ -209,8 +222,18 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
     }
 
     /// @inheritdoc IRentalTerms
+    function setVeto(uint96 amount, uint32 delay) external onlyOwner {
+        uint256 inGwei = amount / 1 gwei;
+        if (amount % 1 gwei != 0 || inGwei > type(uint64).max || delay > VETO_LIMIT) revert InvalidParameters();
+        _vetoGwei = uint64(inGwei);
+        _vetoDelay = uint24(delay);
+        emit VetoSet(amount, delay);
+    }
+
+    /// @inheritdoc IRentalTerms
     function setWithdrawalLimit(uint96 capacity, uint32 window) external onlyOwner {
         if (capacity != 0 && window == 0) revert InvalidParameters();
+        _limited = capacity != 0;
         _limit = Limit(capacity, capacity, window, uint32(block.timestamp));
         emit WithdrawalLimitSet(capacity, window);
     }
@@ -220,10 +243,10 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
         bool byOwner = msg.sender == owner();
         if (!byOwner && msg.sender != _court) revert NotCourt(msg.sender);
         // A third of the Kings must not be able to hold everybody's money for good.
-        uint64 earliest = _pausedUntil + PAUSE_SECONDS;
+        uint64 earliest = uint64(_pausedUntil) + PAUSE_SECONDS;
         if (!byOwner && _pausedUntil != 0 && block.timestamp <= earliest) revert TooEarly(earliest + 1);
         if (until > block.timestamp + PAUSE_SECONDS) revert TooLate(uint64(block.timestamp) + PAUSE_SECONDS);
-        _pausedUntil = until;
+        _pausedUntil = uint40(until);
         emit WithdrawalsPaused(msg.sender, until);
     }
 
@@ -244,6 +267,12 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
     }
 
     // ----------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IRentalTerms
+    function offer(uint64 offerId) external view returns (Offer memory) {
+        OfferRecord storage o = _offer(offerId);
+        return Offer(o.deviceId, o.provider, o.classVersion, o.pricePerSecond, o.minDuration, o.maxDuration, o.region, o.paused);
+    }
 
     /// @inheritdoc IRentalTerms
     function details(uint64 rentalId) external view returns (Details memory v) {
@@ -269,6 +298,16 @@ contract GPURentalTerms is RentalSettlement, IRentalTerms {
     /// @inheritdoc IRentalTerms
     function withdrawalLimit() external view returns (uint96 capacity, uint96 level, uint32 window, uint64 pausedUntil) {
         return (_limit.capacity, _limit.level, _limit.window, _pausedUntil);
+    }
+
+    /// @inheritdoc IRentalTerms
+    function veto() external view returns (uint96 amount, uint32 delay) {
+        return (uint96(_vetoGwei) * 1 gwei, _vetoDelay);
+    }
+
+    /// @inheritdoc IRentalTerms
+    function delayedCredit(address account, uint64 availableAt) external view returns (uint256) {
+        return delayedCredits[account][availableAt];
     }
 
     /// @inheritdoc IRentalTerms

@@ -20,7 +20,8 @@ contract GPUToken is ERC20, ERC20Permit, ERC20Votes, ERC20Burnable, Wired {
     error CapExceeded(uint256 minted, uint256 cap);
 
     constructor(uint256 cap_) ERC20("GPUTOKEN", "GPUTOKEN") ERC20Permit("GPUTOKEN") {
-        if (cap_ == 0 || cap_ > type(uint128).max) revert CapExceeded(cap_, type(uint128).max);
+        // StakingManager and the bridge keep weights in 96 bits.
+        if (cap_ == 0 || cap_ > type(uint96).max) revert CapExceeded(cap_, type(uint96).max);
         cap = cap_;
     }
 

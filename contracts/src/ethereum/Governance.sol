@@ -11,8 +11,14 @@ import {GovernorVotes} from "@openzeppelin/contracts/governance/extensions/Gover
 import {GovernorVotesQuorumFraction} from "@openzeppelin/contracts/governance/extensions/GovernorVotesQuorumFraction.sol";
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 
-/// @title Proposals and votes by GPUTOKEN, executed by the timelock
-/// @dev Times are seconds, as the token's clock is. Delegated GPUTOKEN votes by its checkpoint at the proposal's snapshot.
+interface IStakedVotes {
+    function getPastVotes(address account, uint256 timepoint) external view returns (uint256);
+}
+
+/// @title Proposals and votes by GPUTOKEN, held or staked, executed by the timelock
+/// @dev Times are seconds, as the token's clock is. An account has the token's votes and StakingManager's at the proposal's
+///      snapshot. Staked tokens are the balance of StakingManager, which gives its own votes to nobody, so nothing counts twice;
+///      they are part of the supply that the quorum is a fraction of.
 contract Governance is
     Governor,
     GovernorSettings,
@@ -31,14 +37,27 @@ contract Governance is
         uint48 lateQuorumExtensionSeconds;
     }
 
-    constructor(IVotes token, TimelockController timelock, Settings memory settings)
+    IStakedVotes public immutable stakedVotes;
+
+    constructor(IVotes token, IStakedVotes stakedVotes_, TimelockController timelock, Settings memory settings)
         Governor("gpumkt Governance")
         GovernorSettings(settings.votingDelaySeconds, settings.votingPeriodSeconds, settings.proposalThreshold)
         GovernorVotes(token)
         GovernorVotesQuorumFraction(settings.quorumPercent)
         GovernorPreventLateQuorum(settings.lateQuorumExtensionSeconds)
         GovernorTimelockControl(timelock)
-    {}
+    {
+        stakedVotes = stakedVotes_;
+    }
+
+    function _getVotes(address account, uint256 timepoint, bytes memory params)
+        internal
+        view
+        override(Governor, GovernorVotes)
+        returns (uint256)
+    {
+        return super._getVotes(account, timepoint, params) + stakedVotes.getPastVotes(account, timepoint);
+    }
 
     function proposalThreshold() public view override(Governor, GovernorSettings) returns (uint256) {
         return super.proposalThreshold();

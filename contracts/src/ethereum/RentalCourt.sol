@@ -5,12 +5,13 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
-import {IKingSet} from "../interfaces/IBridge.sol";
+import {IKingSet, IOutbox} from "../interfaces/IBridge.sol";
 import {IGPURental, IRental} from "../interfaces/IGPURental.sol";
 import {IRentalCourt} from "../interfaces/IRentalCourt.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
+import {MessageBody} from "../libraries/MessageBody.sol";
 import {Signatures} from "../libraries/Signatures.sol";
-import {Checkpoint, Quorum} from "../types/Protocol.sol";
+import {Checkpoint, KIND_RENTER_RECORD, Quorum, RenterRecord} from "../types/Protocol.sol";
 import {GPUToken} from "./GPUToken.sol";
 
 /// @dev What the court reads of the Inbox.
@@ -22,7 +23,10 @@ interface IInboxOrigin {
 }
 
 interface IRentalWiring {
+    function classicChainId() external view returns (uint64);
     function inbox() external view returns (address);
+    function outbox() external view returns (IOutbox);
+    function workVerification() external view returns (address);
 }
 
 /// @title Complaints and reachability judged by Queens; deadlines judged by checkpoints
@@ -69,6 +73,8 @@ contract RentalCourt is IRentalCourt, EIP712, Ownable {
     mapping(uint64 rentalId => uint256 caseId) private witnessOf;
     mapping(uint64 rentalId => mapping(Kind kind => uint256)) private filed;
     mapping(address account => uint256) private credits;
+    /// @notice Complaints of a renter that were rejected.
+    mapping(address renter => uint32) public complaintsLost;
 
     constructor(GPUToken token_, IStakingManager stakingManager_, IRental rental_, address owner_, Parameters memory parameters_)
         EIP712("gpumkt", "1")
@@ -331,7 +337,17 @@ contract RentalCourt is IRentalCourt, EIP712, Ownable {
         // A rejected complaint kept the provider waiting for its money.
         _credit(upheld ? c.opener : rental.rental(c.rentalId).provider, caseId, rest);
         emit CaseClosed(caseId, c.rentalId, c.status);
+        if (!upheld) _recordRenter(rental.rental(c.rentalId).renter);
         rental.unfreeze(c.rentalId, upheld);
+    }
+
+    /// @dev For the renter's record on Ethereum Classic. Cumulative, so a message that is never delivered is no loss.
+    function _recordRenter(address renter) private {
+        uint32 lost = ++complaintsLost[renter];
+        IRentalWiring wiring = IRentalWiring(address(rental));
+        bytes memory body = MessageBody.encode(KIND_RENTER_RECORD, abi.encode(RenterRecord(renter, lost)));
+        uint32 messageIndex = wiring.outbox().dispatch(wiring.classicChainId(), wiring.workVerification(), body);
+        emit RenterRecordSent(renter, lost, messageIndex);
     }
 
     /// @dev Equal shares whatever they voted, so that no verdict pays better than the other.

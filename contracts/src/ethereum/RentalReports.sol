@@ -17,6 +17,7 @@ abstract contract RentalReports is RentalSettlement {
         uint32 due;
         uint32 passed;
         bool isFinal;
+        bool closingMissed;
     }
 
     mapping(uint64 rentalId => KeptReport) private keptReports;
@@ -27,7 +28,6 @@ abstract contract RentalReports is RentalSettlement {
         // A report for a rental that is closed is acknowledged without effect; reverting would keep it undelivered for ever.
         if (r.state != State.Active || report.termsVersion > r.termsVersion) return;
         bool isFinal = report.isFinal && report.termsVersion == r.termsVersion;
-        bool missedSince = report.due > r.due && report.passed <= r.passed;
         if (r.frozenFrom != 0) {
             _keep(report, deliverer, isFinal);
             isFinal = false;
@@ -47,7 +47,7 @@ abstract contract RentalReports is RentalSettlement {
             refunded,
             isFinal
         );
-        if (isFinal) _conclude(report.rentalId, r, missedSince, deliverer);
+        if (isFinal) _conclude(report.rentalId, r, report.closingMissed, deliverer);
     }
 
     /// @dev Time up to the report's mark is decided: verified time is earned, the rest of it goes back.
@@ -69,13 +69,12 @@ abstract contract RentalReports is RentalSettlement {
         refunded = _refund(report.rentalId, r, value - earned);
     }
 
-    /// @dev `missedSince`: challenges were due since the last report and none was passed, so the closing one was missed.
-    function _conclude(uint64 rentalId, Record storage r, bool missedSince, address deliverer) private {
+    function _conclude(uint64 rentalId, Record storage r, bool closingMissed, address deliverer) private {
         DeviceRecord storage d = deviceRecords[offers[r.offerId].deviceId];
         if (r.due != 0 && r.passed == r.due) d.verifiedUntil = r.end;
         // Where the renter cut the rental short, maintenance may lie at its end.
         bool excused = r.pauses != 0 && r.endedByRenter;
-        if (missedSince && r.openedAt != 0 && r.fault == Fault.None && !excused) {
+        if (closingMissed && r.openedAt != 0 && r.fault == Fault.None && !excused) {
             uint256 last = d.lastFaultAt;
             d.lastFaultAt = uint40(block.timestamp);
             // The first fault is free; in a rental with maintenance the count can't tell which challenge was missed.
@@ -101,6 +100,7 @@ abstract contract RentalReports is RentalSettlement {
         k.due = report.due;
         k.passed = report.passed;
         k.isFinal = report.isFinal;
+        k.closingMissed = report.closingMissed;
     }
 
     /// @dev After the verdict: what arrived meanwhile counts now.
@@ -109,7 +109,8 @@ abstract contract RentalReports is RentalSettlement {
         if (k.termsVersion == 0) return;
         delete keptReports[rentalId];
         _applyReport(
-            WorkReport(rentalId, k.termsVersion, k.coveredUntil, k.verifiedSeconds, k.due, k.passed, 0, k.isFinal), k.deliverer
+            WorkReport(rentalId, k.termsVersion, k.coveredUntil, k.verifiedSeconds, k.due, k.passed, 0, k.isFinal, 0, k.closingMissed),
+            k.deliverer
         );
     }
 }

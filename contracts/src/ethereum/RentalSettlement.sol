@@ -88,7 +88,14 @@ abstract contract RentalSettlement is RentalStore {
     }
 
     function _dispatchTerms(uint64 rentalId, Record storage r) internal returns (uint32 index) {
-        RentalTerms memory terms = RentalTerms(rentalId, offers[r.offerId].deviceId, r.termsVersion, r.start, r.end);
+        uint96 price = r.pricePerSecond;
+        SegmentRecord[] storage segments = segmentsOf[rentalId];
+        for (uint256 i = segments.length; i != 0;) {
+            uint96 other = segments[--i].pricePerSecond;
+            if (other > price) price = other;
+        }
+        RentalTerms memory terms =
+            RentalTerms(rentalId, offers[r.offerId].deviceId, r.termsVersion, r.start, r.end, r.renter, price);
         return _outbox.dispatch(_classicChainId, _workVerification, MessageBody.encode(KIND_RENTAL_TERMS, abi.encode(terms)));
     }
 
@@ -126,6 +133,13 @@ abstract contract RentalSettlement is RentalStore {
         if (p.deadline == 0) return;
         // A permit that somebody else sent first has done its work: the transfer decides.
         try _token.permit(msg.sender, address(this), amount, p.deadline, p.v, p.r, p.s) {} catch {}
+    }
+
+    function _claim(address to) internal returns (uint256 amount) {
+        if (to == address(0)) revert ZeroAddress();
+        amount = _takeCredit(msg.sender);
+        emit Claimed(msg.sender, to, amount);
+        _token.safeTransfer(to, amount);
     }
 
     function _collect(uint256 cost, uint256 maxCost) internal {

@@ -6,10 +6,10 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {IOutbox} from "../interfaces/IBridge.sol";
 import {IGPURental} from "../interfaces/IGPURental.sol";
 import {IStakingManager} from "../interfaces/IStakingManager.sol";
+import {ITokenDistributor} from "../interfaces/ITokenDistributor.sol";
 import {RentalMath} from "../libraries/RentalMath.sol";
 import {Wired} from "../libraries/Wired.sol";
 import {GPUToken} from "./GPUToken.sol";
-import {TokenDistributor} from "./TokenDistributor.sol";
 
 /// @title State, parameters and views of GPURental
 /// @dev A rental is three words until `ready`; what follows from its offer and its parameters is not stored but computed.
@@ -126,11 +126,15 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
 
     GPUToken internal immutable _token;
     IStakingManager internal immutable _stakingManager;
-    TokenDistributor internal immutable _distributor;
+    ITokenDistributor internal immutable _distributor;
     address internal _inbox;
     uint64 internal _classicChainId;
     IOutbox internal _outbox;
     address internal _workVerification;
+    /// @dev Beside it, because every report reads that word: what a report credits at once from this amount on waits for `_vetoDelay`.
+    ///      In gwei; 0 for no such amount.
+    uint64 internal _vetoGwei;
+    uint24 internal _vetoDelay;
     /// @notice RentalCourt; set once. Without it there are no complaints, receipts or refunds before the hard deadline.
     address internal _court;
 
@@ -138,10 +142,14 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     uint64 internal _rentalCount;
     /// @notice Reserves of all devices, free or behind rentals.
     uint128 internal _totalReserve;
-    /// @notice Sum of all credits not claimed yet.
-    uint128 internal _totalCredit;
+    /// @notice Sum of all credits not claimed yet, those that wait included.
+    /// @dev 96 bits each hold the cap of GPUTOKEN (checked at deployment), hence whatever can have been paid in.
+    uint96 internal _totalCredit;
     /// @notice Escrow of open rentals that is neither paid, refunded nor spent on fees yet.
-    uint128 internal _totalHeld;
+    uint96 internal _totalHeld;
+    uint40 internal _pausedUntil;
+    /// @dev Whether `_limit` has a capacity: in the word that a claim writes anyway.
+    bool internal _limited;
 
     /// @dev Only added to: a rental keeps the version it was made under.
     ParameterRecord[] internal parameterVersions;
@@ -151,10 +159,13 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     mapping(uint64 rentalId => PauseRecord[]) internal pausesOf;
     mapping(uint64 deviceId => DeviceRecord) internal deviceRecords;
     mapping(address account => Account) internal accounts;
+    /// @dev Credits of reports that wait until `availableAt`, a whole hour: those of one hour wait together, so that there is no list.
+    mapping(address account => mapping(uint64 availableAt => uint128)) internal delayedCredits;
     Limit internal _limit;
-    uint64 internal _pausedUntil;
     /// @dev Set while a work report is applied: credits of that time count as reported.
     bool internal transient _reporting;
+    /// @dev Set while a claim brings a report along: who earns that report's fee.
+    address internal transient _bringer;
 
     event ParametersSet(uint256 indexed version, Parameters parameters);
     event SafeguardsSet(uint256 indexed version, Safeguards safeguards);
@@ -168,7 +179,7 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
         _;
     }
 
-    constructor(GPUToken token_, IStakingManager stakingManager_, TokenDistributor distributor_) {
+    constructor(GPUToken token_, IStakingManager stakingManager_, ITokenDistributor distributor_) {
         _token = token_;
         _stakingManager = stakingManager_;
         _distributor = distributor_;
@@ -235,13 +246,13 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     }
 
     function _hold(uint256 amount) internal {
-        _totalHeld += uint128(amount);
+        _totalHeld += uint96(amount);
     }
 
     /// @dev Moves escrow to an account's credit.
     function _release(uint64 rentalId, address account, uint256 amount) internal {
         if (amount == 0) return;
-        _totalHeld -= uint128(amount);
+        _totalHeld -= uint96(amount);
         _creditTo(rentalId, account, amount);
     }
 
@@ -256,13 +267,12 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     }
 
     function _takeCredit(address account) internal returns (uint256 amount) {
-        Account storage a = accounts[account];
+        Account memory a = accounts[account];
         uint256 reported = _withdrawable(a.reported);
         amount = a.free + reported;
         if (amount == 0) revert NothingToClaim(account);
-        a.free = 0;
-        a.reported -= uint128(reported);
-        _totalCredit -= uint128(amount);
+        accounts[account] = Account(0, a.reported - uint128(reported));
+        _totalCredit -= uint96(amount);
     }
 
     function _offer(uint64 offerId) internal view returns (OfferRecord storage o) {
@@ -288,8 +298,8 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     /// @dev Takes from the bucket what it holds, at most `reported`.
     function _withdrawable(uint256 reported) private returns (uint256) {
         if (reported == 0 || block.timestamp <= _pausedUntil) return 0;
+        if (!_limited) return reported;
         Limit memory l = _limit;
-        if (l.capacity == 0) return reported;
         uint256 level = l.level + (uint256(l.capacity) * (block.timestamp - l.updatedAt)) / l.window;
         if (level > l.capacity) level = l.capacity;
         if (reported > level) reported = level;
@@ -299,9 +309,16 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     }
 
     function _creditTo(uint64 rentalId, address account, uint256 amount) private {
-        _totalCredit += uint128(amount);
-        if (_reporting) accounts[account].reported += uint128(amount);
-        else accounts[account].free += uint128(amount);
+        _totalCredit += uint96(amount);
+        if (!_reporting) {
+            accounts[account].free += uint128(amount);
+        } else if (_vetoGwei == 0 || amount < uint256(_vetoGwei) * 1 gwei) {
+            accounts[account].reported += uint128(amount);
+        } else {
+            uint64 availableAt = uint64((block.timestamp + _vetoDelay + 1 hours - 1) / 1 hours) * 1 hours;
+            delayedCredits[account][availableAt] += uint128(amount);
+            emit CreditDelayed(account, rentalId, amount, availableAt);
+        }
         emit Credited(account, rentalId, amount);
     }
 

@@ -5,87 +5,91 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
 import {IMessageRecipient, IOutbox} from "../interfaces/IBridge.sol";
-import {IStakingManager} from "../interfaces/IStakingManager.sol";
+import {IRental} from "../interfaces/IGPURental.sol";
+import {IStakes} from "../interfaces/IStakingManager.sol";
 import {MessageBody} from "../libraries/MessageBody.sol";
-import {Wired} from "../libraries/Wired.sol";
 import {
     DeviceRegistered,
     DeviceRemoved,
     DeviceReport,
+    FAULT_MISSING_ANSWER,
+    FAULT_WRONG_PROOF,
     FaultProven,
     KIND_DEVICE_REGISTERED,
     KIND_DEVICE_REMOVED,
     KIND_DEVICE_REPORT,
-    KIND_FAULT_PROVEN
+    KIND_FAULT_PROVEN,
+    KIND_WORKER_KEY_CHANGED,
+    WorkerKeyChanged
 } from "../types/Protocol.sol";
 import {GPUToken} from "./GPUToken.sol";
-import {KingRegistry} from "./KingRegistry.sol";
-import {QueenRegistry} from "./QueenRegistry.sol";
+import {StakingStore} from "./StakingStore.sol";
 
 /// @title Stakes, their owners' hot keys, and the devices that stand behind class stakes
-/// @dev Trusts WorkVerification's messages (through the Inbox) for reports and faults, and the owner (the timelock) for
-///      minimum stakes, class stakes and the unbonding period.
-contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, QueenRegistry, Ownable, Wired {
+/// @dev Trusts WorkVerification's messages (through the Inbox) for reports and faults, TokenDistributor for rewards, KingCourt
+///      for Kings' offences, and the owner (the timelock) for the parameters within their bounds.
+///
+///      The code is more than one contract may hold, so its other half stands in StakingPools, which works on this
+///      contract's storage by delegatecall. Its address is fixed at deployment: this is not a way to replace code.
+contract StakingManager is StakingStore, IStakes, IMessageRecipient {
     using SafeERC20 for GPUToken;
 
-    struct Parameters {
-        uint128 minimumProviderStake;
-        uint128 minimumQueenStake;
-        uint128 minimumKingStake;
-        /// @dev Seconds a requested unstake stays slashable; must outlast the latest possible fault message.
-        uint64 unbondingPeriod;
-    }
+    /// @notice The other half: delegation, rewards, sets, slashes that are no device's, parameters.
+    address public immutable stakingPools;
 
-    struct ClassStake {
-        uint32 classVersion;
-        uint128 requiredStake;
-    }
-
-    uint64 private constant UNBONDING_LIMIT = 90 days;
-
-    GPUToken public immutable token;
-    address public inbox;
-    IOutbox public outbox;
-    uint64 public classicChainId;
-    address public workVerification;
-    uint64 public deviceCount;
-    Parameters private _parameters;
-
-    mapping(address account => Staker) private stakers;
-    /// @dev Owner of a hot key. An account is always its own key and never entered here.
-    mapping(address operator => address) private operatorOwner;
-    mapping(uint64 deviceId => Device) private devices;
-    mapping(uint32 classVersion => uint256) public requiredStake;
-
-    event ParametersSet(Parameters parameters);
-
-    error UnbondingTooLong(uint64 period, uint64 limit);
-    error PeerIdMissing();
-
-    constructor(GPUToken token_, address owner_, Parameters memory parameters_, ClassStake[] memory classes) Ownable(owner_) {
-        if (address(token_) == address(0)) revert ZeroAddress();
-        token = token_;
+    constructor(
+        GPUToken token_,
+        address owner_,
+        Parameters memory parameters_,
+        ClassStake[] memory classes,
+        address stakingPools_
+    ) StakingStore(token_) Ownable(owner_) {
+        // A call to an account without code would look like success.
+        if (stakingPools_.code.length == 0) revert NoCode(stakingPools_);
+        stakingPools = stakingPools_;
         _setParameters(parameters_);
         for (uint256 i; i < classes.length; ++i) {
             _setClass(classes[i].classVersion, classes[i].requiredStake);
         }
     }
 
-    function wire(address inbox_, address outbox_, uint64 classicChainId_, address workVerification_) external wiresOnce {
+    /// @dev Calls of IStakePools.
+    fallback() external {
+        address target = stakingPools;
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, 0, calldatasize())
+            let success := delegatecall(gas(), target, data, calldatasize(), 0, 0)
+            returndatacopy(data, 0, returndatasize())
+            if iszero(success) { revert(data, returndatasize()) }
+            return(data, returndatasize())
+        }
+    }
+
+    function wire(
+        address inbox_,
+        address outbox_,
+        uint64 classicChainId_,
+        address workVerification_,
+        address distributor_,
+        address gpuRental_
+    ) external wiresOnce {
         inbox = _nonZero(inbox_);
         outbox = IOutbox(_nonZero(outbox_));
         classicChainId = classicChainId_;
         workVerification = _nonZero(workVerification_);
+        distributor = _nonZero(distributor_);
+        gpuRental = _nonZero(gpuRental_);
     }
 
     // ------------------------------------------------------------------------------------------ stakes
 
-    /// @inheritdoc IStakingManager
+    /// @inheritdoc IStakes
     function stake(Role role, uint256 amount, address operator, bytes32 peerIdHash) external {
         _stake(role, amount, operator, peerIdHash);
     }
 
-    /// @inheritdoc IStakingManager
+    /// @inheritdoc IStakes
     function stakeWithPermit(
         Role role,
         uint256 amount,
@@ -101,43 +105,68 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Que
         _stake(role, amount, operator, peerIdHash);
     }
 
-    /// @inheritdoc IStakingManager
+    /// @inheritdoc IStakes
+    function addStake(uint256 amount) external {
+        Staker storage s = stakers[msg.sender];
+        if (s.role == Role.None) revert UnknownStaker(msg.sender);
+        _addStake(s, amount);
+    }
+
+    /// @inheritdoc IStakes
+    function setOperator(address operator, bytes32 peerIdHash) external {
+        Staker storage s = stakers[msg.sender];
+        if (s.role == Role.None) revert UnknownStaker(msg.sender);
+        _setOperator(s, operator, peerIdHash);
+    }
+
+    /// @inheritdoc IStakes
     function requestUnstake(uint256 amount) external {
         Staker storage s = stakers[msg.sender];
         if (amount == 0) revert ZeroAmount();
-        uint256 free = s.staked > s.locked ? s.staked - s.locked : 0;
+        uint256 staked = s.staked;
+        uint256 backing = _backing(msg.sender, s);
+        uint256 free = backing > s.locked ? backing - s.locked : 0;
+        if (free > staked) free = staked;
         if (amount > free) revert InsufficientStake(free, amount);
-        uint256 left = s.staked - amount;
+        uint256 left = staked - amount;
         uint256 minimum = minimumStake(s.role);
-        if (left != 0 && left < minimum) revert BelowMinimum(left, minimum);
+        // Devices keep their provider's own minimum behind them, however much is delegated.
+        if ((left != 0 || s.locked != 0) && left < minimum) revert BelowMinimum(left, minimum);
 
+        _settle(msg.sender);
         s.staked = uint128(left);
         s.unbonding += uint128(amount);
-        // One bucket: a second request restarts the clock of the first, so nothing leaves early.
-        s.unbondsAt = uint64(block.timestamp) + _parameters.unbondingPeriod;
-        _refreshRole(msg.sender);
-        emit UnstakeRequested(msg.sender, amount, s.unbondsAt);
+        // One bucket: a second request restarts the clock of the first. Never before removed devices' class stake is free.
+        uint64 unbondsAt = uint64(block.timestamp) + _parameters.unbondingPeriod;
+        if (unbondsAt < s.retiresAt) unbondsAt = s.retiresAt;
+        if (unbondsAt < s.unbondsAt) unbondsAt = s.unbondsAt;
+        s.unbondsAt = unbondsAt;
+        _moveVotes(msg.sender, staked, left);
+        _refresh(msg.sender);
+        emit UnstakeRequested(msg.sender, amount, unbondsAt);
     }
 
-    /// @inheritdoc IStakingManager
+    /// @inheritdoc IStakes
     function withdraw() external {
         Staker storage s = stakers[msg.sender];
         uint256 amount = s.unbonding;
         if (amount == 0) revert ZeroAmount();
         if (block.timestamp < s.unbondsAt) revert StillUnbonding(s.unbondsAt);
+        _settle(msg.sender);
         s.unbonding = 0;
-        // Devices that still lock stake keep the record, even if a slash took all of it.
-        if (s.staked == 0 && s.locked == 0) {
-            if (s.operator != msg.sender) delete operatorOwner[s.operator];
+        // Devices and delegators keep the record, even if a slash took all of the stake.
+        if (s.staked == 0 && s.locked == 0 && s.retiring == 0 && pools[msg.sender].shares == 0) {
             delete stakers[msg.sender];
+            delete pools[msg.sender];
         }
+        totalHeld -= amount;
         emit Withdrawn(msg.sender, amount);
         token.safeTransfer(msg.sender, amount);
     }
 
     // ----------------------------------------------------------------------------------------- devices
 
-    /// @inheritdoc IStakingManager
+    /// @inheritdoc IStakes
     function registerDevice(uint32 classVersion, address worker) external returns (uint64 deviceId) {
         address provider = accountOf(msg.sender);
         Staker storage s = stakers[provider];
@@ -145,7 +174,11 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Que
         if (worker == address(0)) revert ZeroAddress();
         uint256 required = requiredStake[classVersion];
         if (required == 0) revert UnknownClass(classVersion);
-        uint256 free = s.staked > s.locked ? s.staked - s.locked : 0;
+        uint256 minimum = minimumStake(Role.Provider);
+        if (s.staked < minimum) revert BelowMinimum(s.staked, minimum);
+        uint256 backing = _backing(provider, s);
+        uint256 bound = uint256(s.locked) + s.retiring;
+        uint256 free = backing > bound ? backing - bound : 0;
         if (free < required) revert InsufficientStake(free, required);
 
         s.locked += uint128(required);
@@ -163,16 +196,46 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Que
         emit DeviceAdded(deviceId, provider, worker, classVersion, index);
     }
 
-    /// @notice Frees the class stake. It stays slashable for this device's faults until it is unstaked and withdrawn.
-    /// @inheritdoc IStakingManager
+    /// @inheritdoc IStakes
     function removeDevice(uint64 deviceId) external {
-        Device storage d = _device(deviceId);
-        if (accountOf(msg.sender) != d.provider) revert NotDeviceOwner(msg.sender, d.provider);
-        if (d.removedAt != 0) revert DeviceAlreadyRemoved(deviceId);
+        Device storage d = _ownDevice(deviceId);
+        // Challenges of a running rental, and so its faults, would otherwise outlive the class stake.
+        uint64 rentalId = IRental(gpuRental).activeRental(deviceId);
+        if (rentalId != 0) revert DeviceRented(deviceId, rentalId);
+        address provider = d.provider;
+        Staker storage s = stakers[provider];
+        _settle(provider);
+        uint128 amount = d.lockedStake;
+        uint64 releasesAt = uint64(block.timestamp) + _parameters.unbondingPeriod;
         d.removedAt = uint64(block.timestamp);
-        stakers[d.provider].locked -= d.lockedStake;
+        d.releasesAt = releasesAt;
+        s.locked -= amount;
+        s.retiring += amount;
+        if (s.retiresAt < releasesAt) s.retiresAt = releasesAt;
+        _uncount(d, amount);
         uint32 index = _dispatch(KIND_DEVICE_REMOVED, abi.encode(DeviceRemoved(deviceId, uint64(block.timestamp))));
         emit DeviceRetired(deviceId, uint64(block.timestamp), index);
+    }
+
+    /// @inheritdoc IStakes
+    function releaseDevice(uint64 deviceId) external {
+        Device storage d = _device(deviceId);
+        if (d.removedAt == 0) revert DeviceInService(deviceId);
+        if (block.timestamp < d.releasesAt) revert StillUnbonding(d.releasesAt);
+        uint128 amount = d.lockedStake;
+        if (amount == 0) revert ZeroAmount();
+        d.lockedStake = 0;
+        stakers[d.provider].retiring -= amount;
+        emit DeviceReleased(deviceId, amount);
+    }
+
+    /// @inheritdoc IStakes
+    function changeWorker(uint64 deviceId, address worker) external {
+        Device storage d = _ownDevice(deviceId);
+        if (worker == address(0)) revert ZeroAddress();
+        d.worker = worker;
+        uint32 index = _dispatch(KIND_WORKER_KEY_CHANGED, abi.encode(WorkerKeyChanged(deviceId, worker, uint64(block.timestamp))));
+        emit WorkerChanged(deviceId, worker, index);
     }
 
     /// @inheritdoc IMessageRecipient
@@ -185,114 +248,71 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Que
         else revert UnknownKind(kind);
     }
 
-    // ------------------------------------------------------------------------------------------- owner
-
-    function setParameters(Parameters calldata parameters_) external onlyOwner {
-        _setParameters(parameters_);
-    }
-
-    /// @notice Stake that a device of the class locks from now on; 0 closes the class to new devices.
-    function setClass(uint32 classVersion, uint128 required) external onlyOwner {
-        _setClass(classVersion, required);
-    }
-
     // ------------------------------------------------------------------------------------------- views
 
-    function staker(address account) external view returns (Staker memory) {
-        return stakers[account];
+    /// @inheritdoc IStakes
+    function getPastVotes(address account, uint256 timepoint) external view returns (uint256) {
+        return _votesAt(account, timepoint);
     }
 
-    /// @inheritdoc IStakingManager
-    function accountOf(address key) public view returns (address) {
-        if (stakers[key].role != Role.None) return key;
-        return operatorOwner[key];
+    /// @inheritdoc IStakes
+    function getVotes(address account) external view returns (uint256) {
+        return _votesNow(account);
     }
 
-    function device(uint64 deviceId) external view returns (Device memory) {
-        return _device(deviceId);
-    }
-
-    /// @inheritdoc IStakingManager
-    function rentability(uint64 deviceId) external view returns (address provider, uint64 lastFullPass, bool eligible) {
-        Device storage d = _device(deviceId);
-        provider = d.provider;
-        lastFullPass = d.lastFullPass;
-        eligible = d.removedAt == 0 && d.lockedStake != 0 && hasRole(provider, Role.Provider);
-    }
-
-    function parameters() external view returns (Parameters memory) {
-        return _parameters;
-    }
-
-    function minimumStake(Role role) public view returns (uint256) {
-        if (role == Role.Provider) return _parameters.minimumProviderStake;
-        if (role == Role.Queen) return _parameters.minimumQueenStake;
-        if (role == Role.King) return _parameters.minimumKingStake;
-        return 0;
-    }
-
-    /// @inheritdoc IStakingManager
-    /// @dev A slash can leave less stake than devices lock; such an account holds no role until it is made up.
-    function hasRole(address account, Role role) public view returns (bool) {
-        Staker storage s = stakers[account];
-        return role != Role.None && s.role == role && s.staked >= minimumStake(role) && s.staked >= s.locked;
-    }
-
-    /// @inheritdoc IStakingManager
-    function kingSet(uint256 limit) external view returns (address[] memory operators, uint256[] memory stakes) {
-        (operators, stakes) = _topKings(limit);
-        for (uint256 i; i < operators.length; ++i) {
-            operators[i] = stakers[operators[i]].operator;
-        }
-    }
-
-    /// @inheritdoc IStakingManager
-    function queensBefore(uint64 time) external view returns (address[] memory accounts) {
-        return _queensBefore(time);
+    /// @inheritdoc IStakes
+    function delegates(address account) external view returns (address) {
+        return voteDelegates[account];
     }
 
     // ---------------------------------------------------------------------------------------- internal
 
     function _stake(Role role, uint256 amount, address operator, bytes32 peerIdHash) private {
         if (role == Role.None) revert InvalidRole();
-        if (amount == 0) revert ZeroAmount();
-        if (operator == address(0)) revert ZeroAddress();
-        if (peerIdHash == 0) revert PeerIdMissing();
         Staker storage s = stakers[msg.sender];
         if (s.role != Role.None && s.role != role) revert RoleMismatch(s.role, role);
-        uint256 total = s.staked + amount;
-        uint256 minimum = minimumStake(role);
+        s.role = role;
+        _setOperator(s, operator, peerIdHash);
+        _addStake(s, amount);
+    }
+
+    function _addStake(Staker storage s, uint256 amount) private {
+        if (amount == 0) revert ZeroAmount();
+        uint256 staked = s.staked;
+        uint256 total = staked + amount;
+        uint256 minimum = minimumStake(s.role);
         if (total < minimum) revert BelowMinimum(total, minimum);
 
-        s.role = role;
+        _settle(msg.sender);
         s.staked = uint128(total);
-        _setOperator(s, operator, peerIdHash);
-        _refreshRole(msg.sender);
-        emit Staked(msg.sender, role, amount, total);
+        totalHeld += amount;
+        _moveVotes(msg.sender, staked, total);
+        _refresh(msg.sender);
+        emit Staked(msg.sender, s.role, amount, total);
         token.safeTransferFrom(msg.sender, address(this), amount);
     }
 
     function _setOperator(Staker storage s, address operator, bytes32 peerIdHash) private {
-        address previous = s.operator;
-        if (previous != operator) {
-            if (previous != address(0) && previous != msg.sender) delete operatorOwner[previous];
-            // An account is always its own key, so nobody can bar it from staking by naming it as a hot key first.
-            if (operator != msg.sender) {
-                if (operatorOwner[operator] != address(0) || stakers[operator].role != Role.None) revert OperatorTaken(operator);
-                operatorOwner[operator] = msg.sender;
-            }
-            s.operator = operator;
-        } else if (s.peerIdHash == peerIdHash) {
-            return;
+        if (operator == address(0)) revert ZeroAddress();
+        if (peerIdHash == 0) revert PeerIdMissing();
+        if (s.operator == operator && s.peerIdHash == peerIdHash) return;
+        // An account is always its own key, so nobody can bar it from staking by naming it as a hot key first.
+        if (s.operator != operator && operator != msg.sender) {
+            address holder = operatorOwner[operator];
+            // A key stays with the account that it last signed for until that account has left.
+            bool held = holder != address(0) && holder != msg.sender && stakers[holder].role != Role.None;
+            if (held || stakers[operator].role != Role.None) revert OperatorTaken(operator);
+            if (holder != msg.sender) operatorOwner[operator] = msg.sender;
         }
+        s.operator = operator;
         s.peerIdHash = peerIdHash;
         emit OperatorSet(msg.sender, operator, peerIdHash);
     }
 
-    function _refreshRole(address account) private {
-        Staker storage s = stakers[account];
-        if (s.role == Role.King) _setKing(account, s.staked >= _parameters.minimumKingStake);
-        if (s.role == Role.Queen) _setQueen(account, s.staked >= _parameters.minimumQueenStake);
+    function _ownDevice(uint64 deviceId) private view returns (Device storage d) {
+        d = _device(deviceId);
+        if (accountOf(msg.sender) != d.provider) revert NotDeviceOwner(msg.sender, d.provider);
+        if (d.removedAt != 0) revert DeviceAlreadyRemoved(deviceId);
     }
 
     function _applyReport(DeviceReport memory report) private {
@@ -305,54 +325,33 @@ contract StakingManager is IStakingManager, IMessageRecipient, KingRegistry, Que
         d.performancePermille = report.performancePermille;
         if (report.faults > d.faults) d.faults = report.faults;
         emit DeviceReportApplied(report.deviceId, d.lastFullPass, d.reputationPpm, d.performancePermille, d.faults);
+        _settle(d.provider);
+        _count(report.deviceId, d);
     }
 
-    /// @dev A proven fault costs all of the class stake that is still there; it is burned, so nobody gains by a fault.
+    /// @dev A wrong proof costs the class stake, a missing answer the governed penalty; never more than the class stake that is
+    ///      still there, whether the device was removed or not.
     function _applyFault(FaultProven memory fault) private {
         Device storage d = _device(fault.deviceId);
         address provider = d.provider;
         Staker storage s = stakers[provider];
+        bool whole = fault.reason == FAULT_WRONG_PROOF;
+        if (!whole && fault.reason != FAULT_MISSING_ANSWER) revert UnknownFault(fault.reason);
         uint256 owed = d.lockedStake;
-        uint256 available = uint256(s.staked) + s.unbonding;
-        uint256 amount = owed < available ? owed : available;
+        if (!whole && owed > _parameters.missingAnswerPenalty) owed = _parameters.missingAnswerPenalty;
+
+        _settle(provider);
         d.faults += 1;
-        if (d.removedAt == 0) s.locked -= d.lockedStake;
-        d.lockedStake = 0;
-        // Stake that is on its way out goes first: the rest still backs other devices.
-        uint256 fromUnbonding = amount < s.unbonding ? amount : s.unbonding;
-        s.unbonding -= uint128(fromUnbonding);
-        s.staked -= uint128(amount - fromUnbonding);
-        _refreshRole(provider);
-        emit Slashed(provider, fault.deviceId, amount, fault.reason, fault.reporter);
-        if (amount != 0) token.burn(amount);
-    }
-
-    function _setParameters(Parameters memory parameters_) private {
-        if (parameters_.unbondingPeriod > UNBONDING_LIMIT) {
-            revert UnbondingTooLong(parameters_.unbondingPeriod, UNBONDING_LIMIT);
+        if (d.removedAt != 0) {
+            d.lockedStake -= uint128(owed);
+            s.retiring -= uint128(owed);
+        } else if (whole) {
+            d.lockedStake = 0;
+            s.locked -= uint128(owed);
+            _uncount(d, owed);
         }
-        if (parameters_.minimumProviderStake == 0 || parameters_.minimumQueenStake == 0 || parameters_.minimumKingStake == 0) {
-            revert ZeroAmount();
-        }
-        _parameters = parameters_;
-        emit ParametersSet(parameters_);
-    }
-
-    function _setClass(uint32 classVersion, uint256 required) private {
-        requiredStake[classVersion] = required;
-        emit ClassSet(classVersion, required);
-    }
-
-    function _dispatch(uint8 kind, bytes memory fields) private returns (uint32) {
-        return outbox.dispatch(classicChainId, workVerification, MessageBody.encode(kind, fields));
-    }
-
-    function _device(uint64 deviceId) private view returns (Device storage d) {
-        d = devices[deviceId];
-        if (d.provider == address(0)) revert UnknownDevice(deviceId);
-    }
-
-    function _stakeOf(address account) internal view override returns (uint256) {
-        return stakers[account].staked;
+        uint256 taken = _take(provider, owed);
+        emit Slashed(provider, fault.deviceId, taken, fault.reason, fault.reporter, fault.renter);
+        _divide(provider, taken, fault.renter, fault.reporter);
     }
 }

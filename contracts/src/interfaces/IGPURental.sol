@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
+import {Message} from "../types/Protocol.sol";
+
 /// @title Offers, rentals, escrow and settlement on Ethereum: what both halves of GPURental share
 interface IGPURental {
     enum State {
@@ -204,6 +206,10 @@ interface IGPURental {
     event RentalUnfrozen(uint64 indexed rentalId, bool upheld);
     event WithdrawalLimitSet(uint96 capacity, uint32 window);
     event WithdrawalsPaused(address indexed by, uint64 until);
+    event VetoSet(uint96 amount, uint32 delay);
+    /// @notice Besides Credited: this credit can't be claimed before `availableAt`, and only after `releaseDelayed`.
+    event CreditDelayed(address indexed account, uint64 indexed rentalId, uint256 amount, uint64 availableAt);
+    event DelayedReleased(address indexed account, uint64 availableAt, uint256 amount);
     event DeadlineRequested(uint64 indexed rentalId, uint64 executableAt);
     event Credited(address indexed account, uint64 indexed rentalId, uint256 amount);
     event Claimed(address indexed account, address indexed to, uint256 amount);
@@ -237,6 +243,7 @@ interface IGPURental {
     error MaintenanceBudgetExceeded(uint64 left, uint64 needed);
     error ReserveTooSmall(uint64 deviceId, uint256 free, uint256 needed);
     error DeadlineNotRequested(uint64 rentalId);
+    error ForeignMessage(address recipient);
 }
 
 /// @title The ordinary course of a rental
@@ -270,6 +277,11 @@ interface IRentalCourse is IGPURental {
     function unfreeze(uint64 rentalId, bool upheld) external;
     /// @notice Pays out the caller's credit.
     function claim(address to) external returns (uint256 amount);
+    /// @notice `Inbox.deliver` of a work report, unless that has happened already, and `claim`, in one transaction.
+    /// @dev The first three arguments are those of `IInbox.deliver`. The caller earns the bridge fee if the report is the final one.
+    function claimWithReport(Message calldata message, bytes32 root, bytes32[32] calldata proof, address to)
+        external
+        returns (uint256 amount);
     /// @notice Anybody: hands the protocol fees of closed rentals to the TokenDistributor, which burns its part.
     function collectFees() external returns (uint256 amount);
 
@@ -277,12 +289,12 @@ interface IRentalCourse is IGPURental {
         external
         view
         returns (uint256 rentCost, uint256 protocolFee, uint256 bridgeFee, uint256 readyFee, uint256 total);
-    function offer(uint64 offerId) external view returns (Offer memory);
     function offerCount() external view returns (uint64);
     function rentalCount() external view returns (uint64);
     function rental(uint64 rentalId) external view returns (Rental memory);
     /// @return rentalId the rental that holds the device, 0 if none.
     function activeRental(uint64 deviceId) external view returns (uint64 rentalId);
+    /// @return what `claim` may pay, now or as the limit and pauses allow; credits that wait are in `delayedCredit`.
     function credit(address account) external view returns (uint256);
     function parameters() external view returns (Parameters memory);
     function sessionOpenedDigest(uint64 rentalId, uint64 time) external view returns (bytes32);
@@ -318,6 +330,9 @@ interface IRentalTerms is IGPURental {
     ///         came; or splits it, hardDeadline after that point could have been reached.
     function closeAfterDeadline(uint64 rentalId) external;
 
+    /// @notice Anybody: makes credits claimable that waited until `availableAt`.
+    function releaseDelayed(address account, uint64 availableAt) external returns (uint256 amount);
+
     // What the court decides. Its cases, votes and proofs are in IRentalCourt.
 
     /// @notice A complaint was filed: money for the time after now waits for the verdict.
@@ -330,15 +345,21 @@ interface IRentalTerms is IGPURental {
     /// @notice Owner: credits that work reports created leave at most `capacity` at once, refilled over `window` seconds. It delays
     ///         withdrawals, never the acceptance of a report. 0 lifts it.
     function setWithdrawalLimit(uint96 capacity, uint32 window) external;
+    /// @notice Owner: what one report credits to one account at once, if it is `amount` (in whole gwei) or more, waits for `delay`, at
+    ///         most 7 days, rounded up to the hour. Withdrawals may be paused meanwhile. 0 lifts it.
+    function setVeto(uint96 amount, uint32 delay) external;
     /// @notice Owner, or the court for a third of the Kings: such credits do not leave until `until`, at most 7 days ahead.
     function pauseWithdrawals(uint64 until) external;
     /// @notice The bucket; `level` is that of the last withdrawal.
     function withdrawalLimit() external view returns (uint96 capacity, uint96 level, uint32 window, uint64 pausedUntil);
+    function veto() external view returns (uint96 amount, uint32 delay);
+    function delayedCredit(address account, uint64 availableAt) external view returns (uint256);
     function safeguards() external view returns (Safeguards memory);
     /// @notice The safeguards that a rental was made under.
     function safeguardsOf(uint64 rentalId) external view returns (Safeguards memory);
     /// @notice The parameters that a rental was made under.
     function parametersOf(uint64 rentalId) external view returns (Parameters memory);
+    function offer(uint64 offerId) external view returns (Offer memory);
     function details(uint64 rentalId) external view returns (Details memory);
     /// @return free part of a device's reserve that stands behind no rental.
     function reserveOf(uint64 deviceId) external view returns (uint256 free);

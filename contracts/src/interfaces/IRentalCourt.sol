@@ -70,6 +70,7 @@ interface IRentalCourt {
     event CommitteeDrawn(uint256 indexed caseId, address[] committee);
     event DrawRepeated(uint256 indexed caseId, uint64 drawBlock);
     event Voted(uint256 indexed caseId, address indexed queen, bool upheld);
+    event RenterRecordSent(address indexed renter, uint32 complaintsLost, uint32 messageIndex);
     event CaseClosed(uint256 indexed caseId, uint64 indexed rentalId, Status status);
     event Credited(address indexed account, uint256 indexed caseId, uint256 amount);
     event Claimed(address indexed account, address indexed to, uint256 amount);

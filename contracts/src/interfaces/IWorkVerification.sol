@@ -1,32 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {ClassProfile, CommitInput, ReceiptSignature, WorkProof} from "../types/Protocol.sol";
+import {ClassProfile, CommitInput, ReceiptSignature, WorkParameters, WorkProof} from "../types/Protocol.sol";
 
-/// @title Challenges, commits, proofs and reports on Ethereum Classic
+/// @title Challenges, commits, proofs and reports on Ethereum Classic: what both halves of WorkVerification share
 interface IWorkVerification {
-    struct Parameters {
-        /// @dev A block is a challenge block with probability 1 / beaconPeriod.
-        uint64 beaconPeriod;
-        /// @dev Least distance between two opened challenge blocks; >= commitWindow / 2 + 1.
-        uint64 beaconSpacing;
-        /// @dev Blocks after the challenge block in which a commit is accepted (W).
-        uint64 commitWindow;
-        uint64 disputeWindow;
-        uint64 answerWindow;
-        /// @dev One commit in proofRate is drawn for an on-chain proof.
-        uint32 proofRate;
-        /// @dev Samples per drawn commit.
-        uint32 proofSamples;
-        uint32 committeeSize;
-        /// @dev Seconds around a rental's time in which both modes are admissible.
-        uint64 modeSlack;
-        /// @dev Seconds a bridge message may take before a light commit without terms counts as missed.
-        uint64 bridgeMax;
-        /// @dev Challenges looked at by one call of settle or report.
-        uint32 maxPerCall;
-    }
-
     enum CommitStatus {
         None,
         Committed,
@@ -46,6 +24,9 @@ interface IWorkVerification {
     struct Challenge {
         uint64 blockNumber;
         uint64 timestamp;
+        /// @dev Version of the parameters and epoch of the Queen set that the challenge was opened under.
+        uint32 parametersVersion;
+        uint64 queenEpoch;
         bytes32 blockHash;
         /// @dev blockhash(blockNumber + commitWindow + 1); zero until sealed.
         bytes32 sealHash;
@@ -64,6 +45,8 @@ interface IWorkVerification {
 
     struct Device {
         address provider;
+        /// @dev `worker` answers for challenges later than this, `previousWorker` for the others.
+        uint64 workerSince;
         address worker;
         uint32 classVersion;
         uint64 registeredAt;
@@ -73,6 +56,7 @@ interface IWorkVerification {
         uint64 lastFullPass;
         uint32 performancePermille;
         uint32 faults;
+        address previousWorker;
     }
 
     struct RentalState {
@@ -120,6 +104,9 @@ interface IWorkVerification {
     event DeviceDropped(uint64 indexed deviceId, uint64 removedAt);
     event TermsUpdated(uint64 indexed rentalId, uint64 indexed deviceId, uint32 termsVersion, uint64 start, uint64 end);
     event ClassProfileAdded(uint32 indexed classVersion);
+    event WorkerKeySet(uint64 indexed deviceId, address worker, uint64 changedAt);
+    event ParametersAdopted(uint32 indexed version, WorkParameters parameters);
+    event QueensSeated(uint64 indexed epoch, address[] operators);
 
     error NotChallengeBlock(uint64 blockNumber);
     error TooCloseToPrevious(uint64 blockNumber, uint64 previous);
@@ -144,7 +131,16 @@ interface IWorkVerification {
     error WrongHint(uint64 hint);
     error NothingNew();
     error InvalidProfile(uint32 classVersion, uint8 mode);
+    error InvalidParameters();
+    /// @param position of a seat that is empty or taken, or the number of seats if that is zero or too large.
+    error InvalidQueen(uint256 position);
+    error UnknownParameters(uint32 version);
+    error ZeroAddress();
+    error NoCode(address account);
+}
 
+/// @title What WorkVerification's own code answers: challenges, commits, proofs
+interface IWorkCourse is IWorkVerification {
     /// @notice Records challenge block `blockNumber`; permissionless, until half the commit window.
     /// @param header RLP of the block header; its keccak256 is the block hash, its 12th field the timestamp.
     function open(uint64 blockNumber, bytes calldata header) external returns (uint64 index);
@@ -159,6 +155,27 @@ interface IWorkVerification {
     /// @notice Answers the samples drawn for a commit, worker only; seals first if needed. A wrong answer voids the commit.
     function prove(uint64 challengeBlock, uint64 deviceId, WorkProof calldata proof) external;
 
+    /// @notice Parameters of the challenges opened from now on.
+    function parameters() external view returns (WorkParameters memory);
+    function parametersVersion() external view returns (uint32);
+    function isChallengeBlock(bytes32 blockHash) external view returns (bool);
+    function challengeCount() external view returns (uint64);
+    function challengeAt(uint64 index) external view returns (Challenge memory);
+    /// @return index plus one, 0 if the block is not an opened challenge.
+    function challengeIndexPlusOne(uint64 blockNumber) external view returns (uint64);
+    function seedOf(bytes32 blockHash, uint64 deviceId, uint8 mode) external view returns (bytes32);
+    /// @notice Queens of the committee of a challenge opened now, as indices into the Queen set, ascending.
+    function committee(bytes32 blockHash, uint64 deviceId) external view returns (uint16[] memory);
+    /// @notice Queens of the challenges opened from now on.
+    function queens() external view returns (address[] memory);
+    function queenEpoch() external view returns (uint64);
+    function outcome(uint64 index, uint64 deviceId) external view returns (Outcome);
+    /// @notice Whether the commit must be proven on chain, and until which block.
+    function drawn(uint64 challengeBlock, uint64 deviceId) external view returns (bool isDrawn, uint64 answerUntil);
+}
+
+/// @title What WorkSettlement's code answers at WorkVerification's address: reports, and what is known of devices and rentals
+interface IWorkSettlement is IWorkVerification {
     /// @notice Settles the device's challenges up to the newest closed one; updates reputation, dispatches a DeviceReport.
     function reportDevice(uint64 deviceId) external returns (uint32 messageIndex);
 
@@ -166,21 +183,13 @@ interface IWorkVerification {
     /// @param hint index of the first challenge with timestamp >= start; read only by the first report.
     function reportRental(uint64 rentalId, uint64 hint) external returns (uint32 messageIndex);
 
-    function parameters() external view returns (Parameters memory);
-    function isChallengeBlock(bytes32 blockHash) external view returns (bool);
-    function challengeCount() external view returns (uint64);
-    function challengeAt(uint64 index) external view returns (Challenge memory);
-    /// @return index plus one, 0 if the block is not an opened challenge.
-    function challengeIndexPlusOne(uint64 blockNumber) external view returns (uint64);
-    function commitOf(uint64 challengeBlock, uint64 deviceId) external view returns (Commit memory);
+    /// @notice What a challenge was opened under.
+    function parametersAt(uint32 version) external view returns (WorkParameters memory);
     function device(uint64 deviceId) external view returns (Device memory);
     function rental(uint64 rentalId) external view returns (RentalState memory);
     function classProfile(uint32 classVersion) external view returns (ClassProfile memory);
-    function seedOf(bytes32 blockHash, uint64 deviceId, uint8 mode) external view returns (bytes32);
-    /// @notice Queens of a challenge's committee for a device, as indices into the Queen set, ascending.
-    function committee(bytes32 blockHash, uint64 deviceId) external view returns (uint16[] memory);
-    function queens() external view returns (address[] memory);
-    function outcome(uint64 index, uint64 deviceId) external view returns (Outcome);
-    /// @notice Whether the commit must be proven on chain, and until which block.
-    function drawn(uint64 challengeBlock, uint64 deviceId) external view returns (bool isDrawn, uint64 answerUntil);
+    function queensAt(uint64 epoch) external view returns (address[] memory);
+    function commitOf(uint64 challengeBlock, uint64 deviceId) external view returns (Commit memory);
 }
+
+interface IWork is IWorkCourse, IWorkSettlement {}

@@ -18,8 +18,9 @@ library MemoryVerifier {
     uint256 private constant ODD = 0x9E3779B97F4A7C15;
     uint256 private constant SEGMENT_STEPS = 256;
     uint256 private constant LINE_BYTES = 128;
-    uint256 private constant MASK_64 = 0xffffffffffffffff;
-    uint256 private constant MASK_128 = 0xffffffffffffffffffffffffffffffff;
+    /// @dev ODD, and all bits, in the uppermost 64 bits.
+    uint256 private constant ODD_TOP = 0x9e3779b97f4a7c15000000000000000000000000000000000000000000000000;
+    uint256 private constant TOP_64 = 0xffffffffffffffff000000000000000000000000000000000000000000000000;
     uint256 private constant EVEN_LANES = 0x0000000000000000ffffffffffffffff0000000000000000ffffffffffffffff;
     uint256 private constant ODD_29 = 0x13c6ef372fe94f82a0000000;
     /// @dev Bits 29 … 92 of each half.
@@ -78,22 +79,19 @@ library MemoryVerifier {
         }
     }
 
-    /// @dev One iteration of a loop is one step: mix the key in, take the address, read and absorb the line's four units. All is
-    ///      unrolled for the usual numbers of hash iterations; the others pay for a loop. A unit's preimage of 41 bytes lies
+    /// @dev A step mixes the key in, takes the address, reads and absorbs the line's four units. Two steps are one iteration of a
+    ///      loop, unrolled for the usual numbers of hash iterations; the others pay for loops. A unit's preimage of 41 bytes lies
     ///      at 0x20, a hash that is hashed again at 0x00. The preimage runs over the free memory pointer, which is put back at
     ///      the end; the blocks don't claim to be memory-safe, so the compiler keeps no variable in memory meanwhile.
     ///      `base` plus a unit's number is the last word of its preimage: 23 bytes of the seed, 0x4d, be64(number).
-    /// @dev One iteration of a loop is one step: mix the key in, take the address, read and absorb the line's four units. All is
-    ///      unrolled for the usual numbers of hash iterations; the others pay for a loop. A unit's preimage of 41 bytes lies
-    ///      at 0x20, a hash that is hashed again at 0x00. The preimage runs over the free memory pointer, which is put back at
-    ///      the end; the blocks don't claim to be memory-safe, so the compiler keeps no variable in memory meanwhile.
-    ///      `base` plus a unit's number is the last word of its preimage: 23 bytes of the seed, 0x4d, be64(number).
+    ///      x_0 takes in x_1, x_2, x_3 and the key in the uppermost 64 bits, where the key wraps by itself.
     function _walk(bytes32 seed, uint256 state, uint256 key, uint256 firstLine, uint256 lines, uint256 iterations)
         private
         pure
         returns (uint256)
     {
         uint256 base = (uint256(seed) << 72) | (0x4d << 64) | (firstLine << 2);
+        key <<= 192;
         if (iterations == 1) return _walkOnce(seed, state, key, base, lines);
         if (iterations == 4) return _walkFour(seed, state, key, base, lines);
         return _walkAny(seed, state, key, base, lines, iterations);
@@ -112,28 +110,53 @@ library MemoryVerifier {
             let odd := state
             let x
             let position
-            for { let last := add(key, mul(SEGMENT_STEPS, ODD)) } lt(key, last) { key := add(key, ODD) } {
-                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
-                x := xor(even, odd)
-                x := and(xor(shr(64, xor(x, shr(128, x))), key), MASK_64)
-                odd := or(and(odd, MASK_128), shl(192, x))
-                position := add(base, shl(2, shr(64, mul(x, lines))))
+            for { let last := add(key, mul(SEGMENT_STEPS, ODD_TOP)) } xor(key, last) {} {
+                // A step.
+                odd := xor(odd, and(xor(xor(even, shl(128, xor(even, odd))), key), TOP_64))
+                position := add(base, shl(2, shr(64, mul(shr(192, odd), lines))))
                 mstore(0x29, position)
                 x := keccak256(0x20, 41)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 mstore(0x29, add(position, 1))
                 x := keccak256(0x20, 41)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 mstore(0x29, add(position, 2))
                 x := keccak256(0x20, 41)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 mstore(0x29, add(position, 3))
                 x := keccak256(0x20, 41)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := mul(and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                key := add(key, ODD_TOP)
+                // The next one.
+                odd := xor(odd, and(xor(xor(even, shl(128, xor(even, odd))), key), TOP_64))
+                position := add(base, shl(2, shr(64, mul(shr(192, odd), lines))))
+                mstore(0x29, position)
+                x := keccak256(0x20, 41)
+                even := and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 1))
+                x := keccak256(0x20, 41)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 2))
+                x := keccak256(0x20, 41)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 3))
+                x := keccak256(0x20, 41)
+                even := mul(and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                key := add(key, ODD_TOP)
             }
             result := or(and(shr(64, even), EVEN_LANES), and(odd, not(EVEN_LANES)))
             mstore(0x40, pointer)
@@ -153,12 +176,10 @@ library MemoryVerifier {
             let odd := state
             let x
             let position
-            for { let last := add(key, mul(SEGMENT_STEPS, ODD)) } lt(key, last) { key := add(key, ODD) } {
-                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
-                x := xor(even, odd)
-                x := and(xor(shr(64, xor(x, shr(128, x))), key), MASK_64)
-                odd := or(and(odd, MASK_128), shl(192, x))
-                position := add(base, shl(2, shr(64, mul(x, lines))))
+            for { let last := add(key, mul(SEGMENT_STEPS, ODD_TOP)) } xor(key, last) {} {
+                // A step.
+                odd := xor(odd, and(xor(xor(even, shl(128, xor(even, odd))), key), TOP_64))
+                position := add(base, shl(2, shr(64, mul(shr(192, odd), lines))))
                 mstore(0x29, position)
                 x := keccak256(0x20, 41)
                 mstore(0x00, x)
@@ -167,7 +188,8 @@ library MemoryVerifier {
                 x := keccak256(0x00, 0x20)
                 mstore(0x00, x)
                 x := keccak256(0x00, 0x20)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 mstore(0x29, add(position, 1))
                 x := keccak256(0x20, 41)
@@ -177,7 +199,8 @@ library MemoryVerifier {
                 x := keccak256(0x00, 0x20)
                 mstore(0x00, x)
                 x := keccak256(0x00, 0x20)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 mstore(0x29, add(position, 2))
                 x := keccak256(0x20, 41)
@@ -187,7 +210,8 @@ library MemoryVerifier {
                 x := keccak256(0x00, 0x20)
                 mstore(0x00, x)
                 x := keccak256(0x00, 0x20)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 mstore(0x29, add(position, 3))
                 x := keccak256(0x20, 41)
@@ -197,8 +221,56 @@ library MemoryVerifier {
                 x := keccak256(0x00, 0x20)
                 mstore(0x00, x)
                 x := keccak256(0x00, 0x20)
-                even := mul(and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                even := mul(and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
                 odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                key := add(key, ODD_TOP)
+                // The next one.
+                odd := xor(odd, and(xor(xor(even, shl(128, xor(even, odd))), key), TOP_64))
+                position := add(base, shl(2, shr(64, mul(shr(192, odd), lines))))
+                mstore(0x29, position)
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := and(mul(and(xor(shr(64, even), x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 1))
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 2))
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64)
+                even := or(even, shr(64, even))
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                mstore(0x29, add(position, 3))
+                x := keccak256(0x20, 41)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                mstore(0x00, x)
+                x := keccak256(0x00, 0x20)
+                even := mul(and(mul(and(xor(even, x), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                odd := mul(and(mul(and(shr(64, xor(odd, x)), EVEN_LANES), ODD_29), PRODUCT_64), TWICE)
+                key := add(key, ODD_TOP)
             }
             result := or(and(shr(64, even), EVEN_LANES), and(odd, not(EVEN_LANES)))
             mstore(0x40, pointer)
@@ -218,12 +290,9 @@ library MemoryVerifier {
             let odd := state
             let x
             let position
-            for { let last := add(key, mul(SEGMENT_STEPS, ODD)) } lt(key, last) { key := add(key, ODD) } {
-                // x_0 XOR x_1 XOR x_2 XOR x_3 XOR key, in the low 64 bits.
-                x := xor(even, odd)
-                x := and(xor(shr(64, xor(x, shr(128, x))), key), MASK_64)
-                odd := or(and(odd, MASK_128), shl(192, x))
-                position := add(base, shl(2, shr(64, mul(x, lines))))
+            for { let last := add(key, mul(SEGMENT_STEPS, ODD_TOP)) } xor(key, last) { key := add(key, ODD_TOP) } {
+                odd := xor(odd, and(xor(xor(even, shl(128, xor(even, odd))), key), TOP_64))
+                position := add(base, shl(2, shr(64, mul(shr(192, odd), lines))))
                 for { let end := add(position, 4) } lt(position, end) { position := add(position, 1) } {
                     mstore(0x29, position)
                     x := keccak256(0x20, 41)

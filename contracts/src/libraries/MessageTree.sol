@@ -53,9 +53,13 @@ library MessageTree {
         }
     }
 
+    function rootOf(bytes32 id, uint32 index, bytes32[32] calldata proof) internal pure returns (bytes32) {
+        return rootOfLeaf(leaf(id), index, proof);
+    }
+
     /// @dev One buffer for all levels, each sibling copied straight into its half.
-    function rootOf(bytes32 id, uint32 index, bytes32[32] calldata proof) internal pure returns (bytes32 hash) {
-        hash = leaf(id);
+    function rootOfLeaf(bytes32 hash_, uint32 index, bytes32[32] calldata proof) internal pure returns (bytes32 hash) {
+        hash = hash_;
         assembly ("memory-safe") {
             // Behind the used memory, which these 65 bytes don't claim.
             let buffer := mload(0x40)
@@ -73,6 +77,17 @@ library MessageTree {
                 hash := keccak256(buffer, 0x41)
                 path := shr(1, path)
             }
+        }
+    }
+
+    /// @dev What the tree's root was when leaf `index` was its last one, from that leaf's proof under any later root: what then lay
+    ///      to the left is complete and never changes, what lay to the right was empty.
+    function rootWhenLast(bytes32 leaf_, uint32 index, bytes32[32] calldata proof) internal pure returns (bytes32 hash) {
+        hash = leaf_;
+        bytes32 empty;
+        for (uint256 height; height < DEPTH; ++height) {
+            hash = (index >> height) & 1 == 1 ? node(proof[height], hash) : node(hash, empty);
+            empty = node(empty, empty);
         }
     }
 

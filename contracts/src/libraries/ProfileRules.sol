@@ -28,11 +28,15 @@ library ProfileRules {
     /// @dev On the main network one GPU must not be fast enough to serve two identities, so toy profiles are refused there.
     function isValidPair(ClassProfile memory c) internal view returns (bool) {
         if (block.chainid != CLASSIC_MAINNET) return true;
-        uint256 full = c.full.referenceMs;
-        uint256 light = c.light.referenceMs;
         bool sizes = c.full.matrixSize % 1024 == 0 && c.light.matrixSize % 1024 == 0;
-        bool times = 4 * light > full + 4 * HEAD_START_MS && light > 2 * HEAD_START_MS && 3 * full > 4 * HEAD_START_MS;
-        return sizes && times;
+        bool alike = _isTooLongAfter(c.full, c.full) && _isTooLongAfter(c.light, c.light);
+        bool mixed = _isTooLongAfter(c.light, c.full) && _isTooLongAfter(c.full, c.light);
+        return sizes && alike && mixed;
+    }
+
+    /// @dev Whether a device of the class's speed misses `second` if it computes `first` before it.
+    function _isTooLongAfter(Profile memory first, Profile memory second) private pure returns (bool) {
+        return uint256(first.referenceMs) + second.referenceMs > second.passMs + HEAD_START_MS;
     }
 
     function _powerOfTwo(uint256 x) private pure returns (bool) {

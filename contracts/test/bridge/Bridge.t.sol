@@ -3,37 +3,13 @@ pragma solidity ^0.8.24;
 
 import {IInbox, IKingSet, IMessageRecipient, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {Checkpoint, Message, Quorum} from "../../src/types/Protocol.sol";
-import {CHEATS} from "../utils/Cheats.sol";
+import {KingSetArguments} from "../utils/KingSetArguments.sol";
 import {Recipient} from "../utils/Recipient.sol";
 import {TreeReference} from "../utils/TreeReference.sol";
-import {Test} from "forge-std/Test.sol";
+import {BridgeBase} from "./BridgeBase.sol";
 
 /// @dev The whole bridge in one direction, with Shanghai's rules: what leaves chain 1 through the Outbox arrives on chain 2.
-contract BridgeTest is Test {
-    uint64 private constant ORIGIN = 31_337;
-    uint64 private constant HERE = 61_613;
-    IOutbox private outbox;
-    IOutbox private localOutbox;
-    IInbox private inbox;
-    IKingSet private kings;
-    Recipient private recipient;
-    uint256[] private keys;
-    uint96[] private weights;
-    bytes32[] private members;
-    Message[] private messages;
-    bytes32[] private ids;
-
-    function setUp() public {
-        CHEATS.setEvmVersion("shanghai");
-        weights = [100, 100, 100, 100];
-        _makeKings();
-        vm.chainId(HERE);
-        outbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        localOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        _deployInbox();
-        recipient = new Recipient();
-    }
-
+contract BridgeTest is BridgeBase {
     // ------------------------------------------------------------------------------------------ outbox
 
     function test_emptyRootIsThatOfNoLeaves() public view {
@@ -137,8 +113,8 @@ contract BridgeTest is Test {
         _expectRefused(c, 7, abi.encodeWithSelector(IKingSet.UnknownSet.selector, 2));
         c.setEpoch = 1;
         Quorum memory q = _sign(c, 7);
-        vm.warp(uint256(type(uint32).max) + 1);
-        vm.expectRevert(abi.encodeWithSelector(IKingSet.SetExpired.selector, 1, type(uint32).max));
+        vm.warp(EXPIRY + 1);
+        vm.expectRevert(abi.encodeWithSelector(IKingSet.SetExpired.selector, 1, EXPIRY));
         inbox.submitCheckpoint(c, q);
     }
 
@@ -162,7 +138,7 @@ contract BridgeTest is Test {
     }
 
     function deployKings(bytes32[] memory set) external returns (address) {
-        return vm.deployCode("KingSet.sol:KingSet", abi.encode(set, 1, type(uint64).max));
+        return vm.deployCode("KingSet.sol:KingSet", KingSetArguments.alone(set));
     }
 
     // ------------------------------------------------------------------------------------- checkpoints
@@ -180,57 +156,89 @@ contract BridgeTest is Test {
         _dispatch("a");
         Checkpoint memory c = _checkpoint();
         inbox.submitCheckpoint(c, _sign(c, 7));
-        bytes32 accepted = bytes32(uint256(c.root) >> 24 << 24);
         c.root = keccak256("other");
-        _expectRefused(c, 7, abi.encodeWithSelector(IInbox.CheckpointConflict.selector, 1, accepted, c.root));
+        _expectRefused(c, 7, abi.encodeWithSelector(IInbox.CheckpointConflict.selector, 1, c.root));
     }
 
-    /// @dev A root that shares everything the Inbox remembers with an accepted one delivers nothing: no message proves to it.
-    function test_rootThatDiffersInForgottenBitsDeliversNothing() public {
+    function test_rootThatIsKnownWithAnotherCountIsRefused() public {
+        _dispatch("a");
+        Checkpoint memory c = _checkpoint();
+        inbox.submitCheckpoint(c, _sign(c, 7));
+        c.count = 2;
+        _expectRefused(c, 7, abi.encodeWithSelector(IInbox.RootConflict.selector, c.root, 1, 2));
+        bytes32[32][] memory proofs = new bytes32[32][](1);
+        (, proofs[0]) = TreeReference.open(ids, 0);
+        Quorum memory q = _sign(c, 7);
+        vm.expectRevert(abi.encodeWithSelector(IInbox.RootConflict.selector, c.root, 1, 2));
+        inbox.submitAndDeliver(c, q, messages, proofs);
+    }
+
+    /// @dev Roots are compared in full.
+    function testFuzz_rootThatDiffersInOneBitIsAnother(uint8 bit) public {
         _dispatch("a");
         bytes32 root = _accept();
         (, bytes32[32] memory proof) = TreeReference.open(ids, 0);
-        bytes32 twin = root ^ bytes32(uint256(1));
-        vm.expectPartialRevert(IInbox.InvalidProof.selector);
+        bytes32 twin = root ^ bytes32(uint256(1) << bit);
+        vm.expectRevert(abi.encodeWithSelector(IInbox.RootNotAccepted.selector, twin));
         inbox.deliver(messages[0], twin, proof);
+        assertEq(inbox.acceptedCount(twin), 0);
         Checkpoint memory c = _checkpoint();
         c.root = twin;
         Quorum memory none;
         bytes32[32][] memory proofs = new bytes32[32][](1);
         proofs[0] = proof;
-        vm.expectPartialRevert(IInbox.InvalidProof.selector);
+        vm.expectRevert(abi.encodeWithSelector(IInbox.CheckpointConflict.selector, 1, twin));
         inbox.submitAndDeliver(c, none, messages, proofs);
     }
 
-    function test_checkpoint256MessagesLaterTakesThePlaceAndTheOldOneIsStale() public {
-        _dispatch("a");
-        Checkpoint memory old = _checkpoint();
-        inbox.submitCheckpoint(old, _sign(old, 7));
-        for (uint256 i; i < 256; ++i) {
+    /// @dev A relay that comes late needs no new signatures, whichever accepted root it has, and none can be put in its place.
+    function test_everyMessageIsDeliveredUnderTheRootOfItsTimeHundredsLater() public {
+        bytes32[] memory rootAt = new bytes32[](320);
+        for (uint256 i; i < 320; ++i) {
             _dispatch(abi.encodePacked(i));
+            if (i % 40 == 0 || i > 310) rootAt[i] = _accept();
         }
-        assertEq(inbox.latestCount(), 1);
-        bytes32 root = _accept();
-        assertEq(inbox.latestCount(), 257);
-        assertEq(inbox.acceptedCount(root), 257);
-        assertEq(inbox.acceptedCount(old.root), 0);
-        _expectRefused(old, 7, abi.encodeWithSelector(IInbox.CheckpointStale.selector, 1, 257));
-        (, bytes32[32] memory proof) = TreeReference.open(ids, 0);
-        assertTrue(inbox.deliver(messages[0], root, proof));
-        (, proof) = TreeReference.open(ids, 256);
-        assertTrue(inbox.deliver(messages[256], root, proof));
+        assertEq(inbox.latestCount(), 320);
+        for (uint256 i; i < 320; ++i) {
+            if (rootAt[i] == 0) continue;
+            assertEq(inbox.acceptedCount(rootAt[i]), i + 1);
+            assertTrue(inbox.deliver(messages[i], rootAt[i], _proofAt(uint32(i), i + 1)));
+        }
+        (, bytes32[32] memory proof) = TreeReference.open(ids, 1);
+        assertTrue(inbox.deliver(messages[1], rootAt[319], proof), "one between under the newest root");
     }
 
-    function testFuzz_everyAcceptedRootIsFound(uint32[8] memory counts) public {
+    function test_olderCheckpointThanTheNewestIsStale() public {
+        _dispatch("a");
+        Checkpoint memory old = _checkpoint();
+        _dispatch("b");
+        _accept();
+        _expectRefused(old, 7, abi.encodeWithSelector(IInbox.CheckpointStale.selector, 1, 2));
+    }
+
+    /// @dev Whatever order checkpoints come in: those that grow are accepted and stay so, all others are refused.
+    function testFuzz_everyAcceptedRootIsFoundForGood(uint32[8] memory counts) public {
+        uint32 latest;
         for (uint256 i; i < 8; ++i) {
             Checkpoint memory c = _checkpoint();
-            c.count = uint32(bound(counts[i], 1, type(uint32).max));
-            c.root = keccak256(abi.encode(c.count));
-            Quorum memory q = _sign(c, 7);
-            try inbox.submitCheckpoint(c, q) {
-                assertEq(inbox.acceptedCount(c.root), c.count);
-                assertGe(inbox.latestCount(), c.count);
-            } catch {}
+            c.count = i == 7 ? type(uint32).max : uint32(bound(counts[i], 1, type(uint32).max - 1));
+            c.root = keccak256(abi.encode(c.count, i));
+            if (c.count > latest) {
+                inbox.submitCheckpoint(c, _sign(c, 7));
+                latest = c.count;
+                counts[i] = c.count;
+            } else {
+                bytes4 reason = c.count == latest ? IInbox.CheckpointConflict.selector : IInbox.CheckpointStale.selector;
+                Quorum memory q = _sign(c, 7);
+                vm.expectPartialRevert(reason);
+                inbox.submitCheckpoint(c, q);
+                counts[i] = 0;
+            }
+            assertEq(inbox.latestCount(), latest);
+            for (uint256 j; j <= i; ++j) {
+                bytes32 root = keccak256(abi.encode(counts[j], j));
+                if (counts[j] != 0) assertEq(inbox.acceptedCount(root), counts[j]);
+            }
         }
     }
 
@@ -247,7 +255,7 @@ contract BridgeTest is Test {
         _expectRefused(c, 7, abi.encodeWithSelector(IInbox.ZeroRoot.selector));
         c = _checkpoint();
         c.count = 0;
-        _expectRefused(c, 7, abi.encodeWithSignature("EmptyCheckpoint()"));
+        _expectRefused(c, 7, abi.encodeWithSelector(IInbox.EmptyCheckpoint.selector));
     }
 
     // ---------------------------------------------------------------------------------------- delivery
@@ -398,6 +406,10 @@ contract BridgeTest is Test {
             _dispatch(abi.encodePacked(i));
         }
         bytes32 root = _accept();
+        for (uint32 i = first; i < uint256(first) + length; ++i) {
+            vm.expectEmit(address(inbox));
+            emit IInbox.MessageDelivered(i, ids[i], address(recipient), address(this));
+        }
         inbox.deliverRange(_slice(first, length), root, TreeReference.openRange(ids, first, length));
         assertEq(recipient.handled(), length);
         for (uint32 i; i < count; ++i) {
@@ -451,7 +463,8 @@ contract BridgeTest is Test {
         assertTrue(inbox.delivered(0) && !inbox.delivered(1) && inbox.delivered(2));
         vm.expectRevert(abi.encodeWithSignature("EmptyRange()"));
         inbox.deliverRange(new Message[](0), c.root, siblings);
-        c.count = 2;
+        _dispatch("d");
+        c = _checkpoint();
         Quorum memory q = _sign(c, 3);
         vm.expectPartialRevert(IKingSet.QuorumNotReached.selector);
         inbox.submitAndDeliverRange(c, q, messages, siblings);
@@ -509,72 +522,5 @@ contract BridgeTest is Test {
         q.signerBitmap = 15;
         vm.expectRevert(abi.encodeWithSelector(IKingSet.MalformedSignatures.selector, 192, 4));
         inbox.submitCheckpoint(c, q);
-    }
-
-    // ---------------------------------------------------------------------------------------- helpers
-
-    function _expectRefused(Checkpoint memory c, uint256 bitmap, bytes memory reason) private {
-        Quorum memory q = _sign(c, bitmap);
-        vm.expectRevert(reason);
-        inbox.submitCheckpoint(c, q);
-    }
-
-    function _makeKings() private {
-        delete members;
-        delete keys;
-        for (uint256 i; i < 4; ++i) {
-            keys.push(uint256(keccak256(abi.encode("king", i))));
-        }
-        for (uint256 i; i < 4; ++i) {
-            for (uint256 j = i + 1; j < 4; ++j) {
-                if (vm.addr(keys[j]) < vm.addr(keys[i])) (keys[i], keys[j]) = (keys[j], keys[i]);
-            }
-            members.push(bytes32((uint256(uint160(vm.addr(keys[i]))) << 96) | weights[i]));
-        }
-    }
-
-    function _deployInbox() private {
-        kings = IKingSet(deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint32).max)));
-        inbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(ORIGIN, outbox, kings, localOutbox)));
-    }
-
-    function _dispatch(bytes memory body) private {
-        _dispatchTo(address(recipient), body);
-    }
-
-    function _dispatchTo(address to, bytes memory body) private {
-        vm.chainId(ORIGIN);
-        uint32 index = outbox.dispatch(HERE, to, body);
-        vm.chainId(HERE);
-        messages.push(Message(index, ORIGIN, address(this), HERE, to, body));
-        ids.push(keccak256(abi.encodePacked(uint8(1), index, ORIGIN, address(this), HERE, to, body)));
-    }
-
-    function _checkpoint() private view returns (Checkpoint memory) {
-        return Checkpoint(ORIGIN, address(outbox), 1, outbox.root(), outbox.count(), 10, keccak256("block"), 1000);
-    }
-
-    function _slice(uint256 first, uint256 length) private view returns (Message[] memory range) {
-        range = new Message[](length);
-        for (uint256 i; i < length; ++i) {
-            range[i] = messages[first + i];
-        }
-    }
-
-    function _accept() private returns (bytes32) {
-        Checkpoint memory c = _checkpoint();
-        inbox.submitCheckpoint(c, _sign(c, 7));
-        return c.root;
-    }
-
-    function _sign(Checkpoint memory c, uint256 bitmap) private view returns (Quorum memory q) {
-        bytes32 digest = kings.checkpointDigest(c);
-        q.members = members;
-        q.signerBitmap = bitmap;
-        for (uint256 i; i < 4; ++i) {
-            if ((bitmap >> i) & 1 == 0) continue;
-            (bytes32 r, bytes32 vs) = vm.signCompact(keys[i], digest);
-            q.signatures = abi.encodePacked(q.signatures, r, vs);
-        }
     }
 }

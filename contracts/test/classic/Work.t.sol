@@ -3,16 +3,24 @@ pragma solidity ^0.8.24;
 
 import {IMessageRecipient, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {IReputationSystem} from "../../src/interfaces/IReputationSystem.sol";
-import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
+import {IWork, IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
 import {
     ClassProfile,
+    ClassProfileSet,
     CommitInput,
     DeviceRegistered,
     DeviceRemoved,
+    FaultProven,
+    ParameterSet,
     Profile,
+    QueenSetRotated,
     ReceiptSignature,
     RentalTerms,
-    WorkProof
+    RenterRecord,
+    WorkParameters,
+    WorkProof,
+    WorkReport,
+    WorkerKeyChanged
 } from "../../src/types/Protocol.sol";
 import {CHEATS} from "../utils/Cheats.sol";
 import {IWiring, World} from "../utils/World.sol";
@@ -21,6 +29,8 @@ import {IWiring, World} from "../utils/World.sol";
 contract WorkTest is World {
     address private constant STAKING = address(0x51);
     address private constant RENTAL = address(0x52);
+    address private constant TIMELOCK = address(0x53);
+    address private constant COURT = address(0x54);
     uint64 private constant DEVICE = 7;
     uint64 private constant START = 1_000_000;
 
@@ -32,24 +42,26 @@ contract WorkTest is World {
         _makeKeys();
         etcOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
         reputation = IReputationSystem(deployCode("ReputationSystem.sol:ReputationSystem", abi.encode(100, 1e6)));
-        work = IWorkVerification(_deployWork(_workParameters(), _profile(100)));
+        work = IWork(_deployWork(_workParameters(), _profile(100)));
         IWiring(address(reputation)).wire(address(work));
-        IWiring(address(work)).wire(address(this), address(etcOutbox), ETHEREUM, STAKING, RENTAL);
+        IWiring(address(work)).wire(address(this), address(etcOutbox), ETHEREUM, [STAKING, RENTAL, TIMELOCK, COURT]);
         _message(STAKING, 1, abi.encode(DeviceRegistered(DEVICE, provider, worker, CLASS, START - 5)));
     }
 
-    function _deployWork(IWorkVerification.Parameters memory p, Profile memory full) private returns (address) {
+    function _deployWork(WorkParameters memory p, Profile memory full) private returns (address) {
         ClassProfile[] memory classes = new ClassProfile[](1);
-        classes[0] = ClassProfile(CLASS, full, _profile(50));
+        classes[0] = ClassProfile(CLASS, uint128(500 * UNIT), full, _profile(50));
         address[] memory queens = new address[](3);
         for (uint256 i; i < 3; ++i) {
             queens[i] = vm.addr(queenKeys[i]);
         }
         address verifier = deployCode("ProofVerifier.sol:ProofVerifier");
-        return vm.deployCode("WorkVerification.sol:WorkVerification", abi.encode(p, classes, queens, reputation, verifier));
+        address settlement = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(reputation, verifier));
+        bytes memory arguments = abi.encode(p, classes, queens, reputation, verifier, settlement);
+        return vm.deployCode("WorkVerification.sol:WorkVerification", arguments);
     }
 
-    function deployWork(IWorkVerification.Parameters memory p, Profile memory full) external returns (address) {
+    function deployWork(WorkParameters memory p, Profile memory full) external returns (address) {
         return _deployWork(p, full);
     }
 
@@ -58,7 +70,7 @@ contract WorkTest is World {
     }
 
     function _terms(uint64 rentalId, uint32 version, uint64 start, uint64 end) private {
-        _message(RENTAL, 4, abi.encode(RentalTerms(rentalId, DEVICE, version, start, end)));
+        _message(RENTAL, 4, abi.encode(RentalTerms(rentalId, DEVICE, version, start, end, renter, uint96(PRICE))));
     }
 
     function _input(uint64 blockNumber, bytes32 hash, uint8 mode) private pure returns (CommitInput memory) {
@@ -106,9 +118,9 @@ contract WorkTest is World {
     }
 
     function test_onlyBeaconBlocksOpen() public {
-        IWorkVerification.Parameters memory p = _workParameters();
+        WorkParameters memory p = _workParameters();
         p.beaconPeriod = 1 << 60;
-        IWorkVerification rare = IWorkVerification(_deployWork(p, _profile(100)));
+        IWork rare = IWork(_deployWork(p, _profile(100)));
         bytes memory header = headerOf(999, START);
         CHEATS.setBlockhash(999, keccak256(header));
         vm.expectRevert(abi.encodeWithSelector(IWorkVerification.NotChallengeBlock.selector, 999));
@@ -492,6 +504,187 @@ contract WorkTest is World {
 
     // --------------------------------------------------------------------------------------- messages
 
+    /// @dev Body of the newest message to Ethereum, without its kind byte.
+    function _lastBody(uint8 kind) private returns (bytes memory fields) {
+        collect();
+        bytes memory body = sent[address(etcOutbox)][sent[address(etcOutbox)].length - 1].body;
+        assertEq(uint8(body[0]), kind, "kind");
+        fields = new bytes(body.length - 1);
+        for (uint256 i; i < fields.length; ++i) {
+            fields[i] = body[i + 1];
+        }
+    }
+
+    function test_newWorkerKeyAnswersForLaterChallengesOnly() public {
+        address other = makeAddr("other worker");
+        (uint64 b, bytes32 hash) = openChallenge();
+        _message(STAKING, 3, abi.encode(WorkerKeyChanged(DEVICE, other, START)));
+        ReceiptSignature[] memory none;
+        vm.prank(other);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.NotWorker.selector, other, worker));
+        work.commit(_input(b, hash, 1), none, "");
+        sealAndProve(b, DEVICE, _commitMeasured(b, hash, 1, 60));
+        vm.roll(b + 14);
+        vm.warp(START + 1);
+        (b, hash) = openChallenge();
+        vm.prank(worker);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.NotWorker.selector, worker, other));
+        work.commit(_input(b, hash, 1), none, "");
+        _message(STAKING, 3, abi.encode(WorkerKeyChanged(DEVICE, relay, START)));
+        assertEq(work.device(DEVICE).worker, other, "a change that is not later changes nothing");
+        vm.expectRevert(IWorkVerification.ZeroAddress.selector);
+        _message(STAKING, 3, abi.encode(WorkerKeyChanged(DEVICE, address(0), START + 1)));
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.UnknownDevice.selector, 99));
+        _message(STAKING, 3, abi.encode(WorkerKeyChanged(99, other, START)));
+    }
+
+    function test_parametersApplyToLaterChallenges() public {
+        (uint64 b, bytes32 hash) = openChallenge();
+        WorkParameters memory p = _workParameters();
+        p.commitWindow = 4;
+        _message(TIMELOCK, 6, abi.encode(ParameterSet(2, p)));
+        assertEq(work.parametersVersion(), 2);
+        assertEq(work.parameters().commitWindow, 4);
+        assertEq(work.parametersAt(1).commitWindow, 8);
+        vm.roll(b + 8);
+        _commitMeasured(b, hash, 1, 60);
+        assertTrue(work.commitOf(b, DEVICE).measured, "the window that the challenge was opened under");
+        (b, hash) = openChallenge();
+        assertEq(work.challengeAt(1).parametersVersion, 2);
+        vm.roll(b + 5);
+        ReceiptSignature[] memory none;
+        vm.prank(worker);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.OutsideWindow.selector, b, b + 5));
+        work.commit(_input(b, hash, 1), none, "");
+        _message(TIMELOCK, 6, abi.encode(ParameterSet(1, _workParameters())));
+        assertEq(work.parametersVersion(), 2, "an older version changes nothing");
+        p.proofSamples = 0;
+        vm.expectRevert(IWorkVerification.InvalidParameters.selector);
+        _message(TIMELOCK, 6, abi.encode(ParameterSet(3, p)));
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.UnknownParameters.selector, 3));
+        work.parametersAt(3);
+    }
+
+    function test_queensWitnessWhereTheySatWhenItWasOpened() public {
+        (uint64 b, bytes32 hash) = openChallenge();
+        ReceiptSignature[] memory receipts = receiptsFor(_input(b, hash, 1), 60, 3);
+        address[] memory others = new address[](2);
+        (others[0], others[1]) = (makeAddr("q0"), makeAddr("q1"));
+        _message(STAKING, 7, abi.encode(QueenSetRotated(2, others)));
+        assertEq(work.queens(), others);
+        assertEq(work.queensAt(1).length, 3);
+        vm.prank(worker);
+        work.commit(_input(b, hash, 1), receipts, "");
+        assertTrue(work.commitOf(b, DEVICE).measured);
+        vm.roll(b + 14);
+        (b, hash) = openChallenge();
+        assertEq(work.challengeAt(1).queenEpoch, 2);
+        receipts[0].queenIndex = 0;
+        vm.prank(worker);
+        vm.expectPartialRevert(IWorkVerification.InvalidReceipt.selector);
+        work.commit(_input(b, hash, 1), receipts, "");
+        others[1] = others[0];
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.InvalidQueen.selector, 1));
+        _message(STAKING, 7, abi.encode(QueenSetRotated(3, others)));
+        others[1] = address(0);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.InvalidQueen.selector, 1));
+        _message(STAKING, 7, abi.encode(QueenSetRotated(3, others)));
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.InvalidQueen.selector, 125));
+        _message(STAKING, 7, abi.encode(QueenSetRotated(3, new address[](125))));
+        _message(STAKING, 7, abi.encode(QueenSetRotated(2, new address[](0))));
+        assertEq(work.queenEpoch(), 2, "an epoch that is not newer changes nothing");
+    }
+
+    function test_classesAreAddedAndNeverChanged() public {
+        ClassProfile memory c = ClassProfile(2, uint128(700 * UNIT), _profile(200), _profile(80));
+        _message(TIMELOCK, 5, abi.encode(ClassProfileSet(c)));
+        assertEq(work.classProfile(2).stake, 700 * UNIT);
+        assertEq(work.classProfile(2).full.referenceMs, 200);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.UnknownClass.selector, 2));
+        _message(TIMELOCK, 5, abi.encode(ClassProfileSet(c)));
+        c.classVersion = 3;
+        c.full.lanes = 3;
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.InvalidProfile.selector, 3, 1));
+        _message(TIMELOCK, 5, abi.encode(ClassProfileSet(c)));
+    }
+
+    function test_complaintsThatARenterLostAreKept() public {
+        _message(COURT, 9, abi.encode(RenterRecord(renter, 2)));
+        _message(COURT, 9, abi.encode(RenterRecord(renter, 1)));
+        assertEq(reputation.renterOf(renter).complaintsLost, 2);
+        vm.expectRevert(abi.encodeWithSelector(IReputationSystem.NotWorkVerification.selector, address(this)));
+        reputation.recordComplaints(renter, 3);
+    }
+
+    function test_faultNamesTheRenterWhoseTimeItWas() public {
+        vm.recordLogs();
+        _terms(1, 1, START, START + 100);
+        (uint64 b, bytes32 hash) = openChallenge();
+        WorkProof memory proof = _commitMeasured(b, hash, 2, 60);
+        proof.memoryRoot = keccak256("wrong");
+        sealAndProve(b, DEVICE, proof);
+        FaultProven memory fault = abi.decode(_lastBody(18), (FaultProven));
+        assertEq(fault.renter, renter);
+        assertEq(fault.deviceId, DEVICE);
+        assertEq(fault.challengeBlock, b);
+        assertEq(fault.reason, 1);
+        vm.roll(b + 14);
+        vm.warp(START + 100);
+        (b, hash) = openChallenge();
+        proof = _commitMeasured(b, hash, 1, 60);
+        proof.memoryRoot = keccak256("wrong");
+        sealAndProve(b, DEVICE, proof);
+        assertEq(abi.decode(_lastBody(18), (FaultProven)).renter, address(0), "after the end");
+    }
+
+    function test_reportSaysWhatItMakesNewlyDue() public {
+        vm.recordLogs();
+        _terms(1, 1, START, START + 300);
+        vm.warp(START + 50);
+        passChallenge(DEVICE, 2, 1);
+        work.reportRental(1, 0);
+        WorkReport memory report = abi.decode(_lastBody(16), (WorkReport));
+        assertEq(report.value, 50 * uint256(PRICE));
+        assertFalse(report.closingMissed);
+        vm.warp(START + 200);
+        missChallenge();
+        work.reportRental(1, 0);
+        report = abi.decode(_lastBody(16), (WorkReport));
+        assertEq(report.value, 150 * uint256(PRICE), "a refund is due as well");
+        assertFalse(report.closingMissed, "only a final report says so");
+        vm.warp(START + 300);
+        missChallenge();
+        work.reportRental(1, 0);
+        report = abi.decode(_lastBody(16), (WorkReport));
+        assertEq(report.value, 100 * uint256(PRICE));
+        assertTrue(report.isFinal && report.closingMissed);
+        assertEq(work.device(DEVICE).faults, 0);
+        assertEq(reputation.renterOf(renter).rentalsCompleted, 1);
+    }
+
+    function test_otherHalfCalledDirectlyRefuses() public {
+        address verifier = deployCode("ProofVerifier.sol:ProofVerifier");
+        address half = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(reputation, verifier));
+        vm.expectRevert(abi.encodeWithSelector(IMessageRecipient.NotInbox.selector, address(this)));
+        IMessageRecipient(half).handle(ETHEREUM, STAKING, hex"01", relay);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.UnknownDevice.selector, DEVICE));
+        IWork(half).reportDevice(DEVICE);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.UnknownRental.selector, 1));
+        IWork(half).reportRental(1, 0);
+    }
+
+    function test_halfMustHaveCode() public {
+        ClassProfile[] memory classes = new ClassProfile[](0);
+        address[] memory queens = new address[](1);
+        bytes memory arguments = abi.encode(_workParameters(), classes, queens, reputation, relay, relay);
+        vm.expectRevert(abi.encodeWithSelector(IWorkVerification.NoCode.selector, relay));
+        this.deployFrom(arguments);
+    }
+
+    function deployFrom(bytes calldata arguments) external returns (address) {
+        return vm.deployCode("WorkVerification.sol:WorkVerification", arguments);
+    }
+
     function test_messagesOfOthersAreRefused() public {
         IMessageRecipient to = IMessageRecipient(address(work));
         vm.prank(relay);
@@ -506,6 +699,10 @@ contract WorkTest is World {
         to.handle(ETHEREUM, RENTAL, hex"01", relay);
         vm.expectRevert(abi.encodeWithSelector(IMessageRecipient.UnknownKind.selector, 4));
         to.handle(ETHEREUM, STAKING, hex"04", relay);
+        vm.expectRevert(abi.encodeWithSelector(IMessageRecipient.UnknownKind.selector, 6));
+        to.handle(ETHEREUM, COURT, hex"06", relay);
+        vm.expectRevert(abi.encodeWithSelector(IMessageRecipient.UnknownKind.selector, 9));
+        to.handle(ETHEREUM, TIMELOCK, hex"09", relay);
         vm.expectRevert();
         to.handle(ETHEREUM, STAKING, "", relay);
         vm.expectRevert(abi.encodeWithSelector(IWorkVerification.UnknownClass.selector, 9));
@@ -560,19 +757,25 @@ contract WorkTest is World {
     }
 
     function test_invalidParametersAreRefused() public {
-        IWorkVerification.Parameters[6] memory p;
-        for (uint256 i; i < 6; ++i) {
+        WorkParameters[12] memory p;
+        for (uint256 i; i < p.length; ++i) {
             p[i] = _workParameters();
         }
         p[0].beaconPeriod = 0;
         p[1].beaconSpacing = 4;
         p[2].commitWindow = 251;
         p[2].beaconSpacing = 300;
-        p[3].answerWindow = 251;
+        p[3].answerWindow = 2049;
         p[4].proofSamples = 9;
         p[5].maxPerCall = 0;
-        for (uint256 i; i < 6; ++i) {
-            vm.expectRevert(abi.encodeWithSignature("InvalidParameters()"));
+        p[6].shardSize = 2;
+        p[7].graceWindow = 366 days;
+        p[8].capWindow = 0;
+        p[9].valueCap = 7;
+        p[10].disputeBond -= 1;
+        p[11].blockGas = p[11].answerGas - 1;
+        for (uint256 i; i < p.length; ++i) {
+            vm.expectRevert(IWorkVerification.InvalidParameters.selector);
             this.deployWork(p[i], _profile(100));
         }
     }

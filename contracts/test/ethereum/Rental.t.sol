@@ -32,7 +32,7 @@ contract RentalTest is World {
     function _report(uint64 rentalId, uint32 version, uint64 covered, uint64 verified, bool isFinal) private {
         IGPURental.Rental memory r = rental.rental(rentalId);
         uint32 passed = verified == covered ? 3 : 2;
-        WorkReport memory report = WorkReport(rentalId, version, r.start + covered, verified, 3, passed, 1000, isFinal);
+        WorkReport memory report = WorkReport(rentalId, version, r.start + covered, verified, 3, passed, 1000, isFinal, 0, false);
         _deliver(address(rental), 16, abi.encode(report));
     }
 
@@ -122,7 +122,7 @@ contract RentalTest is World {
         vm.expectRevert(refusal);
         rental.rent(offerId, 600, sessionKey, type(uint256).max);
         vm.revertToState(clean);
-        _deliver(address(staking), 18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        _deliver(address(staking), 18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         vm.expectRevert(refusal);
         rental.rent(offerId, 600, sessionKey, type(uint256).max);
         vm.revertToState(clean);

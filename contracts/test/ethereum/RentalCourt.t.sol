@@ -11,6 +11,10 @@ interface ICourtAdmin {
     function setParameters(IRentalCourt.Parameters calldata parameters) external;
 }
 
+interface ICourtRecord {
+    function complaintsLost(address renter) external view returns (uint32);
+}
+
 /// @dev Complaints, and Queens who stand in for a renter that never came.
 contract RentalCourtTest is RentalWorld {
     uint256 private constant BOND = 100 * UNIT;
@@ -51,6 +55,23 @@ contract RentalCourtTest is RentalWorld {
         _assertClosed(id, IGPURental.CloseReason.Judged);
         assertEq(rental.reserveOf(deviceId), 1e18 - 400 * uint256(PRICE), "compensation for the rest of the rental");
         _assertCourtBooks();
+    }
+
+    function test_rejectedComplaintGoesIntoTheRentersRecord() public {
+        _seatQueens(5);
+        uint64 id = _active(600);
+        vm.warp(T0 + 200);
+        uint256 caseId = _complain(id);
+        relayAll(ethOutbox);
+        onEthereum();
+        _judge(caseId, false);
+        assertEq(ICourtRecord(address(court)).complaintsLost(renter), 1);
+        relayAll(ethOutbox);
+        assertEq(reputation.renterOf(renter).complaintsLost, 1, "on Ethereum Classic");
+        onEthereum();
+        caseId = _complain(id);
+        _judge(caseId, true);
+        assertEq(ICourtRecord(address(court)).complaintsLost(renter), 1, "a complaint that was right is none");
     }
 
     function test_rejectedComplaintPaysTheProviderAndCostsTheBond() public {

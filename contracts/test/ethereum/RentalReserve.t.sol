@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IGPURental} from "../../src/interfaces/IGPURental.sol";
+import {WorkReport} from "../../src/types/Protocol.sol";
 import {IRentalTotals} from "../utils/World.sol";
 import {RentalWorld} from "../utils/RentalWorld.sol";
 
@@ -144,6 +145,42 @@ contract RentalReserveTest is RentalWorld {
         assertEq(rental.reserveOf(deviceId), 1e18 - 600 * uint256(PRICE));
         assertEq(uint8(rental.details(id).fault), uint8(IGPURental.Fault.ClosingMissed));
         _assertClosed(id, IGPURental.CloseReason.Completed);
+    }
+
+    /// @dev One report, the final one: that some challenges were passed does not hide that the closing one was missed.
+    function test_aMissedClosingIsAFaultWhateverWasPassedBefore() public {
+        _deposit(UNIT);
+        uint64 id = _active(600);
+        vm.warp(T0 + 600);
+        uint256 clean = vm.snapshotState();
+        _finalReport(id, true);
+        assertTrue(rental.details(id).fault == IGPURental.Fault.ClosingMissed);
+        assertEq(token.balanceOf(address(rental)), rental.credit(provider) + rental.credit(renter) + rental.credit(relay)
+            + rental.credit(address(distributor)) + rental.reserveOf(deviceId));
+        assertEq(rental.reserveOf(deviceId), UNIT - 400 * uint256(PRICE), "the rent of the unverified time");
+        vm.revertToState(clean);
+        _finalReport(id, false);
+        assertTrue(rental.details(id).fault == IGPURental.Fault.None);
+        assertEq(rental.reserveOf(deviceId), UNIT);
+    }
+
+    /// @dev Kept through a complaint, the report still says so.
+    function test_aMissedClosingIsRememberedWhileFrozen() public {
+        _seatQueens(5);
+        _deposit(UNIT);
+        uint64 id = _active(600);
+        vm.warp(T0 + 500);
+        uint256 caseId = _complain(id);
+        vm.warp(T0 + 600);
+        _finalReport(id, true);
+        assertTrue(rental.details(id).fault == IGPURental.Fault.None);
+        _judge(caseId, false);
+        assertTrue(rental.details(id).fault == IGPURental.Fault.ClosingMissed);
+    }
+
+    function _finalReport(uint64 id, bool closingMissed) private {
+        WorkReport memory report = WorkReport(id, 1, T0 + 600, 200, 4, 2, 1000, true, 0, closingMissed);
+        _deliver(address(rental), 16, abi.encode(report));
     }
 
     function test_missesBeforeAPassedClosingCostOnlyTheRent() public {

@@ -4,9 +4,10 @@ pragma solidity ^0.8.24;
 import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
 import {IGPURental, IRentalCourse, IRentalTerms} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
-import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
-import {Checkpoint, Quorum} from "../../src/types/Protocol.sol";
-import {IRentalTotals, IStakingAdmin} from "../utils/World.sol";
+import {IStakePools, IStakes, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {ITokenDistributor} from "../../src/interfaces/ITokenDistributor.sol";
+import {Checkpoint, Message, Quorum} from "../../src/types/Protocol.sol";
+import {IRentalTotals} from "../utils/World.sol";
 import {RentalWorld} from "../utils/RentalWorld.sol";
 
 interface IOwned {
@@ -150,6 +151,11 @@ contract RoleMatrixTest is RentalWorld {
         _row("setWithdrawalLimit", abi.encodeCall(IRentalTerms.setWithdrawalLimit, (1, 1)), OWNER, NOT_OWNER);
         _row("pauseWithdrawals", abi.encodeCall(IRentalTerms.pauseWithdrawals, (T0)), OWNER | COURT, notCourt);
         _row("collectFees", abi.encodeCall(IRentalCourse.collectFees, ()), ANYBODY, notRenter);
+        _row("setVeto", abi.encodeCall(IRentalTerms.setVeto, (1 gwei, 1)), OWNER, NOT_OWNER);
+        _row("releaseDelayed", abi.encodeCall(IRentalTerms.releaseDelayed, (provider, T0)), ANYBODY, notRenter);
+        Message memory m;
+        bytes32[32] memory path;
+        _row("claimWithReport", abi.encodeCall(IRentalCourse.claimWithReport, (m, 0, path, relay)), ANYBODY, notRenter);
         _row("freeze", abi.encodeCall(IRentalTerms.freeze, (id)), COURT, notCourt);
         _row("unfreeze", abi.encodeCall(IRentalCourse.unfreeze, (id, true)), COURT, notCourt);
         _row("witnessSession", abi.encodeCall(IRentalTerms.witnessSession, (id, T0)), COURT, notCourt);
@@ -169,6 +175,30 @@ contract RoleMatrixTest is RentalWorld {
             (bool success,) = address(rental).call(rows[0].data);
             assertEq(success, callers[j] == renter);
         }
+    }
+
+    function test_distributor() public {
+        ITokenDistributor.Allocation[] memory none = new ITokenDistributor.Allocation[](0);
+        ITokenDistributor.LoyaltyTier[] memory tiers = new ITokenDistributor.LoyaltyTier[](0);
+        ITokenDistributor.RewardParameters memory p;
+        bytes4 two = bytes4(keccak256("wire(address,address)"));
+        bytes4 zero = ITokenDistributor.ZeroAddress.selector;
+        uint64 soon = uint64(block.timestamp);
+        _ownership();
+        _row("wire", abi.encodeWithSelector(two, relay, relay), 0, NOT_WIRER);
+        _row("genesis", abi.encodeCall(ITokenDistributor.genesis, (none)), OWNER, NOT_OWNER);
+        _row("revoke", abi.encodeCall(ITokenDistributor.revoke, (2)), OWNER, NOT_OWNER);
+        _row("withdrawTreasury", abi.encodeCall(ITokenDistributor.withdrawTreasury, (relay, 0)), OWNER, NOT_OWNER);
+        _row("startEmission", abi.encodeCall(ITokenDistributor.startEmission, (soon)), OWNER, NOT_OWNER);
+        bytes memory data = abi.encodeCall(ITokenDistributor.setRewardParameters, (p, tiers));
+        _row("setRewardParameters", data, OWNER, NOT_OWNER);
+        _row("setClassReward", abi.encodeCall(ITokenDistributor.setClassReward, (CLASS, 1)), OWNER, NOT_OWNER);
+        _row("onFee", abi.encodeCall(ITokenDistributor.onFee, (0)), 0, ITokenDistributor.NotGPURental.selector);
+        _row("release", abi.encodeCall(ITokenDistributor.release, (2)), ANYBODY, zero);
+        _row("distributeStaking", abi.encodeCall(ITokenDistributor.distributeStaking, ()), ANYBODY, zero);
+        _row("settleRental", abi.encodeCall(ITokenDistributor.settleRental, (id)), ANYBODY, zero);
+        _row("claim", abi.encodeCall(ITokenDistributor.claim, (relay)), ANYBODY, zero);
+        _walk(address(distributor), "TokenDistributor");
     }
 
     /// @dev Nothing is owned by the half without storage, and nothing happens there.
@@ -214,26 +244,57 @@ contract RoleMatrixTest is RentalWorld {
     function test_staking() public {
         IStakingManager.Role queenRole = IStakingManager.Role.Queen;
         bytes4 mismatch = IStakingManager.RoleMismatch.selector;
-        IStakingAdmin.Parameters memory p = IStakingAdmin.Parameters(1, 1, 1, 1);
         _ownership();
-        _wiring();
-        _row("setParameters", abi.encodeCall(IStakingAdmin.setParameters, (p)), OWNER, NOT_OWNER);
-        _row("setClass", abi.encodeWithSignature("setClass(uint32,uint128)", 2, 1), OWNER, NOT_OWNER);
+        bytes4 six = bytes4(keccak256("wire(address,address,uint64,address,address,address)"));
+        _row("wire", abi.encodeWithSelector(six, relay, relay, 1, relay, relay, relay), 0, NOT_WIRER);
+        _row("setParameters", abi.encodeCall(IStakePools.setParameters, (_stakingParameters())), OWNER, NOT_OWNER);
+        _row("setClass", abi.encodeCall(IStakePools.setClass, (2, 1)), OWNER, NOT_OWNER);
+        _row("setKingCourt", abi.encodeCall(IStakePools.setKingCourt, (relay)), OWNER, NOT_OWNER);
+        _row("withdrawTreasury", abi.encodeCall(IStakePools.withdrawTreasury, (relay, 1)), OWNER, NOT_OWNER);
+        _row("slashByVote", abi.encodeCall(IStakePools.slashByVote, (provider, 1, "x")), OWNER, NOT_OWNER);
         uint256 others = ANYBODY & ~(PROVIDER | KING);
-        _row("stake", abi.encodeCall(IStakingManager.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
-        bytes memory data = abi.encodeCall(IStakingManager.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
+        _row("stake", abi.encodeCall(IStakes.stake, (queenRole, UNIT, address(this), "x")), others, mismatch);
+        bytes memory data = abi.encodeCall(IStakes.stakeWithPermit, (queenRole, UNIT, address(this), "x", 0, 0, 0, 0));
         _row("stakeWithPermit", data, others, mismatch);
         // On one's own account only: there is no way to name another.
         bytes4 insufficient = IStakingManager.InsufficientStake.selector;
-        data = abi.encodeCall(IStakingManager.requestUnstake, (1000 * UNIT));
-        _row("requestUnstake", data, PROVIDER | QUEEN | KING, insufficient);
-        _row("withdraw", abi.encodeCall(IStakingManager.withdraw, ()), 0, IStakingManager.ZeroAmount.selector);
-        data = abi.encodeCall(IStakingManager.registerDevice, (CLASS, relay));
+        bytes4 unknown = IStakingManager.UnknownStaker.selector;
+        uint256 stakers = PROVIDER | QUEEN | KING;
+        _row("addStake", abi.encodeCall(IStakes.addStake, (1)), stakers, unknown);
+        _row("setOperator", abi.encodeCall(IStakes.setOperator, (relay, "x")), stakers, unknown);
+        _row("requestUnstake", abi.encodeCall(IStakes.requestUnstake, (1000 * UNIT)), stakers, insufficient);
+        _row("withdraw", abi.encodeCall(IStakes.withdraw, ()), 0, IStakingManager.ZeroAmount.selector);
+        data = abi.encodeCall(IStakes.registerDevice, (CLASS, relay));
         _row("registerDevice", data, PROVIDER | OPERATOR, mismatch);
-        data = abi.encodeCall(IStakingManager.removeDevice, (deviceId));
-        _row("removeDevice", data, PROVIDER | OPERATOR, IStakingManager.NotDeviceOwner.selector);
+        bytes4 notOwner = IStakingManager.NotDeviceOwner.selector;
+        _row("removeDevice", abi.encodeCall(IStakes.removeDevice, (deviceId)), PROVIDER | OPERATOR, notOwner);
+        _row("changeWorker", abi.encodeCall(IStakes.changeWorker, (deviceId, relay)), PROVIDER | OPERATOR, notOwner);
+        _row("releaseDevice", abi.encodeCall(IStakes.releaseDevice, (deviceId)), 0, IStakingManager.DeviceInService.selector);
         data = abi.encodeCall(IMessageRecipient.handle, (CLASSIC, address(work), hex"10", relay));
         _row("handle", data, INBOX, IMessageRecipient.NotInbox.selector);
+        _pools(mismatch);
         _walk(address(staking), "StakingManager");
+    }
+
+    function _pools(bytes4 mismatch) private {
+        staking.setKingCourt(address(court));
+        bytes4 notCourt = IStakingManager.NotKingCourt.selector;
+        bytes4 nothing = IStakingManager.NothingToClaim.selector;
+        bytes4 zero = IStakingManager.ZeroAmount.selector;
+        _row("slashKing", abi.encodeCall(IStakePools.slashKing, (makeAddr("king"), 1, relay)), COURT, notCourt);
+        bytes memory data = abi.encodeCall(IStakePools.notifyReward, (IStakingManager.Role.King, 0));
+        _row("notifyReward", data, 0, IStakingManager.NotDistributor.selector);
+        _row("announceCommission", abi.encodeCall(IStakePools.announceCommission, (1)), PROVIDER | KING, mismatch);
+        data = abi.encodeCall(IStakePools.delegateStake, (provider, UNIT));
+        // Nobody opened a pool; a provider could not delegate to itself.
+        _row("delegateStake", data, PROVIDER, IStakingManager.PoolClosed.selector);
+        _row("undelegateStake", abi.encodeCall(IStakePools.undelegateStake, (1)), 0, IStakingManager.InsufficientStake.selector);
+        _row("withdrawDelegation", abi.encodeCall(IStakePools.withdrawDelegation, ()), 0, zero);
+        _row("claimRewards", abi.encodeCall(IStakePools.claimRewards, (relay)), 0, nothing);
+        _row("claimCredit", abi.encodeCall(IStakePools.claimCredit, (relay)), 0, nothing);
+        _row("announceQueens", abi.encodeCall(IStakePools.announceQueens, ()), 0, IStakingManager.TooFewQueens.selector);
+        _row("delegate", abi.encodeCall(IStakePools.delegate, (relay)), ANYBODY, zero);
+        _row("countDevice", abi.encodeCall(IStakePools.countDevice, (deviceId)), ANYBODY, zero);
+        _row("refresh", abi.encodeCall(IStakePools.refresh, (provider)), ANYBODY, zero);
     }
 }

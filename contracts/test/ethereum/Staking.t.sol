@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.24;
 
-import {IMessageRecipient} from "../../src/interfaces/IBridge.sol";
+import {IMessageRecipient, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
 import {DeviceReport, FaultProven} from "../../src/types/Protocol.sol";
-import {IStakingAdmin, World} from "../utils/World.sol";
+import {World} from "../utils/World.sol";
 
 contract StakingTest is World {
     IStakingManager.Role private constant PROVIDER = IStakingManager.Role.Provider;
@@ -216,41 +216,119 @@ contract StakingTest is World {
         vm.prank(provider);
         staking.requestUnstake(2000 * UNIT);
         uint256 supply = token.totalSupply();
-        _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         assertEq(staking.staker(provider).unbonding, 1500 * UNIT);
         assertEq(token.totalSupply(), supply - 500 * UNIT);
-        _deliver(18, abi.encode(FaultProven(deviceId, 2, 1, address(0))));
+        _deliver(18, abi.encode(FaultProven(deviceId, 2, 1, address(0), address(0))));
         assertEq(staking.staker(provider).unbonding, 1500 * UNIT, "never more than the class stake");
     }
 
-    /// @dev Stake that was freed, given to another device and then slashed leaves the account short, which costs its role.
-    function test_slashBeyondFreeStakeCostsTheRole() public {
+    /// @dev The class stake of a removed device backs nothing else while a fault of it may arrive.
+    function test_removedDevicesStakeIsNotLockedTwice() public {
         _stake(1000 * UNIT);
         vm.startPrank(operator);
         uint64 first = staking.registerDevice(CLASS, worker);
         staking.registerDevice(CLASS, worker);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.DeviceInService.selector, first));
+        staking.releaseDevice(first);
         staking.removeDevice(first);
+        assertEq(staking.staker(provider).retiring, 500 * UNIT);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.InsufficientStake.selector, 0, 500 * UNIT));
+        staking.registerDevice(CLASS, worker);
+        uint64 until = uint64(block.timestamp + 1 days);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.StillUnbonding.selector, until));
+        staking.releaseDevice(first);
+        vm.warp(until);
+        staking.releaseDevice(first);
+        vm.expectRevert(IStakingManager.ZeroAmount.selector);
+        staking.releaseDevice(first);
         staking.registerDevice(CLASS, worker);
         vm.stopPrank();
-        _deliver(18, abi.encode(FaultProven(first, 1, 1, address(0))));
-        assertEq(staking.staker(provider).staked, 500 * UNIT);
-        assertEq(staking.staker(provider).locked, 1000 * UNIT);
-        assertFalse(staking.hasRole(provider, PROVIDER));
-        vm.prank(provider);
-        vm.expectRevert(abi.encodeWithSelector(IStakingManager.InsufficientStake.selector, 0, 1));
-        staking.requestUnstake(1);
+        _deliver(18, abi.encode(FaultProven(first, 1, 1, address(0), address(0))));
+        assertEq(staking.staker(provider).staked, 1000 * UNIT, "released stake answers for its new device only");
     }
 
-    function test_ownerSetsParametersAndClasses() public {
-        IStakingAdmin.Parameters memory p = IStakingAdmin.Parameters(1, 2, 3, 4);
-        IStakingAdmin(address(staking)).setParameters(p);
-        assertEq(staking.minimumStake(IStakingManager.Role.King), 3);
-        p.unbondingPeriod = 91 days;
-        vm.expectRevert();
-        IStakingAdmin(address(staking)).setParameters(p);
+    /// @dev A shorter unbonding period for later requests does not let stake out ahead of a device that was removed before.
+    function test_stakeDoesNotLeaveBeforeRemovedDevicesAreReleased() public {
+        _stake(2000 * UNIT);
+        vm.prank(operator);
+        uint64 id = staking.registerDevice(CLASS, worker);
+        vm.prank(operator);
+        staking.removeDevice(id);
+        uint64 releasesAt = staking.device(id).releasesAt;
+        IStakingManager.Parameters memory p = staking.parameters();
+        p.unbondingPeriod = 1 hours;
+        staking.setParameters(p);
+        vm.prank(provider);
+        staking.requestUnstake(1000 * UNIT);
+        assertEq(staking.staker(provider).unbondsAt, releasesAt);
+    }
+
+    function test_rentedDeviceIsNotRemoved() public {
+        uint64 deviceId = freshDevice();
+        onEthereum();
+        uint64 rentalId = rentAs(renter, makeOffer(deviceId), 600);
+        vm.prank(operator);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.DeviceRented.selector, deviceId, rentalId));
+        staking.removeDevice(deviceId);
         vm.prank(renter);
-        vm.expectRevert();
-        IStakingAdmin(address(staking)).setParameters(p);
+        rental.cancel(rentalId);
+        vm.prank(operator);
+        staking.removeDevice(deviceId);
+        assertEq(staking.device(deviceId).removedAt, block.timestamp);
+    }
+
+    function test_hotKeyChangesWithoutStakingMore() public {
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.UnknownStaker.selector, provider));
+        staking.setOperator(operator, PEER);
+        _stake(1000 * UNIT);
+        vm.startPrank(provider);
+        vm.expectRevert(IStakingManager.ZeroAddress.selector);
+        staking.setOperator(address(0), PEER);
+        vm.expectRevert(IStakingManager.PeerIdMissing.selector);
+        staking.setOperator(operator, 0);
+        vm.expectEmit(address(staking));
+        emit IStakingManager.OperatorSet(provider, relay, PEER);
+        staking.setOperator(relay, PEER);
+        assertEq(staking.accountOf(relay), provider);
+        assertEq(staking.accountOf(operator), address(0));
+        staking.setOperator(provider, PEER);
+        assertEq(staking.accountOf(relay), address(0));
+        staking.setOperator(operator, PEER);
+        assertEq(staking.accountOf(operator), provider);
+        assertEq(staking.staker(provider).staked, 1000 * UNIT);
+    }
+
+    function test_addStakeNamesNothingAgain() public {
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.UnknownStaker.selector, provider));
+        staking.addStake(1);
+        _stake(1000 * UNIT);
+        vm.startPrank(provider);
+        token.approve(address(staking), 7);
+        vm.expectRevert(IStakingManager.ZeroAmount.selector);
+        staking.addStake(0);
+        staking.addStake(7);
+        assertEq(staking.staker(provider).staked, 1000 * UNIT + 7);
+    }
+
+    function test_workerKeyChangesAndIsTold() public {
+        _stake(1000 * UNIT);
+        vm.prank(operator);
+        uint64 id = staking.registerDevice(CLASS, worker);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.NotDeviceOwner.selector, address(this), provider));
+        staking.changeWorker(id, relay);
+        vm.startPrank(operator);
+        vm.expectRevert(IStakingManager.ZeroAddress.selector);
+        staking.changeWorker(id, address(0));
+        bytes memory body = abi.encodePacked(uint8(3), abi.encode(id, relay, uint64(block.timestamp)));
+        vm.expectCall(address(ethOutbox), abi.encodeCall(IOutbox.dispatch, (CLASSIC, address(work), body)));
+        staking.changeWorker(id, relay);
+        assertEq(staking.device(id).worker, relay);
+        staking.removeDevice(id);
+        vm.expectRevert(abi.encodeWithSelector(IStakingManager.DeviceAlreadyRemoved.selector, id));
+        staking.changeWorker(id, worker);
     }
 
     /// @dev What the contract holds is exactly what accounts have staked and are getting back.
@@ -262,7 +340,7 @@ contract StakingTest is World {
         out = uint96(bound(out, 1, amount - 1000 * UNIT));
         vm.prank(provider);
         staking.requestUnstake(out);
-        if (slash) _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0))));
+        if (slash) _deliver(18, abi.encode(FaultProven(deviceId, 1, 1, address(0), address(0))));
         IStakingManager.Staker memory s = staking.staker(provider);
         assertEq(token.balanceOf(address(staking)), uint256(s.staked) + s.unbonding);
     }

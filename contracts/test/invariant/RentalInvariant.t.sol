@@ -100,7 +100,7 @@ contract RentalInvariantTest is RentalWorld {
         if (id == 0) return;
         uint64 start = rental.rental(id).start;
         WorkReport memory report =
-            WorkReport(id, version % 6, start + covered % 4000, verified % 4000, due % 9, passed % 9, 1000, isFinal);
+            WorkReport(id, version % 6, start + covered % 4000, verified % 4000, due % 9, passed % 9, 1000, isFinal, 0, false);
         _deliver(address(rental), 16, abi.encode(report));
         _watch(id);
     }

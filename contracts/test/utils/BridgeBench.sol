@@ -5,6 +5,7 @@ import {Test} from "forge-std/Test.sol";
 
 import {IInbox, IKingSet, IMessageRecipient, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {Checkpoint, Message, Quorum} from "../../src/types/Protocol.sol";
+import {KingSetArguments} from "./KingSetArguments.sol";
 import {TreeReference} from "./TreeReference.sol";
 
 /// @dev A handler that does nothing, so that a delivery's gas is the bridge's own.
@@ -45,8 +46,11 @@ abstract contract BridgeBench is Test {
         vm.chainId(TO);
         source = IOutbox(deployCode("Outbox.sol:Outbox"));
         address local = deployCode("Outbox.sol:Outbox");
-        kings = IKingSet(deployCode("KingSet.sol:KingSet", abi.encode(set, 1, type(uint64).max)));
-        benchInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(FROM, source, kings, local)));
+        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        KingSetArguments.Ends memory ends = KingSetArguments.Ends(next, local, FROM, address(source), address(0));
+        uint64 expiry = uint64(block.timestamp) + KingSetArguments.LIFETIME;
+        kings = IKingSet(deployCode("KingSet.sol:KingSet", KingSetArguments.encode(set, expiry, ends)));
+        benchInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(FROM, source, kings, local, address(0))));
         recipient = address(new IdleRecipient());
     }
 

@@ -9,7 +9,9 @@ contract Recipient is IMessageRecipient {
         Accept,
         Revert,
         Burn,
-        Reenter
+        Bomb,
+        Reenter,
+        Repeat
     }
 
     Mode public mode;
@@ -28,9 +30,19 @@ contract Recipient is IMessageRecipient {
         if (mode == Mode.Burn) {
             while (true) {}
         }
+        if (mode == Mode.Bomb) {
+            assembly {
+                revert(0x10000, 1000000)
+            }
+        }
         if (mode == Mode.Reenter) {
             (bool success,) = msg.sender.call(again);
             require(!success, "delivered twice");
+        }
+        if (mode == Mode.Repeat) {
+            mode = Mode.Accept;
+            (bool success,) = msg.sender.call(again);
+            success;
         }
         handled += 1;
         deliverer = deliverer_;

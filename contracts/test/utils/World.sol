@@ -7,8 +7,9 @@ import {IInbox, IKingSet, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {IGPURental, IRental} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
 import {IReputationSystem} from "../../src/interfaces/IReputationSystem.sol";
-import {IStakingManager} from "../../src/interfaces/IStakingManager.sol";
-import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
+import {IStaking, IStakingManager} from "../../src/interfaces/IStakingManager.sol";
+import {ITokenDistributor} from "../../src/interfaces/ITokenDistributor.sol";
+import {IWork, IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
 import {
     Checkpoint,
     ClassProfile,
@@ -17,11 +18,13 @@ import {
     Profile,
     Quorum,
     ReceiptSignature,
+    WorkParameters,
     WorkProof,
     WorkReceipt
 } from "../../src/types/Protocol.sol";
 import {CHEATS} from "./Cheats.sol";
 import {KernelReference} from "./KernelReference.sol";
+import {KingSetArguments} from "./KingSetArguments.sol";
 import {TreeReference} from "./TreeReference.sol";
 
 interface IToken {
@@ -39,31 +42,14 @@ interface IToken {
     function wire(address minter) external;
 }
 
-interface IDistributor {
-    struct Allocation {
-        address beneficiary;
-        uint128 amount;
-        uint64 start;
-        uint64 cliff;
-        uint64 duration;
-        bool revocable;
-    }
-
-    function genesis(Allocation[] calldata allocations) external;
-    function onFee(uint256 amount) external;
-    function release(uint256 id) external returns (uint256);
-    function revoke(uint256 id) external returns (uint256);
-    function totalBurned() external view returns (uint256);
-    function treasury() external view returns (uint256);
-    function vestedAt(uint256 id, uint64 time) external view returns (uint256);
-    function wire(address rental) external;
-    function withdrawTreasury(address to, uint256 amount) external;
+interface IDistributor is ITokenDistributor {
+    function wire(address rental, address staking) external;
 }
 
 interface IWiring {
     function transferOwnership(address owner) external;
     function wire(address inbox, address outbox, uint64 chainId, address workVerification) external;
-    function wire(address inbox, address outbox, uint64 chainId, address stakingManager, address rental) external;
+    function wire(address inbox, address outbox, uint64 chainId, address[4] calldata senders) external;
     function wire(address workVerification) external;
 }
 
@@ -77,19 +63,8 @@ interface IRentalTotals {
 }
 
 interface IStakingAdmin {
-    struct Parameters {
-        uint128 minimumProviderStake;
-        uint128 minimumQueenStake;
-        uint128 minimumKingStake;
-        uint64 unbondingPeriod;
-    }
-
-    struct ClassStake {
-        uint32 classVersion;
-        uint128 requiredStake;
-    }
-
-    function setParameters(Parameters calldata parameters) external;
+    function wire(address inbox, address outbox, uint64 chainId, address workVerification, address distributor, address rental)
+        external;
 }
 
 interface IWorkDigest {
@@ -107,17 +82,19 @@ abstract contract World is Test {
     uint32 internal constant CLASS = 1;
     uint256 internal constant UNIT = 1e18;
     uint128 internal constant PRICE = 1e15;
+    ITokenDistributor.Category internal constant TEAM = ITokenDistributor.Category.Team;
+    ITokenDistributor.Category internal constant COMMUNITY = ITokenDistributor.Category.Community;
 
     IToken internal token;
     IDistributor internal distributor;
-    IStakingManager internal staking;
+    IStaking internal staking;
     IRental internal rental;
     IRentalCourt internal court;
     IOutbox internal ethOutbox;
     IInbox internal ethInbox;
     IOutbox internal etcOutbox;
     IInbox internal etcInbox;
-    IWorkVerification internal work;
+    IWork internal work;
     IReputationSystem internal reputation;
     address internal ethKingSet;
 
@@ -179,57 +156,91 @@ abstract contract World is Test {
     function _deployEthereum() private {
         onEthereum();
         token = IToken(deployCode("GPUToken.sol:GPUToken", abi.encode(1e9 * UNIT)));
-        distributor = IDistributor(deployCode("TokenDistributor.sol:TokenDistributor", abi.encode(token, address(this))));
+        distributor = IDistributor(_deployDistributor());
         token.wire(address(distributor));
-        IDistributor.Allocation[] memory allocations = new IDistributor.Allocation[](3);
-        allocations[0] = IDistributor.Allocation(provider, uint128(1e6 * UNIT), 0, 0, 0, false);
-        allocations[1] = IDistributor.Allocation(renter, uint128(1e6 * UNIT), 0, 0, 0, false);
-        allocations[2] = IDistributor.Allocation(owner, uint128(1e6 * UNIT), 1_000_000, 100, 1000, true);
+        ITokenDistributor.Allocation[] memory allocations = new ITokenDistributor.Allocation[](3);
+        allocations[0] = ITokenDistributor.Allocation(provider, uint128(1e6 * UNIT), 0, 0, 0, false, COMMUNITY);
+        allocations[1] = ITokenDistributor.Allocation(renter, uint128(1e6 * UNIT), 0, 0, 0, false, COMMUNITY);
+        allocations[2] = ITokenDistributor.Allocation(owner, uint128(1e6 * UNIT), 1_000_000, 100, 1000, true, TEAM);
         distributor.genesis(allocations);
         ethOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        IStakingAdmin.Parameters memory p =
-            IStakingAdmin.Parameters(uint128(1000 * UNIT), uint128(5000 * UNIT), uint128(10_000 * UNIT), 1 days);
-        IStakingAdmin.ClassStake[] memory classes = new IStakingAdmin.ClassStake[](1);
-        classes[0] = IStakingAdmin.ClassStake(CLASS, uint128(500 * UNIT));
-        staking = IStakingManager(deployCode("StakingManager.sol:StakingManager", abi.encode(token, address(this), p, classes)));
+        IStakingManager.ClassStake[] memory classes = new IStakingManager.ClassStake[](1);
+        classes[0] = IStakingManager.ClassStake(CLASS, uint128(500 * UNIT));
+        address pools = deployCode("StakingPools.sol:StakingPools", abi.encode(token));
+        bytes memory stakingArguments = abi.encode(token, address(this), _stakingParameters(), classes, pools);
+        staking = IStaking(deployCode("StakingManager.sol:StakingManager", stakingArguments));
         address terms = deployCode("GPURentalTerms.sol:GPURentalTerms", abi.encode(token, staking, distributor));
         bytes memory arguments = abi.encode(token, staking, distributor, address(this), _rentalParameters(), terms);
         rental = IRental(deployCode("GPURental.sol:GPURental", arguments));
-        distributor.wire(address(rental));
+        distributor.wire(address(rental), address(staking));
         court = IRentalCourt(
             deployCode("RentalCourt.sol:RentalCourt", abi.encode(token, staking, rental, address(this), _courtParameters()))
         );
         IRentalTotals(address(rental)).setCourt(address(court));
     }
 
+    /// @dev Genesis 3 million, an emission of at most 40 million; nothing is emitted until a test starts it.
+    function _deployDistributor() private returns (address) {
+        ITokenDistributor.Emission memory e = ITokenDistributor.Emission(uint128(1e6 * UNIT), 9750);
+        ITokenDistributor.RewardParameters memory p = ITokenDistributor.RewardParameters(3000, 1000, 1000, 5000, 5000);
+        ITokenDistributor.LoyaltyTier[] memory tiers = new ITokenDistributor.LoyaltyTier[](2);
+        tiers[0] = ITokenDistributor.LoyaltyTier(0, 1000);
+        tiers[1] = ITokenDistributor.LoyaltyTier(uint128(UNIT), 3000);
+        bytes memory arguments = abi.encode(token, address(this), 3e6 * UNIT, e, p, tiers);
+        return deployCode("TokenDistributor.sol:TokenDistributor", arguments);
+    }
+
     function _deployClassic() private {
         onClassic();
         etcOutbox = IOutbox(deployCode("Outbox.sol:Outbox"));
-        address kings = deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max));
-        etcInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(ETHEREUM, ethOutbox, kings, etcOutbox)));
+        (, etcInbox) = _deployInbox(etcOutbox, ETHEREUM, ethOutbox, address(0), address(0));
         address verifier = deployCode("ProofVerifier.sol:ProofVerifier");
         reputation = IReputationSystem(deployCode("ReputationSystem.sol:ReputationSystem", abi.encode(100, 1e6)));
         ClassProfile[] memory classes = new ClassProfile[](1);
-        classes[0] = ClassProfile(CLASS, _profile(100), _profile(50));
+        classes[0] = ClassProfile(CLASS, uint128(500 * UNIT), _profile(100), _profile(50));
         address[] memory queens = new address[](queenKeys.length);
         for (uint256 i; i < queens.length; ++i) {
             queens[i] = vm.addr(queenKeys[i]);
         }
-        work = IWorkVerification(
-            deployCode(
-                "WorkVerification.sol:WorkVerification", abi.encode(_workParameters(), classes, queens, reputation, verifier)
-            )
-        );
+        address settlement = deployCode("WorkSettlement.sol:WorkSettlement", abi.encode(reputation, verifier));
+        bytes memory arguments = abi.encode(_workParameters(), classes, queens, reputation, verifier, settlement);
+        work = IWork(deployCode("WorkVerification.sol:WorkVerification", arguments));
         onEthereum();
-        ethKingSet = deployCode("KingSet.sol:KingSet", abi.encode(members, 1, type(uint64).max));
-        ethInbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(CLASSIC, etcOutbox, ethKingSet, ethOutbox)));
+        (ethKingSet, ethInbox) = _deployInbox(ethOutbox, CLASSIC, etcOutbox, address(staking), address(this));
+    }
+
+    function _deployInbox(IOutbox near, uint64 farChain, IOutbox far, address stakes, address governor)
+        private
+        returns (address kings, IInbox inbox)
+    {
+        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        KingSetArguments.Ends memory ends = KingSetArguments.Ends(next, address(near), farChain, address(far), stakes);
+        uint64 expiry = uint64(block.timestamp) + KingSetArguments.LIFETIME;
+        kings = deployCode("KingSet.sol:KingSet", KingSetArguments.encode(members, expiry, ends));
+        inbox = IInbox(deployCode("Inbox.sol:Inbox", abi.encode(farChain, far, kings, near, governor)));
     }
 
     function _wire() private {
-        IWiring(address(staking)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
+        IStakingAdmin(address(staking))
+            .wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work), address(distributor), address(rental));
         IWiring(address(rental)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
         IWiring(address(reputation)).wire(address(work));
-        IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, address(staking), address(rental));
+        address[4] memory senders = [address(staking), address(rental), address(this), address(court)];
+        IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, senders);
+    }
+
+    /// @dev A fault burns all it takes, unless a test says otherwise.
+    function _stakingParameters() internal pure virtual returns (IStakingManager.Parameters memory p) {
+        p.minimumProviderStake = uint128(1000 * UNIT);
+        p.minimumQueenStake = uint128(5000 * UNIT);
+        p.minimumKingStake = uint128(10_000 * UNIT);
+        p.missingAnswerPenalty = uint128(20 * UNIT);
+        p.unbondingPeriod = 1 days;
+        p.passFreshness = 1 days;
+        p.queenSetInterval = 1 hours;
+        p.queenSetMinimum = 3;
+        p.voteSlashCapBps = 1000;
+        p.burnBps = 10_000;
     }
 
     function _rentalParameters() internal pure virtual returns (IGPURental.Parameters memory) {
@@ -241,8 +252,28 @@ abstract contract World is Test {
     }
 
     /// @dev Beacon period 1: every block is a challenge block, so a test chooses which ones to open.
-    function _workParameters() internal pure virtual returns (IWorkVerification.Parameters memory) {
-        return IWorkVerification.Parameters(1, 6, 8, 4, 16, 1, 1, 3, 3, 30, 16);
+    function _workParameters() internal pure virtual returns (WorkParameters memory p) {
+        p.beaconPeriod = 1;
+        p.beaconSpacing = 6;
+        p.commitWindow = 8;
+        p.disputeWindow = 4;
+        p.answerWindow = 16;
+        p.proofRate = 1;
+        p.proofSamples = 1;
+        p.committeeSize = 3;
+        p.shardSize = 3;
+        p.minOwners = 20;
+        p.maxPerCall = 16;
+        p.modeSlack = 3;
+        p.bridgeMax = 30;
+        p.graceWindow = 1000;
+        p.capWindow = 2;
+        p.valueCap = uint128(1e6 * UNIT);
+        p.gasPriceCap = 1e9;
+        p.answerGas = 1_000_000;
+        p.blockGas = 8_000_000;
+        p.disputeBond = 1.2e15;
+        p.openDisputes = 4;
     }
 
     function _profile(uint32 referenceMs) internal pure virtual returns (Profile memory) {

@@ -3,13 +3,20 @@
 use alloy::primitives::{Address, FixedBytes, U256, keccak256};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::DeployError;
+use super::{
+    DeployError,
+    emission::{self, Allocation, EmissionSettings},
+};
 use crate::types::{
     Amount,
-    abi::{governance, gpu_rental, rental_court, staking_manager, token_distributor, work_verification},
+    abi::{governance, gpu_rental, king_set, rental_court, staking_manager, work_verification},
     work::Profile,
 };
 
+/// Members of a King set, as KingSet bounds them.
+const MEMBER_LIMIT: usize = 21;
+/// How much the chains' clocks and the steps of a deployment may lie apart. Too little makes KingSet refuse the expiry.
+const CLOCK_MARGIN_SECONDS: u64 = 86_400;
 /// What a person must put in place begins with this.
 const FILL_IN: &str = "FILL IN";
 /// Ethereum, Ethereum Classic, OP Mainnet, Base, Arbitrum One.
@@ -21,6 +28,7 @@ const FAUCET_INTERVAL_SECONDS: u64 = 60;
 pub struct DeployConfig {
     pub chains: ChainIds,
     pub token: TokenSettings,
+    pub emission: EmissionSettings,
     pub kings: KingSettings,
     pub verification: VerificationSettings,
     pub reputation: ReputationSettings,
@@ -51,24 +59,10 @@ pub struct TokenSettings {
     /// Most tokens that can ever be minted.
     #[serde(deserialize_with = "tokens")]
     pub cap: Amount,
-    pub genesis: Vec<Allocation>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Allocation {
-    pub beneficiary: Address,
+    /// What the allocations must add up to.
     #[serde(deserialize_with = "tokens")]
-    pub amount: Amount,
-    /// Unix seconds; 0 is long ago.
-    #[serde(default)]
-    pub start: u64,
-    #[serde(default)]
-    pub cliff_seconds: u64,
-    #[serde(default)]
-    pub duration_seconds: u64,
-    #[serde(default)]
-    pub revocable: bool,
+    pub genesis_total: Amount,
+    pub genesis: Vec<Allocation>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -77,6 +71,14 @@ pub struct KingSettings {
     pub set_epoch: u64,
     /// From the moment the deployment starts.
     pub valid_seconds: u64,
+    /// How long a set stays valid after the next one was installed; longer than Ethereum Classic takes to be final.
+    pub overlap_seconds: u32,
+    /// From one rotation to the next.
+    pub minimum_delay_seconds: u32,
+    /// How long Kings have to sign a nominated set, and anybody to bring it to both chains.
+    pub signing_window_seconds: u32,
+    /// Of a set, from its nomination. The first set's `valid_seconds` are a day less at least.
+    pub lifetime_seconds: u32,
     pub members: Vec<KingMember>,
 }
 
@@ -99,9 +101,30 @@ pub struct VerificationSettings {
     pub proof_rate: u32,
     pub proof_samples: u32,
     pub committee_size: u32,
+    /// Queens per shard; a set of no more than that is one shard.
+    pub shard_size: u32,
+    /// Owners below which a challenge is never void for all.
+    pub min_owners: u32,
     pub mode_slack_seconds: u64,
     pub bridge_max_seconds: u64,
+    /// Time in which missing answers and unmeasured commits of a device add up.
+    pub grace_window_seconds: u64,
     pub max_per_call: u32,
+    /// Blocks of a window for `value_cap`: the stride at which Kings sign Ethereum Classic.
+    pub cap_window_blocks: u64,
+    /// Most that reports make newly due within such a window.
+    #[serde(deserialize_with = "tokens")]
+    pub value_cap: Amount,
+    /// Bond of a dispute, in wei of Ethereum Classic's coin.
+    pub dispute_bond_wei: u64,
+    /// Gas price above which nothing is refunded from gas funds.
+    pub gas_price_cap_wei: u64,
+    /// Gas of an answer of the largest class.
+    pub answer_gas: u32,
+    /// Gas limit of a block of Ethereum Classic.
+    pub block_gas: u32,
+    /// Disputes that one Queen may have open at once.
+    pub open_disputes: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -121,6 +144,26 @@ pub struct StakingSettings {
     #[serde(deserialize_with = "tokens")]
     pub minimum_king_stake: Amount,
     pub unbonding_seconds: u64,
+    /// What a third missing answer costs, at most the class stake.
+    #[serde(deserialize_with = "tokens")]
+    pub missing_answer_penalty: Amount,
+    /// A device earns staking rewards on a full pass at most this old.
+    pub pass_freshness_seconds: u64,
+    pub queen_set_interval_seconds: u64,
+    pub queen_set_minimum: u16,
+    /// Most of a stake that one vote may burn.
+    pub vote_slash_cap_bps: u16,
+    pub slash: SlashSettings,
+}
+
+/// Where a slash goes; the four sum to 10,000.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlashSettings {
+    pub burn_bps: u16,
+    pub treasury_bps: u16,
+    pub renter_bps: u16,
+    pub reporter_bps: u16,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -187,14 +230,40 @@ pub struct ClassSettings {
     pub version: u32,
     #[serde(deserialize_with = "tokens")]
     pub required_stake: Amount,
+    /// What TokenDistributor rewards a provider with per verified hour; absent for nothing.
+    #[serde(default, deserialize_with = "optional_tokens")]
+    pub reward_per_hour: Option<Amount>,
     pub full: Profile,
     pub light: Profile,
 }
 
-fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+impl StakingSettings {
+    /// The bounds that StakingManager would refuse without saying which.
+    fn check(&self) -> Result<(), String> {
+        let slash = &self.slash;
+        let shares = [slash.burn_bps, slash.treasury_bps, slash.renter_bps, slash.reporter_bps].map(u32::from);
+        if shares.iter().sum::<u32>() != 10_000 {
+            return Err(format!("the shares of a slash sum to {} instead of 10000", shares.iter().sum::<u32>()));
+        }
+        if shares[0] + shares[1] < 5_000 || shares[3] > 2_000 {
+            return Err("a slash must lose at least 5000 to burn and treasury, and at most 2000 to the reporter".into());
+        }
+        let minima = [self.minimum_provider_stake, self.minimum_queen_stake, self.minimum_king_stake];
+        if minima.iter().any(|minimum| minimum.wei() < U256::from(10).pow(U256::from(18))) {
+            return Err("minimum stakes are at least 1 token".into());
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
     let text = String::deserialize(deserializer)?;
     let amount = Amount::parse_tokens(&text).map_err(D::Error::custom)?;
     if amount.wei() >= U256::from(1) << 96 { Err(D::Error::custom(format!("{text} tokens is beyond any supply"))) } else { Ok(amount) }
+}
+
+fn optional_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, D::Error> {
+    tokens(deserializer).map(Some)
 }
 
 /// Amounts are below 2^96 wei since they were parsed.
@@ -244,17 +313,12 @@ impl DeployConfig {
             return refuse("both chains have the same chain id".into());
         }
         self.check_faucet()?;
-        let faucet = self.faucet.as_ref().map_or(U256::ZERO, |faucet| faucet.supply.wei());
-        let genesis = self.token.genesis.iter().fold(faucet, |sum, share| sum + share.amount.wei());
-        if genesis > self.token.cap.wei() {
-            return refuse(format!("the genesis of {} exceeds the cap of {} tokens", Amount(genesis), self.token.cap));
-        }
-        if self.kings.members.is_empty() || self.kings.members.iter().any(|king| king.weight == 0) {
-            return refuse("there must be Kings, each with a weight".into());
-        }
-        let members = self.king_members();
-        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
-            return refuse("a King is listed twice".into());
+        emission::check(self)?;
+        self.check_kings()?;
+        self.staking.check().or_else(refuse)?;
+        // Stake that is on its way out is still there when the last report of a rental may come.
+        if self.staking.unbonding_seconds <= self.rental.settle_timeout_seconds {
+            return refuse("staking.unbonding_seconds must exceed rental.settle_timeout_seconds".into());
         }
         if self.verification.queens.is_empty() {
             return refuse("there must be Queens".into());
@@ -268,6 +332,30 @@ impl DeployConfig {
                     return refuse(format!("class {} ({mode}): {error}", class.name));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_kings(&self) -> Result<(), DeployError> {
+        let refuse = |reason: String| Err(DeployError::Config { reason });
+        let kings = &self.kings;
+        if kings.members.is_empty() || kings.members.iter().any(|king| king.weight == 0) {
+            return refuse("there must be Kings, each with a weight".into());
+        }
+        if kings.members.len() > MEMBER_LIMIT {
+            return refuse(format!("a King set has at most {MEMBER_LIMIT} members"));
+        }
+        let members = self.king_members();
+        if members.windows(2).any(|pair| pair[0][..20] == pair[1][..20]) {
+            return refuse("a King is listed twice".into());
+        }
+        let [overlap, delay, window, lifetime] =
+            [kings.overlap_seconds, kings.minimum_delay_seconds, kings.signing_window_seconds, kings.lifetime_seconds].map(u64::from);
+        if overlap == 0 || window == 0 || overlap + window > delay || delay + 2 * window > lifetime {
+            return refuse("a King set's overlap and signing window must fit into the delay, and the delay into its lifetime".into());
+        }
+        if kings.valid_seconds == 0 || kings.valid_seconds.saturating_add(CLOCK_MARGIN_SECONDS) > lifetime {
+            return refuse(format!("the first King set must be valid for {CLOCK_MARGIN_SECONDS} s less than the lifetime of a set"));
         }
         Ok(())
     }
@@ -307,44 +395,27 @@ impl DeployConfig {
         keccak256(format!("{:?}", Self { chains, ..self.clone() })).to_string()
     }
 
-    /// Those of the file, then the faucet's.
-    pub(super) fn allocations(&self, faucet: Option<Address>) -> Vec<token_distributor::TokenDistributor::Allocation> {
-        let convert = |share: &Allocation| token_distributor::TokenDistributor::Allocation {
-            beneficiary: share.beneficiary,
-            amount: wei(share.amount),
-            start: share.start,
-            cliff: share.cliff_seconds,
-            duration: share.duration_seconds,
-            revocable: share.revocable,
-        };
-        let mut allocations: Vec<_> = self.token.genesis.iter().map(convert).collect();
-        if let (Some(settings), Some(beneficiary)) = (&self.faucet, faucet) {
-            let (amount, none) = (wei(settings.supply), 0);
-            let share = token_distributor::TokenDistributor::Allocation {
-                beneficiary,
-                amount,
-                start: none,
-                cliff: none,
-                duration: none,
-                revocable: false,
-            };
-            allocations.push(share);
-        }
-        allocations
-    }
-
-    pub(super) fn staking_parameters(&self) -> staking_manager::StakingManager::Parameters {
+    pub(super) fn staking_parameters(&self) -> staking_manager::IStakingManager::Parameters {
         let staking = &self.staking;
-        staking_manager::StakingManager::Parameters {
+        staking_manager::IStakingManager::Parameters {
             minimumProviderStake: wei(staking.minimum_provider_stake),
             minimumQueenStake: wei(staking.minimum_queen_stake),
             minimumKingStake: wei(staking.minimum_king_stake),
+            missingAnswerPenalty: wei(staking.missing_answer_penalty),
             unbondingPeriod: staking.unbonding_seconds,
+            passFreshness: staking.pass_freshness_seconds,
+            queenSetInterval: staking.queen_set_interval_seconds,
+            queenSetMinimum: staking.queen_set_minimum,
+            voteSlashCapBps: staking.vote_slash_cap_bps,
+            burnBps: staking.slash.burn_bps,
+            treasuryBps: staking.slash.treasury_bps,
+            renterBps: staking.slash.renter_bps,
+            reporterBps: staking.slash.reporter_bps,
         }
     }
 
-    pub(super) fn class_stakes(&self) -> Vec<staking_manager::StakingManager::ClassStake> {
-        let convert = |class: &ClassSettings| staking_manager::StakingManager::ClassStake {
+    pub(super) fn class_stakes(&self) -> Vec<staking_manager::IStakingManager::ClassStake> {
+        let convert = |class: &ClassSettings| staking_manager::IStakingManager::ClassStake {
             classVersion: class.version,
             requiredStake: wei(class.required_stake),
         };
@@ -362,6 +433,16 @@ impl DeployConfig {
             minimumBill: rental.minimum_bill_seconds,
             freshness: rental.freshness_seconds,
             settleTimeout: rental.settle_timeout_seconds,
+        }
+    }
+
+    pub(super) fn king_times(&self) -> king_set::KingSet::Times {
+        let kings = &self.kings;
+        king_set::KingSet::Times {
+            overlap: kings.overlap_seconds,
+            minimumDelay: kings.minimum_delay_seconds,
+            signingWindow: kings.signing_window_seconds,
+            lifetime: kings.lifetime_seconds,
         }
     }
 
@@ -388,9 +469,9 @@ impl DeployConfig {
         }
     }
 
-    pub(super) fn verification_parameters(&self) -> work_verification::IWorkVerification::Parameters {
+    pub(super) fn verification_parameters(&self) -> work_verification::WorkVerification::WorkParameters {
         let verification = &self.verification;
-        work_verification::IWorkVerification::Parameters {
+        work_verification::WorkVerification::WorkParameters {
             beaconPeriod: verification.beacon_period,
             beaconSpacing: verification.beacon_spacing,
             commitWindow: verification.commit_window_blocks,
@@ -401,13 +482,24 @@ impl DeployConfig {
             committeeSize: verification.committee_size,
             modeSlack: verification.mode_slack_seconds,
             bridgeMax: verification.bridge_max_seconds,
+            shardSize: verification.shard_size,
+            minOwners: verification.min_owners,
+            graceWindow: verification.grace_window_seconds,
             maxPerCall: verification.max_per_call,
+            capWindow: verification.cap_window_blocks,
+            valueCap: wei(verification.value_cap),
+            disputeBond: verification.dispute_bond_wei.into(),
+            gasPriceCap: verification.gas_price_cap_wei,
+            answerGas: verification.answer_gas,
+            blockGas: verification.block_gas,
+            openDisputes: verification.open_disputes,
         }
     }
 
     pub(super) fn class_profiles(&self) -> Vec<work_verification::WorkVerification::ClassProfile> {
         let convert = |class: &ClassSettings| work_verification::WorkVerification::ClassProfile {
             classVersion: class.version,
+            stake: wei(class.required_stake),
             full: profile_to_abi(&class.full),
             light: profile_to_abi(&class.light),
         };

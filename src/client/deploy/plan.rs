@@ -5,14 +5,15 @@ use alloy::{
     sol_types::{SolCall, SolConstructor},
 };
 
-use super::config::{DeployConfig, KingMember};
+use super::config::{ClassSettings, DeployConfig, KingMember, wei};
 use crate::{
     chain::TxRequest,
     types::{
         AddressBook,
+        abi::king_set,
         abi::{
-            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, TimelockController, TokenDistributor, WorkVerification,
+            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
+            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -56,10 +57,12 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             token_distributor: ethereum.created(4),
             timelock: ethereum.created(5),
             governance: ethereum.created(6),
-            staking_manager: ethereum.created(7),
-            gpu_rental_terms: ethereum.created(8),
-            gpu_rental: ethereum.created(9),
-            rental_court: ethereum.created(10),
+            staking_pools: ethereum.created(7),
+            staking_manager: ethereum.created(8),
+            gpu_rental_terms: ethereum.created(9),
+            gpu_rental: ethereum.created(10),
+            rental_court: ethereum.created(11),
+            king_court: ethereum.created(12),
             faucet: None,
         },
         classic: ClassicAddresses {
@@ -68,7 +71,8 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             bridge: classic.bridge(),
             reputation_system: classic.created(3),
             proof_verifier: classic.created(4),
-            work_verification: classic.created(5),
+            work_settlement: classic.created(5),
+            work_verification: classic.created(6),
         },
     }
 }
@@ -84,13 +88,21 @@ pub(super) fn with_faucet(config: &DeployConfig, mut book: AddressBook, ethereum
 
 pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer: Address, kings_expire_at: u64) -> Vec<Step> {
     let (eth, etc) = (&book.ethereum, &book.classic);
-    let mut steps = bridge_steps(config, kings_expire_at, &eth.bridge, etc.chain_id, etc.bridge.outbox);
+    let ends = Ends { near: &eth.bridge, far_chain: etc.chain_id, far_outbox: etc.bridge.outbox, stakes: eth.staking_manager };
+    let mut steps = bridge_steps(config, kings_expire_at, &ends, eth.timelock);
     steps.extend([
         create("GPUToken", &GPUToken::BYTECODE, GPUToken::constructorCall { cap_: config.token.cap.wei() }),
         create(
             "TokenDistributor",
             &TokenDistributor::BYTECODE,
-            TokenDistributor::constructorCall { token_: eth.gpu_token, owner_: deployer },
+            TokenDistributor::constructorCall {
+                token_: eth.gpu_token,
+                owner_: deployer,
+                genesisTotal_: config.genesis_total(),
+                emission_: config.emission(),
+                parameters_: config.reward_parameters(),
+                tiers_: config.loyalty_tiers(),
+            },
         ),
         create(
             "TimelockController",
@@ -106,8 +118,14 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
         create(
             "Governance",
             &Governance::BYTECODE,
-            Governance::constructorCall { token: eth.gpu_token, timelock: eth.timelock, settings: config.governance_settings() },
+            Governance::constructorCall {
+                token: eth.gpu_token,
+                stakedVotes_: eth.staking_manager,
+                timelock: eth.timelock,
+                settings: config.governance_settings(),
+            },
         ),
+        create("StakingPools", &StakingPools::BYTECODE, StakingPools::constructorCall { token_: eth.gpu_token }),
         create(
             "StakingManager",
             &StakingManager::BYTECODE,
@@ -116,11 +134,24 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
                 owner_: deployer,
                 parameters_: config.staking_parameters(),
                 classes: config.class_stakes(),
+                stakingPools_: eth.staking_pools,
             },
         ),
     ]);
     steps.extend(rental_steps(config, book, deployer));
+    steps.push(create(
+        "KingCourt",
+        &KingCourt::BYTECODE,
+        KingCourt::constructorCall {
+            slasher_: eth.staking_manager,
+            kingSet_: eth.bridge.king_set,
+            outbox_: eth.bridge.outbox,
+            farChainId_: etc.chain_id,
+            farOutbox_: etc.bridge.outbox,
+        },
+    ));
     steps.extend(ethereum_wiring(config, book));
+    steps.extend(reward_steps(config, eth.token_distributor));
     steps.extend(hand_over(book));
     steps.extend(faucet_step(config, book));
     steps
@@ -182,7 +213,11 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
     let (inbox, outbox) = (eth.bridge.inbox, eth.bridge.outbox);
     vec![
         call("GPUToken.wire", eth.gpu_token, GPUToken::wireCall { distributor: eth.token_distributor }),
-        call("TokenDistributor.wire", eth.token_distributor, TokenDistributor::wireCall { gpuRental_: eth.gpu_rental }),
+        call(
+            "TokenDistributor.wire",
+            eth.token_distributor,
+            TokenDistributor::wireCall { gpuRental_: eth.gpu_rental, stakingManager_: eth.staking_manager },
+        ),
         call(
             "StakingManager.wire",
             eth.staking_manager,
@@ -191,6 +226,8 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
                 outbox_: outbox,
                 classicChainId_: etc.chain_id,
                 workVerification_: etc.work_verification,
+                distributor_: eth.token_distributor,
+                gpuRental_: eth.gpu_rental,
             },
         ),
         call(
@@ -198,6 +235,7 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             eth.gpu_rental,
             GPURental::wireCall { inbox_: inbox, outbox_: outbox, classicChainId_: etc.chain_id, workVerification_: etc.work_verification },
         ),
+        call("StakingManager.setKingCourt", eth.staking_manager, StakingPools::setKingCourtCall { court: eth.king_court }),
         call("GPURental.setCourt", eth.gpu_rental, GPURental::setCourtCall { court_: eth.rental_court }),
         call(
             "TokenDistributor.genesis",
@@ -205,6 +243,20 @@ fn ethereum_wiring(config: &DeployConfig, book: &AddressBook) -> Vec<Step> {
             TokenDistributor::genesisCall { allocations: config.allocations(eth.faucet) },
         ),
     ]
+}
+
+/// What rentals earn, while the deployer may still say so.
+fn reward_steps(config: &DeployConfig, distributor: Address) -> Vec<Step> {
+    let rate = |class: &ClassSettings| {
+        let per_hour = wei(class.reward_per_hour?);
+        let request = TokenDistributor::setClassRewardCall { classVersion: class.version, perHour: per_hour };
+        Some(call("TokenDistributor.setClassReward", distributor, request))
+    };
+    let mut steps: Vec<Step> = config.classes.iter().filter_map(rate).collect();
+    if config.emission.start_at_deployment {
+        steps.push(call("TokenDistributor.startEmission", distributor, TokenDistributor::startEmissionCall { start: 0 }));
+    }
+    steps
 }
 
 /// Everything that has an owner goes to the timelock, which only Governance can queue on.
@@ -221,7 +273,9 @@ fn hand_over(book: &AddressBook) -> Vec<Step> {
 
 pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expire_at: u64) -> Vec<Step> {
     let (eth, etc) = (&book.ethereum, &book.classic);
-    let mut steps = bridge_steps(config, kings_expire_at, &etc.bridge, eth.chain_id, eth.bridge.outbox);
+    // No stakes here, and no governor: what Kings pause ends by itself.
+    let ends = Ends { near: &etc.bridge, far_chain: eth.chain_id, far_outbox: eth.bridge.outbox, stakes: Address::ZERO };
+    let mut steps = bridge_steps(config, kings_expire_at, &ends, Address::ZERO);
     let reputation = &config.reputation;
     steps.extend([
         create(
@@ -231,6 +285,11 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
         ),
         create_plain("ProofVerifier", &ProofVerifier::BYTECODE),
         create(
+            "WorkSettlement",
+            &WorkSettlement::BYTECODE,
+            WorkSettlement::constructorCall { reputation_: etc.reputation_system, verifier_: etc.proof_verifier },
+        ),
+        create(
             "WorkVerification",
             &WorkVerification::BYTECODE,
             WorkVerification::constructorCall {
@@ -239,6 +298,7 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
                 queens_: config.verification.queens.clone(),
                 reputation_: etc.reputation_system,
                 verifier_: etc.proof_verifier,
+                settlement_: etc.work_settlement,
             },
         ),
         call("ReputationSystem.wire", etc.reputation_system, ReputationSystem::wireCall { workVerification_: etc.work_verification }),
@@ -249,30 +309,46 @@ pub(super) fn classic_plan(config: &DeployConfig, book: &AddressBook, kings_expi
                 inbox_: etc.bridge.inbox,
                 outbox_: etc.bridge.outbox,
                 ethereumChainId_: eth.chain_id,
-                stakingManager_: eth.staking_manager,
-                gpuRental_: eth.gpu_rental,
+                senders: [eth.staking_manager, eth.gpu_rental, eth.timelock, eth.rental_court],
             },
         ),
     ]);
     steps
 }
 
-fn bridge_steps(config: &DeployConfig, expiry: u64, bridge: &BridgeAddresses, far_chain: u64, far_outbox: Address) -> Vec<Step> {
+/// What the bridge's contracts of one chain know of each other and of the other chain.
+struct Ends<'a> {
+    near: &'a BridgeAddresses,
+    far_chain: u64,
+    far_outbox: Address,
+    stakes: Address,
+}
+
+fn bridge_steps(config: &DeployConfig, expiry: u64, ends: &Ends<'_>, governor: Address) -> Vec<Step> {
+    let kings = king_set::KingSet::Ends {
+        inbox: ends.near.inbox,
+        outbox: ends.near.outbox,
+        farChainId: ends.far_chain,
+        farOutbox: ends.far_outbox,
+        stakes: ends.stakes,
+    };
+    let (members, set_epoch) = (config.king_members(), config.kings.set_epoch);
     vec![
         create_plain("Outbox", &Outbox::BYTECODE),
         create(
             "KingSet",
             &KingSet::BYTECODE,
-            KingSet::constructorCall { members: config.king_members(), setEpoch: config.kings.set_epoch, expiry },
+            KingSet::constructorCall { members, setEpoch: set_epoch, expiry, ends: kings, times_: config.king_times() },
         ),
         create(
             "Inbox",
             &Inbox::BYTECODE,
             Inbox::constructorCall {
-                originChainId_: far_chain,
-                originOutbox_: far_outbox,
-                kingSet_: bridge.king_set,
-                localOutbox_: bridge.outbox,
+                originChainId_: ends.far_chain,
+                originOutbox_: ends.far_outbox,
+                kingSet_: ends.near.king_set,
+                localOutbox_: ends.near.outbox,
+                governor_: governor,
             },
         ),
     ]

@@ -18,8 +18,8 @@ use crate::{
     types::{
         AddressBook,
         abi::{
-            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingSet, Outbox, ProofVerifier, RentalCourt, ReputationSystem,
-            StakingManager, TimelockController, TokenDistributor, WorkVerification,
+            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
+            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkSettlement, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -59,8 +59,9 @@ impl Display for Audit {
 
 /// Compares both chains with the deployment file and the address book. Needs no key; an error says that it could not be done.
 pub async fn audit(config: &DeployConfig, book: &AddressBook, ethereum: &Chain, classic: &Chain) -> Result<Audit, DeployError> {
-    // Expiry and first owner are in storage, not in the code that the plans are needed for here.
-    let expiry = u64::MAX;
+    // Expiry and first owner are in storage, not in the code that the plans are needed for here; the constructors check the expiry.
+    let head = ethereum.head().await.map_err(|source| DeployError::chain("the head of Ethereum", source))?;
+    let expiry = head.timestamp.saturating_add(config.kings.valid_seconds);
     let eth = View::new(ethereum, ethereum_plan(config, book, code::AUDITOR, expiry));
     let etc = View::new(classic, classic_plan(config, book, expiry));
     eth.check("chain id of Ethereum", ethereum.chain_id(), config.chains.ethereum);
@@ -80,14 +81,20 @@ async fn verify_ethereum(config: &DeployConfig, book: &AddressBook, view: &View<
     view.code("TimelockController", eth.timelock, &TimelockController::DEPLOYED_BYTECODE).await?;
     view.code("Governance", eth.governance, &Governance::DEPLOYED_BYTECODE).await?;
     view.code("StakingManager", eth.staking_manager, &StakingManager::DEPLOYED_BYTECODE).await?;
+    view.code("StakingPools", eth.staking_pools, &StakingPools::DEPLOYED_BYTECODE).await?;
     view.code("GPURental", eth.gpu_rental, &GPURental::DEPLOYED_BYTECODE).await?;
     view.code("GPURentalTerms", eth.gpu_rental_terms, &GPURentalTerms::DEPLOYED_BYTECODE).await?;
     view.code("RentalCourt", eth.rental_court, &RentalCourt::DEPLOYED_BYTECODE).await?;
+    view.code("KingCourt", eth.king_court, &KingCourt::DEPLOYED_BYTECODE).await?;
     view.bridge(&eth.bridge, book.classic.chain_id, book.classic.bridge.outbox).await?;
+    view.king_court(book).await?;
+    view.equal("Inbox.governor", eth.bridge.inbox, Inbox::governorCall {}, eth.timelock).await?;
+    view.equal("KingSet.stakes", eth.bridge.king_set, KingSet::stakesCall {}, eth.staking_manager).await?;
     view.equal("GPUToken.minter", eth.gpu_token, GPUToken::minterCall {}, eth.token_distributor).await?;
     let (distributor, rental, staking) = (eth.token_distributor, eth.gpu_rental, eth.staking_manager);
     view.equal("TokenDistributor.token", distributor, TokenDistributor::tokenCall {}, eth.gpu_token).await?;
     view.equal("TokenDistributor.gpuRental", distributor, TokenDistributor::gpuRentalCall {}, rental).await?;
+    view.equal("TokenDistributor.stakingManager", distributor, TokenDistributor::stakingManagerCall {}, staking).await?;
     view.equal("TokenDistributor.genesisDone", distributor, TokenDistributor::genesisDoneCall {}, true).await?;
     view.equal("StakingManager.token", staking, StakingManager::tokenCall {}, eth.gpu_token).await?;
     view.equal("StakingManager.inbox", staking, StakingManager::inboxCall {}, eth.bridge.inbox).await?;
@@ -95,6 +102,10 @@ async fn verify_ethereum(config: &DeployConfig, book: &AddressBook, view: &View<
     view.equal("StakingManager.classicChainId", staking, StakingManager::classicChainIdCall {}, book.classic.chain_id).await?;
     let work_verification = book.classic.work_verification;
     view.equal("StakingManager.workVerification", staking, StakingManager::workVerificationCall {}, work_verification).await?;
+    view.equal("StakingManager.stakingPools", staking, StakingManager::stakingPoolsCall {}, eth.staking_pools).await?;
+    view.equal("StakingManager.distributor", staking, StakingManager::distributorCall {}, distributor).await?;
+    view.equal("StakingManager.gpuRental", staking, StakingManager::gpuRentalCall {}, rental).await?;
+    view.equal("Governance.stakedVotes", eth.governance, Governance::stakedVotesCall {}, staking).await?;
     view.equal("GPURental.token", rental, GPURental::tokenCall {}, eth.gpu_token).await?;
     view.equal("GPURental.stakingManager", rental, GPURental::stakingManagerCall {}, staking).await?;
     view.equal("GPURental.distributor", rental, GPURental::distributorCall {}, distributor).await?;
@@ -116,8 +127,11 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     let etc = &book.classic;
     view.code("ReputationSystem", etc.reputation_system, &ReputationSystem::DEPLOYED_BYTECODE).await?;
     view.code("ProofVerifier", etc.proof_verifier, &ProofVerifier::DEPLOYED_BYTECODE).await?;
+    view.code("WorkSettlement", etc.work_settlement, &WorkSettlement::DEPLOYED_BYTECODE).await?;
     view.code("WorkVerification", etc.work_verification, &WorkVerification::DEPLOYED_BYTECODE).await?;
     view.bridge(&etc.bridge, book.ethereum.chain_id, book.ethereum.bridge.outbox).await?;
+    view.equal("Inbox.governor", etc.bridge.inbox, Inbox::governorCall {}, Address::ZERO).await?;
+    view.equal("KingSet.stakes", etc.bridge.king_set, KingSet::stakesCall {}, Address::ZERO).await?;
     let (reputation, work) = (etc.reputation_system, etc.work_verification);
     view.equal("ReputationSystem.workVerification", reputation, ReputationSystem::workVerificationCall {}, work).await?;
     view.equal("WorkVerification.reputation", work, WorkVerification::reputationCall {}, reputation).await?;
@@ -127,6 +141,9 @@ async fn verify_classic(config: &DeployConfig, book: &AddressBook, view: &View<'
     view.equal("WorkVerification.ethereumChainId", work, WorkVerification::ethereumChainIdCall {}, book.ethereum.chain_id).await?;
     view.equal("WorkVerification.stakingManager", work, WorkVerification::stakingManagerCall {}, book.ethereum.staking_manager).await?;
     view.equal("WorkVerification.gpuRental", work, WorkVerification::gpuRentalCall {}, book.ethereum.gpu_rental).await?;
+    view.equal("WorkVerification.governance", work, WorkVerification::governanceCall {}, book.ethereum.timelock).await?;
+    view.equal("WorkVerification.court", work, WorkVerification::courtCall {}, book.ethereum.rental_court).await?;
+    view.equal("WorkVerification.settlement", work, WorkVerification::settlementCall {}, etc.work_settlement).await?;
     view.classic_owners(book).await?;
     view.classic_parameters(config, book).await
 }
@@ -215,7 +232,22 @@ impl<'a> View<'a> {
         self.equal("Inbox.originChainId", bridge.inbox, Inbox::originChainIdCall {}, far_chain).await?;
         self.equal("Inbox.originOutbox", bridge.inbox, Inbox::originOutboxCall {}, far_outbox).await?;
         self.equal("Inbox.kingSet", bridge.inbox, Inbox::kingSetCall {}, bridge.king_set).await?;
-        self.equal("Inbox.localOutbox", bridge.inbox, Inbox::localOutboxCall {}, bridge.outbox).await
+        self.equal("Inbox.localOutbox", bridge.inbox, Inbox::localOutboxCall {}, bridge.outbox).await?;
+        self.equal("KingSet.inbox", bridge.king_set, KingSet::inboxCall {}, bridge.inbox).await?;
+        self.equal("KingSet.outbox", bridge.king_set, KingSet::outboxCall {}, bridge.outbox).await?;
+        self.equal("KingSet.farChainId", bridge.king_set, KingSet::farChainIdCall {}, far_chain).await?;
+        self.equal("KingSet.farOutbox", bridge.king_set, KingSet::farOutboxCall {}, far_outbox).await
+    }
+
+    async fn king_court(&self, book: &AddressBook) -> Result<(), DeployError> {
+        let (eth, etc) = (&book.ethereum, &book.classic);
+        let court = eth.king_court;
+        self.equal("StakingManager.kingCourt", eth.staking_manager, StakingManager::kingCourtCall {}, court).await?;
+        self.equal("KingCourt.slasher", court, KingCourt::slasherCall {}, eth.staking_manager).await?;
+        self.equal("KingCourt.kingSet", court, KingCourt::kingSetCall {}, eth.bridge.king_set).await?;
+        self.equal("KingCourt.outbox", court, KingCourt::outboxCall {}, eth.bridge.outbox).await?;
+        self.equal("KingCourt.farChainId", court, KingCourt::farChainIdCall {}, etc.chain_id).await?;
+        self.equal("KingCourt.farOutbox", court, KingCourt::farOutboxCall {}, etc.bridge.outbox).await
     }
 
     async fn faucet(&self, config: &DeployConfig, book: &AddressBook) -> Result<(), DeployError> {

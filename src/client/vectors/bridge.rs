@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, B512, Bytes, Signature, U256};
+use alloy::primitives::{Address, B256, B512, Bytes, Signature, U256, aliases::U96};
 use alloy::signers::{SignerSync, local::PrivateKeySigner};
 use alloy::sol_types::SolStruct;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::types::addresses::KingMember;
 use crate::types::bridge::{self, Body, BridgeMessage};
 use crate::types::record::NodeRecord;
 use crate::types::signing::{self, compact, contract_domain, recover_compact};
+use crate::types::work::{Profile, cpu_test_class};
 
 const ETHEREUM: u64 = 1;
 const CLASSIC: u64 = 61;
@@ -155,9 +156,8 @@ pub struct NodeRecordVector {
 }
 
 /// One body of every kind, with small and with the largest numbers.
-fn bodies() -> [Body; 7] {
-    let rental = |end| bridge::RentalTerms { rentalId: 3, deviceId: 7, termsVersion: 2, start: 1_800_000_000, end };
-    [
+fn bodies() -> Vec<Body> {
+    vec![
         Body::DeviceRegistered(bridge::DeviceRegistered {
             deviceId: 7,
             provider: account("provider"),
@@ -166,8 +166,13 @@ fn bodies() -> [Body; 7] {
             registeredAt: 1_800_000_000,
         }),
         Body::DeviceRemoved(bridge::DeviceRemoved { deviceId: u64::MAX, removedAt: u64::MAX }),
-        Body::RentalTerms(rental(1_800_003_600)),
-        Body::RentalTerms(rental(1_800_000_000)),
+        Body::WorkerKeyChanged(bridge::WorkerKeyChanged { deviceId: 7, worker: account("worker"), changedAt: 1_800_000_000 }),
+        rental_terms(1_800_003_600, U96::from(1_000_000_000_000_000_u64)),
+        rental_terms(1_800_000_000, U96::MAX),
+        class_profile_set(),
+        Body::ParameterSet(Box::new(bridge::ParameterSet { version: 2, parameters: work_parameters() })),
+        Body::QueenSetRotated(bridge::QueenSetRotated { epoch: 2, operators: vec![account("queen/0"), account("queen/1")] }),
+        Body::RenterRecord(bridge::RenterRecord { renter: account("renter"), complaintsLost: 1 }),
         Body::WorkReport(bridge::WorkReport {
             rentalId: 3,
             termsVersion: 2,
@@ -177,6 +182,8 @@ fn bodies() -> [Body; 7] {
             passed: 59,
             performancePermille: 1_015,
             isFinal: true,
+            value: 3_600_000_000_000_000_000,
+            closingMissed: true,
         }),
         Body::DeviceReport(bridge::DeviceReport {
             deviceId: 7,
@@ -186,8 +193,73 @@ fn bodies() -> [Body; 7] {
             faults: 0,
             settledIndex: 12_345,
         }),
-        Body::FaultProven(bridge::FaultProven { deviceId: 7, challengeBlock: 20_000_000, reason: 1, reporter: account("reporter") }),
+        Body::FaultProven(bridge::FaultProven {
+            deviceId: 7,
+            challengeBlock: 20_000_000,
+            reason: 1,
+            reporter: account("reporter"),
+            renter: account("renter"),
+        }),
     ]
+}
+
+fn rental_terms(end: u64, price: U96) -> Body {
+    Body::RentalTerms(bridge::RentalTerms {
+        rentalId: 3,
+        deviceId: 7,
+        termsVersion: 2,
+        start: 1_800_000_000,
+        end,
+        renter: account("renter"),
+        pricePerSecond: price,
+    })
+}
+
+fn class_profile_set() -> Body {
+    let (full, light) = cpu_test_class();
+    let profile = |profile: Profile| bridge::Profile {
+        memoryBytes: profile.memory_bytes,
+        hashIterations: profile.hash_iterations,
+        lanes: profile.lanes,
+        steps: profile.steps,
+        windows: profile.windows,
+        cycles: profile.cycles,
+        matrixSize: profile.matrix_size,
+        innerSize: profile.inner_size,
+        rounds: profile.rounds,
+        referenceMs: profile.reference_ms,
+        passMs: profile.pass_ms,
+        unmeasuredMs: profile.unmeasured_ms,
+    };
+    let class = bridge::ClassProfile { classVersion: 2, stake: 500, full: profile(full), light: profile(light) };
+    Body::ClassProfileSet(Box::new(bridge::ClassProfileSet { profile: class }))
+}
+
+/// Every number another one, so that two that are exchanged show.
+fn work_parameters() -> bridge::WorkParameters {
+    bridge::WorkParameters {
+        beaconPeriod: 84,
+        beaconSpacing: 9,
+        commitWindow: 16,
+        disputeWindow: 256,
+        answerWindow: 128,
+        proofRate: 17,
+        proofSamples: 3,
+        committeeSize: 15,
+        shardSize: 40,
+        minOwners: 20,
+        maxPerCall: 64,
+        modeSlack: 60,
+        bridgeMax: 7_200,
+        graceWindow: 2_592_000,
+        capWindow: 32,
+        valueCap: 10_000_000_000_000_000_000_000,
+        disputeBond: 9_600_000_000_000_000,
+        gasPriceCap: 2_000_000_000,
+        answerGas: 4_000_000,
+        blockGas: 8_000_000,
+        openDisputes: 4,
+    }
 }
 
 pub(super) fn messages() -> Vec<MessageVector> {
@@ -204,7 +276,7 @@ pub(super) fn messages() -> Vec<MessageVector> {
     };
     let mut vectors: Vec<MessageVector> =
         (0..).zip(bodies()).map(|(index, body)| vector(body.name(), message(index, body.encode()))).collect();
-    vectors.push(vector("empty body", message(7, Bytes::new())));
+    vectors.push(vector("empty body", message(12, Bytes::new())));
     let largest = BridgeMessage { origin: u64::MAX, destination: u64::MAX, ..message(u32::MAX, Bytes::from(vec![0xff; 33])) };
     vectors.push(vector("largest numbers", largest));
     vectors

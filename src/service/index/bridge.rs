@@ -29,6 +29,7 @@ pub struct BridgeView {
     delivered: BTreeSet<u32>,
     /// Roots of the other chain's Outbox accepted here, by count.
     accepted: BTreeMap<u32, B256>,
+    has_gap: bool,
 }
 
 impl BridgeView {
@@ -45,6 +46,11 @@ impl BridgeView {
                     self.accepted.insert(event.count, event.root);
                 }
             }
+            Some(topic) if *topic == Inbox::RootsRevoked::SIGNATURE_HASH => {
+                if let Some(event) = log.decode::<Inbox::RootsRevoked>() {
+                    self.accepted.split_off(&event.forkCount.saturating_add(1));
+                }
+            }
             _ => {}
         }
     }
@@ -52,8 +58,9 @@ impl BridgeView {
     fn apply_sent(&mut self, log: &LogEntry, chain_id: u64) {
         let Some(event) = log.decode::<Outbox::MessageDispatched>() else { return };
         if event.index != self.tree.count() {
-            // A gap shows as a root that no King agrees to; the follower's own checks find its cause.
+            // Whoever needs the messages has the logs read again.
             tracing::error!(index = event.index, expected = self.tree.count(), "message index out of order");
+            self.has_gap = true;
             return;
         }
         let message = BridgeMessage {
@@ -72,6 +79,11 @@ impl BridgeView {
         &self.tree
     }
 
+    /// Logs are missing or invented: a message came out of order.
+    pub fn has_gap(&self) -> bool {
+        self.has_gap
+    }
+
     pub fn sent(&self) -> &[SentMessage] {
         &self.sent
     }
@@ -83,6 +95,16 @@ impl BridgeView {
 
     pub fn is_delivered(&self, index: u32) -> bool {
         self.delivered.contains(&index)
+    }
+
+    /// Messages under the newest root of the other chain's Outbox that was accepted here.
+    pub fn newest_accepted(&self) -> Option<u32> {
+        self.accepted.keys().next_back().copied()
+    }
+
+    /// Messages of the other chain that were delivered here.
+    pub fn delivered_count(&self) -> u32 {
+        u32::try_from(self.delivered.len()).unwrap_or(u32::MAX)
     }
 
     /// An accepted root that covers `index`, the newest one, with its count.

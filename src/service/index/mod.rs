@@ -4,17 +4,19 @@
 //! therefore be lost at any time. Services wake on [`ChainIndex::head`] and compare the views with what they have done.
 
 mod bridge;
+mod kings;
 mod market;
 mod work;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 pub use bridge::{BridgeView, SentMessage};
+pub use kings::KingsView;
 pub use market::{MarketView, RentalInfo};
 use tokio::sync::watch;
 pub use work::{ChallengeInfo, CommitInfo, DeviceInfo, TermsInfo, WorkView};
 
-use super::follower::{ChainEvent, Subscription};
+use super::follower::{ChainEvent, Rescan, Subscription};
 use crate::{
     chain::LogEntry,
     store::{Batch, Store, StoreError, Table},
@@ -34,6 +36,9 @@ pub struct Views {
     pub bridge: BridgeView,
     pub work: WorkView,
     pub market: MarketView,
+    pub kings: KingsView,
+    /// Grows whenever everything was folded anew, as after a reorganisation: what was seen before may not hold any more.
+    pub generation: u64,
 }
 
 impl Views {
@@ -41,6 +46,8 @@ impl Views {
         let bridge = book.bridge(chain);
         if log.address == bridge.outbox || log.address == bridge.inbox {
             self.bridge.apply(log, book.chain_id(chain));
+        } else if log.address == bridge.king_set {
+            self.kings.apply(log);
         } else if chain == ChainKind::Classic && log.address == book.classic.work_verification {
             self.work.apply(log);
         } else if chain == ChainKind::Ethereum && log.address == book.ethereum.gpu_rental {
@@ -62,9 +69,22 @@ pub struct ChainIndex {
     pub chain: ChainKind,
     views: Arc<RwLock<Views>>,
     head: watch::Receiver<Head>,
+    rescan: Option<Rescan>,
 }
 
 impl ChainIndex {
+    /// Lets whoever finds the views wrong have the logs read again.
+    pub fn with_rescan(self, rescan: Rescan) -> Self {
+        Self { rescan: Some(rescan), ..self }
+    }
+
+    /// The views contradict the chain: drops what was folded from blocks above `to_block` and reads it again.
+    pub fn read_again_above(&self, to_block: u64) {
+        if let Some(rescan) = &self.rescan {
+            rescan.above(to_block);
+        }
+    }
+
     /// Do not hold the guard across an await.
     pub fn views(&self) -> RwLockReadGuard<'_, Views> {
         self.views.read().unwrap_or_else(PoisonError::into_inner)
@@ -103,7 +123,7 @@ impl Indexer {
     ) -> Result<(Self, ChainIndex), StoreError> {
         let (head, reader) = watch::channel(Head::default());
         let views: Arc<RwLock<Views>> = Arc::default();
-        let index = ChainIndex { chain, views: Arc::clone(&views), head: reader };
+        let index = ChainIndex { chain, views: Arc::clone(&views), head: reader, rescan: None };
         let indexer = Self { chain, store, book, events, views, head, metrics, pending: Vec::new() };
         indexer.fold_all()?;
         Ok((indexer, index))
@@ -129,7 +149,9 @@ impl Indexer {
                 _ => break,
             }
         }
-        *self.views.write().unwrap_or_else(PoisonError::into_inner) = views;
+        let mut current = self.views.write().unwrap_or_else(PoisonError::into_inner);
+        views.generation = current.generation + 1;
+        *current = views;
         Ok(())
     }
 

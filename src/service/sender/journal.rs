@@ -66,6 +66,11 @@ impl Journal {
         self.store.get(&ENTRIES, &(self.lane, nonce))
     }
 
+    /// What was sent under a nonce.
+    pub fn entry(&self, nonce: u64) -> Result<Option<Entry>, StoreError> {
+        self.store.get(&ENTRIES, &(self.lane, nonce))
+    }
+
     pub fn outcome(&self, intent: &Intent) -> Result<Option<Outcome>, SendError> {
         Ok(self.matching(intent)?.and_then(|entry| entry.outcome()))
     }

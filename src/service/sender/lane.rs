@@ -20,6 +20,9 @@ use crate::{
 /// Least depth at which a nonce counts as taken by somebody else. Too small may send twice after a reorganisation.
 const TAKEN_DEPTH: u64 = 3;
 
+/// Settled transactions that are taken up again at most. A deeper reorganisation needs an operator anyway.
+const MAX_REOPENED: u64 = 256;
+
 /// An unsettled entry with what this process knows about it.
 struct InFlight {
     entry: Entry,
@@ -172,12 +175,27 @@ impl Lane {
         }
         let head = self.chain.head().await.map_err(|source| self.failed("head", source))?.number;
         let mined = self.chain.nonce(self.account, BlockId::latest()).await.map_err(|source| self.failed("nonce", source))?;
+        self.reopen_dropped(mined)?;
         let nonces: Vec<u64> = self.in_flight.keys().copied().collect();
         for nonce in nonces {
             if nonce < mined {
                 self.look_for_receipt(nonce, head).await?;
             } else {
                 self.keep_alive(nonce, head, nonce == mined).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A reorganisation took back what was settled: those transactions come first again, or nothing after them is ever mined.
+    fn reopen_dropped(&mut self, mined: u64) -> Result<(), SendError> {
+        let Some(lowest) = self.in_flight.keys().next().copied() else { return Ok(()) };
+        for nonce in mined.max(lowest.saturating_sub(MAX_REOPENED))..lowest {
+            if let Some(entry) = self.journal.entry(nonce)? {
+                tracing::warn!(label = entry.intent.label, nonce, "a reorganisation took back a settled transaction, broadcasts it again");
+                let entry = Entry { settled: None, ..entry };
+                self.journal.put(&entry)?;
+                self.in_flight.insert(nonce, InFlight { entry, broadcast_at: None, seen_in: None });
             }
         }
         Ok(())
@@ -257,6 +275,7 @@ impl Lane {
                 block_number: receipt.block_number,
                 block_hash: receipt.block_hash,
                 gas_used: receipt.gas_used,
+                gas_price_wei: receipt.effective_gas_price_wei,
                 tx_type: receipt.tx_type,
                 status: true,
                 contract_address: receipt.contract_address,

@@ -85,7 +85,20 @@ fn a_role_needs_its_stake() {
     desk.run(&["stake", "king", "200000"]).accepted();
     desk.comes_up("king");
 
-    let single = desk.with(|config| drop(config.remove("king")));
+    let urls = |port: u16| vec![format!("http://127.0.0.1:{port}/a"), format!("http://127.0.0.1:{port}/b")];
+    let desk = desk.with(|config| {
+        config.get_mut("network").and_then(|table| table.as_table_mut()).unwrap().insert("local".into(), false.into());
+        config.remove("king");
+        config["ethereum"].as_table_mut().unwrap().insert("rpc".into(), urls(1).into());
+        config["classic"].as_table_mut().unwrap().insert("rpc".into(), urls(2).into());
+    });
+    let cause = desk.run(&["king"]).refused("E-ROLE-005");
+    assert!(cause.contains("one host"), "{cause}");
+    let lone = desk.with(|config| drop(config.insert("king".into(), toml::toml! { single_endpoint = true }.into())));
+    let cause = lone.run(&["king"]).refused("E-CONFIG-002");
+    assert!(cause.contains("single_endpoint"), "{cause}");
+
+    let single = Desk::new("king-1").with(|config| drop(config.remove("king")));
     single.run(&["king"]).refused("E-CHAIN-009");
     gpumkt(&["queen", "--config", single.config_file()]).go().refused("E-ROLE-001");
 }

@@ -25,6 +25,7 @@ impl View<'_> {
         self.fields("RentalCourt.parameters", eth.rental_court, RentalCourt::parametersCall {}, &config.court_parameters()).await?;
         self.governance_parameters(config, book).await?;
         self.allocations(config, book).await?;
+        self.emission(config, book).await?;
         self.king_set(config, &eth.bridge).await
     }
 
@@ -52,6 +53,29 @@ impl View<'_> {
             if let Some(found) = self.ask(&name, distributor, TokenDistributor::vestingCall { id: U256::from(id) }).await? {
                 self.compare_fields(&name, &found.allocation, allocation);
             }
+        }
+        Ok(())
+    }
+
+    async fn emission(&self, config: &DeployConfig, book: &AddressBook) -> Result<(), DeployError> {
+        let distributor = book.ethereum.token_distributor;
+        let total = config.genesis_total();
+        self.equal("TokenDistributor.genesisTotal", distributor, TokenDistributor::genesisTotalCall {}, total).await?;
+        if let Some(found) = self.ask("TokenDistributor.emission", distributor, TokenDistributor::emissionCall {}).await? {
+            let expected = config.emission();
+            self.check("TokenDistributor.emission.initialPerEpoch", found.initial, expected.initialPerEpoch);
+            self.check("TokenDistributor.emission.decayBps", found.decay, expected.decayBps);
+        }
+        let call = TokenDistributor::rewardParametersCall {};
+        if let Some(found) = self.ask("TokenDistributor.rewardParameters", distributor, call).await? {
+            self.compare_fields("TokenDistributor.rewardParameters", &found.parameters, &config.reward_parameters());
+            self.compare_fields("TokenDistributor.loyalty", &found.loyalty, &config.loyalty_tiers());
+        }
+        for class in &config.classes {
+            let name = format!("TokenDistributor.classReward({})", class.version);
+            let expected = class.reward_per_hour.map_or(U256::ZERO, |amount| amount.wei());
+            let call = TokenDistributor::classRewardCall { classVersion: class.version };
+            self.equal(&name, distributor, call, expected).await?;
         }
         Ok(())
     }

@@ -1,0 +1,266 @@
+//! Faults of processes, endpoints, money and people.
+
+use alloy::primitives::{B256, Bytes, U256};
+use gpumkt::{
+    chain::{AccountSigner, TxRequest},
+    devnet::proxy::{EndpointFault, FaultProxy},
+    types::ChainKind,
+};
+use serde_json::{Value, json};
+
+use super::{
+    byzantine::Byzantine,
+    summary::Summary,
+    world::{World, until},
+};
+
+/// kill -9 of the relay where it has just stored, sent, or waited; of Kings before, and right after, a signature is on disk.
+pub async fn processes_are_killed(world: &mut World, summary: &mut Summary) {
+    for method in ["eth_estimateGas", "eth_sendRawTransaction", "eth_getTransactionReceipt"] {
+        let seen = |proxy: &FaultProxy| proxy.seen(method);
+        let before = world.relay_proxies.each_ref().map(seen);
+        world.dispatch_both(1).await;
+        until(method, async || (seen(&world.relay_proxies[0]) > before[0] || seen(&world.relay_proxies[1]) > before[1]).then_some(()))
+            .await;
+        world.kill("relay-1");
+        world.start_node("relay-1", true).await;
+        summary.fault(format!("relay killed at {method}"));
+        world.all_delivered(method, [&[], &[]]).await;
+    }
+    for fault in [EndpointFault::Refuse("eth_sendRawTransaction"), EndpointFault::LoseAnswer("eth_sendRawTransaction")] {
+        world.relay_proxies.iter().for_each(|proxy| proxy.set(fault));
+        let before: u64 = world.relay_proxies.iter().map(FaultProxy::unanswered).sum();
+        world.dispatch_both(1).await;
+        let unanswered = async || world.relay_proxies.iter().map(FaultProxy::unanswered).sum::<u64>();
+        until("a broadcast without an answer", async || (unanswered().await > before).then_some(())).await;
+        world.kill("relay-1");
+        world.honest_again();
+        world.start_node("relay-1", true).await;
+        summary.fault(format!("relay killed, broadcast {fault:?}"));
+        world.all_delivered("after a lost broadcast", [&[], &[]]).await;
+    }
+    let signed = world.logged("king-1", "checkpoint signed");
+    world.dispatch_both(1).await;
+    world.kill("king-2");
+    summary.fault("king killed before it signs");
+    until("a signature of king-1", async || (world.logged("king-1", "checkpoint signed") > signed).then_some(())).await;
+    world.kill("king-1");
+    summary.fault("king killed after it signed");
+    world.start_kings(&["king-1", "king-2"]).await;
+    world.all_delivered("after Kings were killed", [&[], &[]]).await;
+}
+
+/// One of a King's three endpoints does whatever it likes: the other two agree, so messages go on.
+pub async fn endpoints_misbehave(world: &mut World, summary: &mut Summary) {
+    let head = world.head(ChainKind::Ethereum).await.min(world.head(ChainKind::Classic).await);
+    let faults = [
+        EndpointFault::LieAboutState,
+        EndpointFault::Down,
+        EndpointFault::TruncateLogs,
+        EndpointFault::Stale(head),
+        EndpointFault::CutAnswers,
+        EndpointFault::WrongChainId(1),
+    ];
+    // The last one is no King's favourite for blocks and logs; the first one is every King's.
+    for (position, fault) in faults.into_iter().enumerate().map(|(number, fault)| (if number % 2 == 0 { 2 } else { 0 }, fault)) {
+        if matches!(fault, EndpointFault::WrongChainId(_)) {
+            // A chain id is asked again once an endpoint has failed.
+            world.king_fault(position, EndpointFault::CutAnswers);
+            world.reach(ChainKind::Ethereum, world.head(ChainKind::Ethereum).await + 2).await;
+        }
+        world.king_fault(position, fault);
+        world.dispatch_both(1).await;
+        summary.fault(format!("endpoint {}: {fault:?}", position + 1));
+        world.all_delivered(&format!("{fault:?}"), [&[], &[]]).await;
+        world.honest_again();
+    }
+    // A log that the favourite endpoint hides is missed, noticed and read from another one.
+    world.king_fault(0, EndpointFault::TruncateLogs);
+    world.dispatch_both(1).await;
+    summary.fault("endpoint 1: TruncateLogs");
+    world.all_delivered("missed logs", [&[], &[]]).await;
+    world.honest_again();
+    // A relay with one endpoint waits for it.
+    world.relay_proxies.iter().for_each(|proxy| proxy.set(EndpointFault::Stall));
+    world.dispatch_both(1).await;
+    world.reach(ChainKind::Ethereum, world.head(ChainKind::Ethereum).await + 4).await;
+    world.honest_again();
+    summary.fault("relay's endpoint: Stall");
+    world.all_delivered("after a stalled endpoint", [&[], &[]]).await;
+}
+
+/// One endpoint is down, one lies about blocks and state: what is left is no majority, so nothing may be signed.
+pub async fn a_liar_and_a_dead_endpoint_leave_no_quorum(world: &mut World, summary: &mut Summary) {
+    world.king_fault(0, EndpointFault::LieAboutState);
+    world.king_fault(1, EndpointFault::Down);
+    let kings = ["king-1", "king-2", "king-3", "king-4"];
+    let signatures = |world: &World| kings.map(|king| world.logged(king, "checkpoint signed"));
+    let refusals = |world: &World| kings.map(|king| world.logged(king, "nothing was signed"));
+    // What was already being signed when the fault began.
+    world.reach(ChainKind::Ethereum, world.head(ChainKind::Ethereum).await + 4).await;
+    let (signed, refused) = (signatures(world), refusals(world));
+    world.dispatch_both(1).await;
+    let accepted = (world.accepted(ChainKind::Ethereum).await, world.accepted(ChainKind::Classic).await);
+    // Every King has looked at the new messages several times and found no agreement.
+    until("refusals of all Kings", async || refusals(world).iter().zip(&refused).all(|(now, before)| *now >= before + 4).then_some(()))
+        .await;
+    world.reach(ChainKind::Classic, world.head(ChainKind::Classic).await + 8).await;
+    assert_eq!(signatures(world), signed, "a King signed without a majority");
+    assert_eq!((world.accepted(ChainKind::Ethereum).await, world.accepted(ChainKind::Classic).await), accepted);
+    let mut disagreements = 0.0;
+    for chain in ["ethereum", "classic"] {
+        disagreements += world.metric("king-1", &format!("gpumkt_events_total{{name=\"rpc_disagreement\",outcome=\"{chain}\"}}")).await;
+    }
+    assert!(disagreements > 0.0, "a disagreement shows in the metrics");
+    world.honest_again();
+    summary.fault("one endpoint lies, one is down");
+    world.all_delivered("once endpoints agree again", [&[], &[]]).await;
+}
+
+/// Another program of the relay's key takes a nonce; the price of gas jumps.
+pub async fn money_is_contested(world: &mut World, summary: &mut Summary) {
+    let key: AccountSigner = std::sync::Arc::new(world.accounts.signer("relay").unwrap());
+    world.relay_proxies.iter().for_each(|proxy| proxy.set(EndpointFault::Refuse("eth_sendRawTransaction")));
+    let before: Vec<u64> = world.relay_proxies.iter().map(|proxy| proxy.seen("eth_sendRawTransaction")).collect();
+    world.dispatch_both(1).await;
+    for kind in ChainKind::BOTH {
+        let proxy = &world.relay_proxies[kind as usize];
+        until("a broadcast", async || (proxy.seen("eth_sendRawTransaction") > before[kind as usize]).then_some(())).await;
+        let chain = world.chain(kind);
+        let nonce = chain.nonce(key.address(), gpumkt::chain::BlockId::latest()).await.unwrap();
+        let request = TxRequest { to: Some(world.refusers[kind as usize].create(1)), data: Bytes::new(), value_wei: U256::from(1) };
+        let thief = chain.build_and_sign(&key, nonce, &request).await.unwrap();
+        chain.broadcast(key.address(), &thief).await.unwrap();
+    }
+    world.honest_again();
+    summary.fault("nonce taken by another program of the relay's key");
+    world.all_delivered("after a stolen nonce", [&[], &[]]).await;
+
+    world.dispatch_both(1).await;
+    let base = world.chains.ethereum.ask("eth_getBlockByNumber", json!(["latest", false])).await.unwrap()["baseFeePerGas"].clone();
+    let base = u128::from_str_radix(base.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    let steep = base.max(1_000_000_000) * 12;
+    world.chains.ethereum.ask("anvil_setNextBlockBaseFeePerGas", json!([format!("{steep:#x}")])).await.unwrap();
+    summary.fault("the base fee rises twelvefold");
+    world.all_delivered("after a fee spike", [&[], &[]]).await;
+}
+
+/// A King turns against the others; then one, then two of four are gone.
+pub async fn kings_are_missing_or_hostile(world: &mut World, summary: &mut Summary) {
+    world.kill("king-4");
+    let byzantine = Byzantine::start(world, "king-4").await;
+    for origin in ChainKind::BOTH {
+        let count = world.count(origin).await;
+        // The count that honest Kings will sign next, with a root of its own, and then with another.
+        byzantine.publish(byzantine.sign(world, origin, count + 1, B256::repeat_byte(0x66))).await;
+        byzantine.publish(byzantine.sign(world, origin, count + 1, B256::repeat_byte(0x67))).await;
+        let mut garbage = byzantine.sign(world, origin, count + 2, B256::repeat_byte(0x68));
+        garbage.signature.0[5] ^= 0xff;
+        byzantine.try_publish(garbage).await;
+        let old = byzantine.sign(world, origin, 1, B256::repeat_byte(0x69));
+        for _ in 0..3 {
+            byzantine.try_publish(old).await;
+        }
+        for number in 0..600 {
+            byzantine.try_publish(byzantine.sign(world, origin, count + 10 + number, B256::repeat_byte(0x70))).await;
+        }
+        world.dispatch(origin).await;
+    }
+    summary.fault("a King equivocates, replays, floods and signs garbage");
+    world.all_delivered("against a hostile King", [&[], &[]]).await;
+    until("an alert about the equivocation", async || {
+        ["king-1", "king-2", "king-3", "relay-1"].iter().any(|node| world.logged(node, "king_contradiction") > 0).then_some(())
+    })
+    .await;
+    byzantine.stop().await;
+
+    world.dispatch_both(1).await;
+    summary.fault("one of four Kings is gone");
+    world.all_delivered("with three of four Kings", [&[], &[]]).await;
+
+    world.kill("king-3");
+    let signed = ["king-1", "king-2"].map(|king| world.logged(king, "checkpoint signed"));
+    let accepted = (world.accepted(ChainKind::Ethereum).await, world.accepted(ChainKind::Classic).await);
+    world.dispatch_both(1).await;
+    summary.fault("two of four Kings are gone");
+    until("both living Kings' signatures", async || {
+        let now = ["king-1", "king-2"].map(|king| world.logged(king, "checkpoint signed"));
+        (now[0] >= signed[0] + 2 && now[1] >= signed[1] + 2).then_some(())
+    })
+    .await;
+    world.reach(ChainKind::Ethereum, world.head(ChainKind::Ethereum).await + 6).await;
+    assert_eq!((world.accepted(ChainKind::Ethereum).await, world.accepted(ChainKind::Classic).await), accepted, "half is no quorum");
+    world.start_kings(&["king-3", "king-4"]).await;
+    world.all_delivered("once the Kings are back", [&[], &[]]).await;
+}
+
+/// Two relays at once do no harm; one with an empty database catches up from the chains.
+pub async fn relays_compete_and_join_late(world: &mut World, summary: &mut Summary) {
+    world.start_node("relay-2", true).await;
+    world.dispatch_both(2).await;
+    summary.fault("two relays at once");
+    world.all_delivered("by two relays", [&[], &[]]).await;
+    world.kill("relay-1");
+    world.kill("relay-2");
+    for folder in ["relay-1", "relay-2"] {
+        std::fs::remove_dir_all(world.folder.join(folder)).unwrap();
+    }
+    world.dispatch_both(3).await;
+    // The signatures are gossiped while nobody listens.
+    let signed = world.logged("king-1", "checkpoint signed");
+    until("signatures", async || (world.logged("king-1", "checkpoint signed") > signed.saturating_sub(1)).then_some(())).await;
+    world.start_node("relay-1", true).await;
+    summary.fault("a relay joins late with an empty database");
+    world.all_delivered("by a late relay", [&[], &[]]).await;
+}
+
+/// A message whose handler reverts: it alone is backed off, listed, and tried again when an operator says so.
+pub async fn a_poisonous_message_waits_alone(world: &mut World, summary: &mut Summary) {
+    let poison = world.count(ChainKind::Ethereum).await;
+    world.dispatch_to(ChainKind::Ethereum, world.refusers[ChainKind::Classic as usize]).await;
+    world.dispatch_both(3).await;
+    summary.fault("a message whose handler reverts");
+    world.all_delivered("beside a poisonous message", [&[poison], &[]]).await;
+    let listed = async || {
+        let rows: Value = serde_json::from_str(&world.operate("relay-1", &["relay", "messages"]).await).unwrap();
+        rows.as_array().unwrap().iter().find(|row| row["index"] == json!(poison) && row["origin"] == json!("ethereum")).cloned()
+    };
+    let row = until("its row", async || listed().await.filter(|row| row["attempts"].as_u64() > Some(1))).await;
+    assert!(row["last_error"].as_str().is_some_and(|error| error.contains("handler")), "{row}");
+    world.operate("relay-1", &["relay", "retry", "ethereum", &poison.to_string()]).await;
+    until("the operator's retry", async || (world.logged("relay-1", "an operator has a message tried again") > 0).then_some(())).await;
+    let all: Value = serde_json::from_str(&world.operate("relay-1", &["relay", "messages", "--all"]).await).unwrap();
+    let paid =
+        |row: &&Value| row["stage"] == "delivered" && row["cost_coin"].as_str().is_some_and(|cost| cost.parse::<f64>().unwrap() > 0.0);
+    assert!(all.as_array().unwrap().iter().filter(paid).count() >= 3, "what messages cost is visible: {all}");
+}
+
+/// Whatever a thief found to take: Kings notice that a contract owes more than it holds.
+pub async fn a_contract_owes_more_than_it_holds(world: &mut World, summary: &mut Summary) {
+    let (anvil, rental) = (&world.chains.ethereum, world.book.ethereum.gpu_rental);
+    let margin = "gpumkt_solvency_margin_token{name=\"GPURental\"}";
+    until("a look at a solvent contract", async || world.ask("king-2", "/metrics").await.contains(margin).then_some(())).await;
+    assert!(world.metric("king-2", margin).await >= 0.0);
+    let credit = async || {
+        let call = gpumkt::types::abi::GPURental::totalCreditCall {};
+        world.chain(ChainKind::Ethereum).call(rental, call, gpumkt::chain::BlockId::latest()).await.unwrap()
+    };
+    // The debt appears out of nothing, in whichever slot holds it.
+    let mut slot = 0u64;
+    while credit().await.is_zero() {
+        let key = format!("{:#x}", U256::from(slot));
+        let before = anvil.ask("eth_getStorageAt", json!([rental, key, "latest"])).await.unwrap();
+        let word: B256 = before.as_str().unwrap().parse().unwrap();
+        let one_token = U256::from(10).pow(U256::from(18));
+        let changed = U256::from_be_bytes(word.0) | one_token | (one_token << 128);
+        anvil.ask("anvil_setStorageAt", json!([rental, B256::from(U256::from(slot)), B256::from(changed)])).await.unwrap();
+        if credit().await.is_zero() {
+            anvil.ask("anvil_setStorageAt", json!([rental, B256::from(U256::from(slot)), word])).await.unwrap();
+        }
+        slot += 1;
+        assert!(slot < 200, "the slot of the credits was not found");
+    }
+    summary.fault("a contract owes more than it holds");
+    until("the alarm", async || (world.logged("king-2", "insolvent") > 0).then_some(())).await;
+    assert!(world.metric("king-2", margin).await < 0.0);
+}

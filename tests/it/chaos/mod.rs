@@ -1,0 +1,46 @@
+//! Messages cross the bridge whatever is thrown at it: none is lost, doubled, stuck or forged. Real processes, real chains, faults at
+//! the places where they hurt. What happened is written to target/chaos/summary.json.
+
+mod byzantine;
+mod faults;
+mod reorgs;
+mod summary;
+mod world;
+
+use std::path::Path;
+
+use self::{summary::Summary, world::World};
+
+/// `make chaos` repeats the faults; the suite throws each once.
+fn rounds() -> usize {
+    std::env::var("GPUMKT_CHAOS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_is_lost_doubled_stuck_or_forged() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut world = World::start(folder.path()).await;
+    let mut summary = Summary::default();
+    world.start_kings(&["king-1", "king-2", "king-3", "king-4"]).await;
+    world.start_node("relay-1", true).await;
+    world.dispatch_both(2).await;
+    world.all_delivered("without a fault", [&[], &[]]).await;
+
+    for _ in 0..rounds() {
+        faults::processes_are_killed(&mut world, &mut summary).await;
+        faults::endpoints_misbehave(&mut world, &mut summary).await;
+        faults::a_liar_and_a_dead_endpoint_leave_no_quorum(&mut world, &mut summary).await;
+        faults::money_is_contested(&mut world, &mut summary).await;
+        reorgs::shallow_ones(&mut world, &mut summary).await;
+        reorgs::of_the_destination(&mut world, &mut summary).await;
+        faults::kings_are_missing_or_hostile(&mut world, &mut summary).await;
+        faults::relays_compete_and_join_late(&mut world, &mut summary).await;
+        reorgs::below_a_signature(&mut world, &mut summary).await;
+    }
+    faults::a_poisonous_message_waits_alone(&mut world, &mut summary).await;
+    summary.account(&world).await;
+    faults::a_contract_owes_more_than_it_holds(&mut world, &mut summary).await;
+    reorgs::of_signed_messages(&mut world, &mut summary).await;
+    summary.write(Path::new(env!("CARGO_MANIFEST_DIR")));
+    summary.assert();
+}
