@@ -14,9 +14,9 @@ mod dry_run;
 mod earnings;
 mod gov;
 mod launch;
+mod money;
 #[cfg(feature = "node")]
 mod operator;
-mod money;
 mod provide;
 mod render;
 mod rental;

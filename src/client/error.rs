@@ -167,6 +167,7 @@ impl Coded for ClientError {
             ClientError::NoMatch { .. } => "see `gpumkt market --all`; what was not used of the failed rental is refunded".into(),
             ClientError::FailoverUnsure { .. } => {
                 "wait for the transaction; if it is certain that none was sent, remove the file and try again".into()
+            }
             ClientError::NoFaucet { .. } => "ask somebody who has GPUTOKEN; only test networks have a faucet".into(),
             ClientError::ProposalFile { .. } => "correct the file; nothing was sent".into(),
             ClientError::ProposalAction { .. } => {
