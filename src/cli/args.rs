@@ -12,7 +12,12 @@ use super::deploy::DeployArgs;
 #[cfg(feature = "node")]
 use super::operator::{KingArgs, RelayArgs};
 use super::{
-    court::CourtCommand, gov::GovCommand, money::MoneyCommand, provide::ProvideCommand, rental::RentalCommand, shell::ShellCommand,
+    court::CourtCommand,
+    gov::GovCommand,
+    money::MoneyCommand,
+    provide::ProvideCommand,
+    rental::{KeepArgs, RentalCommand},
+    shell::ShellCommand,
 };
 use crate::{
     client::{launch::ImageChoice, templates::Template},
@@ -200,29 +205,6 @@ pub struct RentArgs {
     pub keep: KeepArgs,
     #[command(flatten)]
     pub launch: LaunchArgs,
-}
-
-/// What to do while the rental runs. With any of these the command stays until the rental is over.
-#[derive(Debug, Clone, Args)]
-pub struct KeepArgs {
-    /// Buy so much more time shortly before the end, again and again, such as 2h
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration_seconds, requires = "spend_limit")]
-    pub auto_renew: Option<u32>,
-    /// Most GPUTOKEN to spend in all, on this rental and what takes its place
-    #[arg(long, value_name = "TOKENS")]
-    pub spend_limit: Option<Amount>,
-    /// If the provider fails, rent the next matching offer and start the same there
-    #[arg(long)]
-    pub failover: bool,
-    /// A provider that has been silent for this long has failed
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration_seconds)]
-    pub silence: u32,
-}
-
-impl KeepArgs {
-    pub fn stays(&self) -> bool {
-        self.auto_renew.is_some() || self.failover
-    }
 }
 
 /// What shall be found running on the rented device.

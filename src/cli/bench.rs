@@ -76,7 +76,7 @@ struct PricedReport {
 
 /// Median price per hour of everything on offer; None where nothing is.
 async fn market_price(config: &Path) -> Result<Option<Amount>, OperatorError> {
-    let clients = Clients::connect(&NodeConfig::load(config, &[])?).await?;
+    let clients = Clients::reader(&NodeConfig::load(config, &[])?).await?;
     let everything = market::Filter { include_unavailable: true, ..market::Filter::default() };
     let mut prices: Vec<Amount> = market::market(&clients, &everything).await?.iter().map(|offer| offer.price_per_hour_wei).collect();
     prices.sort();

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
-    args::{KeepArgs, LaunchArgs, NodeArgs, RentalArgs, RentalsArgs, parse_duration_seconds},
+    args::{LaunchArgs, NodeArgs, RentalArgs, RentalsArgs, parse_duration_seconds},
     commands::{Outcome, confirm, connect, load, reader},
     launch::{launch_spec, start_node},
     render::{duration, line, output, printable, table, when},
@@ -35,6 +35,29 @@ pub enum RentalCommand {
     Complain(ComplainArgs),
     /// Move on a rental whose reports never came: request the refund by deadline, or execute it
     Settle(RentalArgs),
+}
+
+/// What to do while the rental runs. With any of these the command stays until the rental is over.
+#[derive(Debug, Clone, Args)]
+pub struct KeepArgs {
+    /// Buy so much more time shortly before the end, again and again, such as 2h
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration_seconds, requires = "spend_limit")]
+    pub auto_renew: Option<u32>,
+    /// Most GPUTOKEN to spend in all, on this rental and what takes its place
+    #[arg(long, value_name = "TOKENS")]
+    pub spend_limit: Option<Amount>,
+    /// If the provider fails, rent the next matching offer and start the same there
+    #[arg(long)]
+    pub failover: bool,
+    /// A provider that has been silent for this long has failed
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration_seconds)]
+    pub silence: u32,
+}
+
+impl KeepArgs {
+    pub fn stays(&self) -> bool {
+        self.auto_renew.is_some() || self.failover
+    }
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use alloy::{
     primitives::{Address, B256, U256, keccak256},
-    sol_types::SolCall,
+    sol_types::{SolCall, SolError},
 };
 use serde::Serialize;
 
 use super::{ClientError, Clients};
 use crate::{
-    chain::{BlockId, Receipt},
+    chain::{BlockId, ChainError, Receipt, TxRequest},
     types::{
         Amount, RentalId,
         abi::{GPUToken, RentalCourt},
@@ -82,14 +82,24 @@ pub async fn request_witness(clients: &Clients, rental: RentalId) -> Result<(u64
     open(clients, fee, RentalCourt::requestWitnessCall { rentalId: rental }, "requestWitness").await
 }
 
-async fn open<C: SolCall + Clone>(clients: &Clients, cost: Amount, call: C, label: &'static str) -> Result<(u64, Receipt), ClientError> {
+async fn open<C: SolCall>(clients: &Clients, cost: Amount, call: C, label: &'static str) -> Result<(u64, Receipt), ClientError> {
     clients.require_tokens("the case", cost).await?;
     let court = clients.book.ethereum.rental_court;
+    require_acceptable(clients, TxRequest::call(court, call.abi_encode())).await?;
     approve(clients, court, cost).await?;
     let receipt = clients.ethereum_wallet().send(label, court, call).await?;
     let event = receipt.logs.iter().find_map(|log| log.decode::<RentalCourt::CaseOpened>());
-    let case = event.and_then(|event| u64::try_from(event.caseId).ok()).ok_or_else(|| unknown("no case was opened"))?;
+    let none = || ClientError::Argument { argument: "RENTAL".into(), reason: "no case was opened".into() };
+    let case = event.and_then(|event| u64::try_from(event.caseId).ok()).ok_or_else(none)?;
     Ok((case, receipt))
+}
+
+/// The court takes the money last: whatever else it would refuse shows before anything is sent.
+async fn require_acceptable(clients: &Clients, request: TxRequest) -> Result<(), ClientError> {
+    match clients.ethereum.simulate(clients.signer.address(), &request, BlockId::latest()).await {
+        Err(ChainError::Reverted { data, .. }) if data.starts_with(&GPUToken::ERC20InsufficientAllowance::SELECTOR) => Ok(()),
+        outcome => Ok(outcome.map(drop)?),
+    }
 }
 
 /// Lets `spender` take `amount`, and not more, where it may not yet.
@@ -129,9 +139,6 @@ async fn send<C: SolCall>(clients: &Clients, label: &'static str, call: C) -> Re
 pub async fn case(clients: &Clients, case: u64) -> Result<CaseView, ClientError> {
     let call = RentalCourt::caseOfCall { caseId: U256::from(case) };
     let found = clients.ethereum.call(clients.book.ethereum.rental_court, call, BlockId::latest()).await?;
-    if found.status == 0 {
-        return Err(unknown("there is no such case"));
-    }
     Ok(CaseView {
         case,
         rental: found.rentalId,
@@ -164,8 +171,4 @@ pub async fn cases(clients: &Clients, rental: Option<RentalId>, limit: usize) ->
         }
     }
     Ok(found)
-}
-
-fn unknown(reason: &str) -> ClientError {
-    ClientError::Argument { argument: "CASE".into(), reason: reason.into() }
 }

@@ -109,6 +109,8 @@ struct Seen {
     /// Paid for rentals that this one has replaced.
     spent_before: U256,
     can_renew: bool,
+    /// The end at which time was bought last: a node that lags behind shows it once more.
+    renewed_at_end: u64,
     chain_silent: bool,
     answered_at: Instant,
     asked_at: Option<Instant>,
@@ -124,6 +126,7 @@ impl Seen {
             wanted_until,
             spent_before,
             can_renew,
+            renewed_at_end: 0,
             chain_silent: false,
             answered_at: Instant::now(),
             asked_at: None,
@@ -192,9 +195,8 @@ impl Watch<'_> {
     }
 
     async fn renew(&self, seen: &mut Seen, view: &RentalView, now: u64) -> Result<(), ClientError> {
-        let Some(seconds) = self.plan.renew_seconds.filter(|seconds| seen.can_renew && is_renewal_due(view.end, now, *seconds)) else {
-            return Ok(());
-        };
+        let is_due = |seconds: &u32| seen.can_renew && view.end != seen.renewed_at_end && is_renewal_due(view.end, now, *seconds);
+        let Some(seconds) = self.plan.renew_seconds.filter(is_due) else { return Ok(()) };
         let extension = match rent::extension(self.clients, seen.rental, seconds).await {
             Ok(extension) => extension,
             Err(ClientError::Chain(error)) if error.is_transient() => return Err(error.into()),
@@ -209,13 +211,13 @@ impl Watch<'_> {
             self.stop_renewing(seen, reason);
             return Ok(());
         }
+        seen.renewed_at_end = view.end;
         match rent::extend(self.clients, &extension).await {
             Ok(_) => {
                 (self.tell)(&WatchEvent::Extended { rental: seen.rental, cost_wei: extension.cost_wei, end: extension.end });
                 Ok(())
             }
-            // Whether it was mined shows at the next look: the end tells.
-            Err(error @ (ClientError::Chain(_) | ClientError::NotMined { .. })) => Err(error),
+            // It may be on its way all the same. A second attempt could buy the time twice.
             Err(error) => {
                 self.stop_renewing(seen, error.to_string());
                 Ok(())

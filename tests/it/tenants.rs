@@ -311,7 +311,7 @@ async fn look_at_both(node: &mut Node, first: Window, second: Window, what: &str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rentals_of_several_devices_share_one_container_until_the_last_is_over() {
-    let machine = Machine::new();
+    let machine = Machine::with(Policy { launch_wait_seconds: 0, keep_files_seconds: 60, idle_warning_seconds: 0 });
     let mut node = machine.start_node().await;
     let (paid, running) = (paid().unwrap(), running().unwrap());
     look_at_both(&mut node, paid, paid, "both are ready", |ready, _| ready == [RENTAL, OTHER]).await;

@@ -125,7 +125,8 @@ fn complaints_freeze_until_their_time_is_over(renter: &Desk, stranger: &Desk, id
     let expired = json_of(&stranger.run(&["court", "expire", &number, "--json"]).accepted());
     assert_eq!(expired["status"], "expired");
     renter.run(&["court", "claim"]).accepted();
-    stranger.run(&["court", "show", "99"]).refused("E-CLIENT-010");
+    let cause = stranger.run(&["court", "show", "99"]).refused("E-CHAIN-005");
+    assert!(cause.contains("no such case"), "{cause}");
     assert!(renter.run(&["court", "show", &number]).accepted().contains("expired"));
 }
 
