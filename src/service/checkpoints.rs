@@ -207,9 +207,12 @@ mod tests {
                 bridge,
                 gpu_token: nobody,
                 staking_manager: nobody,
+                staking_pools: nobody,
                 gpu_rental: nobody,
                 gpu_rental_terms: nobody,
                 rental_court: nobody,
+                king_court: nobody,
+                faucet: None,
                 token_distributor: nobody,
                 governance: nobody,
                 timelock: nobody,
@@ -221,6 +224,8 @@ mod tests {
                 work_verification: nobody,
                 reputation_system: nobody,
                 proof_verifier: nobody,
+                work_disputes: nobody,
+                work_settlement: nobody,
             },
         };
         (CheckpointBook::new(KingSets::new(KingSet::new(1, members)), book), keys)

@@ -31,7 +31,6 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
     uint256 private constant RENTALS_PER_CALL = 16;
 
     error NoCode(address account);
-    error CapTooLarge(uint256 cap);
 
     /// @notice The other half: offers, and what leaves a rental's ordinary course.
     address public immutable terms;
@@ -47,7 +46,6 @@ contract GPURental is RentalReports, IRentalCourse, IMessageRecipient, EIP712 {
         if (address(token_) == address(0) || address(stakingManager_) == address(0) || address(distributor_) == address(0)) {
             revert ZeroAddress();
         }
-        if (token_.cap() > type(uint96).max) revert CapTooLarge(token_.cap());
         // A call to an account without code would look like success.
         if (terms_.code.length == 0) revert NoCode(terms_);
         terms = terms_;

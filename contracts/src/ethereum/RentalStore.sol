@@ -143,7 +143,7 @@ abstract contract RentalStore is IGPURental, Ownable, Wired {
     /// @notice Reserves of all devices, free or behind rentals.
     uint128 internal _totalReserve;
     /// @notice Sum of all credits not claimed yet, those that wait included.
-    /// @dev 96 bits each hold the cap of GPUTOKEN (checked at deployment), hence whatever can have been paid in.
+    /// @dev 96 bits each hold the cap of GPUTOKEN (which it bounds itself), hence whatever can have been paid in.
     uint96 internal _totalCredit;
     /// @notice Escrow of open rentals that is neither paid, refunded nor spent on fees yet.
     uint96 internal _totalHeld;

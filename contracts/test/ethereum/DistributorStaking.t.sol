@@ -54,15 +54,14 @@ contract DistributorStakingTest is RewardWorld {
     /// @dev Shares that move to and fro within an epoch can't mint more than the epoch has.
     function test_sharesThatMoveStayWithinTheSchedule() public {
         distributor.setRewardParameters(ITokenDistributor.RewardParameters(10_000, 0, 0, 0, 0), _tiers());
-        vm.warp(T0 + EPOCH - 1);
-        distributor.distributeStaking();
-        distributor.setRewardParameters(ITokenDistributor.RewardParameters(0, 0, 0, 10_000, 5000), _tiers());
         vm.prank(provider);
         rental.changeOffer(offerId, 100 * PRICE, false);
         vm.warp(T0 + EPOCH - 700);
         uint64 id = _complete(renter, 600);
         _collectFees();
         vm.warp(T0 + EPOCH - 1);
+        distributor.distributeStaking();
+        distributor.setRewardParameters(ITokenDistributor.RewardParameters(0, 0, 0, 10_000, 5000), _tiers());
         // The fee of 3 would earn 1.5 and loyalty, the epoch has the second that is left: 0.38.
         vm.expectPartialRevert(ITokenDistributor.BudgetExhausted.selector);
         distributor.settleRental(id);

@@ -171,10 +171,10 @@ contract DistributorVestingTest is World {
 
     /// @dev Whenever it is released and revoked, beneficiary and treasury together get the allocation, to the wei.
     function testFuzz_anAllocationIsConserved(uint128 amount, uint64 cliff, uint64 duration, uint64 at, uint64 revokedAt) public {
-        amount = uint128(bound(amount, 1, 1e30));
+        amount = uint128(bound(amount, 1, 1e28));
         duration = uint64(bound(duration, 1, 10 * 365 days));
         cliff = uint64(bound(cliff, 0, duration));
-        _deploy(type(uint128).max, amount);
+        _deploy(type(uint96).max, amount);
         vm.warp(1_000_000);
         fresh.genesis(_one(owner, amount, 1_000_000, cliff, duration));
         at = 1_000_000 + uint64(bound(at, 0, 2 * uint256(duration)));

@@ -78,7 +78,7 @@ contract RentalHostileTest is RewardWorld {
         vm.prank(provider);
         rental.withdrawReserve(deviceId, 20);
         assertEq(rental.credit(provider), 20);
-        _assertBooks(0);
+        assertEq(token.balanceOf(address(rental)), 20, "solvency");
     }
 
     /// @dev A renter whose code refuses every call holds up neither its provider nor the fee.
@@ -154,13 +154,5 @@ contract RentalHostileTest is RewardWorld {
         vm.prank(renter);
         rental.endRental(id);
         assertTrue(rental.rental(id).state == IGPURental.State.Active, "the reports decide");
-    }
-
-    /// @dev A cap beyond 96 bits would not fit the books.
-    function test_aLargerCapIsRefused() public {
-        address large = deployCode("GPUToken.sol:GPUToken", abi.encode(uint256(1) << 96));
-        address terms = deployCode("GPURentalTerms.sol:GPURentalTerms", abi.encode(large, staking, distributor));
-        vm.expectRevert();
-        deployCode("GPURental.sol:GPURental", abi.encode(large, staking, distributor, address(this), _rentalParameters(), terms));
     }
 }
