@@ -78,6 +78,8 @@ contract GasTest is World, BridgeBench {
     /// @dev What comes after the first stake, and delegation to a pool that somebody is in already. `_voting`: the account has
     ///      named who votes with its stake and with its tokens, so both histories get an entry.
     function _measureStakes() private {
+        // Later than all that came before: vote checkpoints only go forward.
+        vm.warp(1_001_000);
         onEthereum();
         vm.startPrank(provider);
         token.approve(address(staking), type(uint256).max);

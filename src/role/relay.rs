@@ -60,6 +60,5 @@ async fn bridge_fee_wei(node: &Node) -> Result<u128, Box<dyn Coded>> {
     }
     let call = GPURental::parametersCall {};
     let fee = node.ethereum.call(node.book.ethereum.gpu_rental, call, BlockId::latest()).await.map_err(boxed)?.bridgeFee;
-    let fee = u128::try_from(fee).unwrap_or(u128::MAX);
     Ok((fee / GWEI).saturating_mul(price_wei) / GWEI)
 }

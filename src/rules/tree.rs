@@ -133,7 +133,7 @@ mod tests {
             if first % 2 == 1 {
                 nodes.insert(0, *siblings.next().unwrap());
             }
-            if last % 2 == 0 {
+            if last.is_multiple_of(2) {
                 nodes.push(*siblings.next().unwrap());
             }
             nodes = nodes.chunks(2).map(|pair| node(pair[0], pair[1])).collect();

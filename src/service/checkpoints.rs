@@ -186,10 +186,7 @@ mod tests {
     use super::*;
     use crate::{
         rules::quorum::KingSet,
-        types::{
-            addresses::{BridgeAddresses, ClassicAddresses, EthereumAddresses, KingMember, KingSetEntry},
-            signing::compact,
-        },
+        types::{addresses::KingMember, signing::compact},
     };
 
     const OUTBOX: Address = Address::repeat_byte(0x0b);
@@ -197,37 +194,10 @@ mod tests {
     fn world(kings: usize) -> (CheckpointBook, Vec<PrivateKeySigner>) {
         let keys: Vec<PrivateKeySigner> = (0..kings).map(|_| PrivateKeySigner::random()).collect();
         let members: Vec<KingMember> = keys.iter().map(|key| KingMember { address: key.address(), weight: 1 }).collect();
-        let bridge = BridgeAddresses { outbox: OUTBOX, inbox: OUTBOX, king_set: OUTBOX };
-        let nobody = Address::ZERO;
-        let book = AddressBook {
-            kings: KingSetEntry { set_epoch: 1, members: members.clone() },
-            ethereum: EthereumAddresses {
-                chain_id: 1,
-                start_block: 0,
-                bridge,
-                gpu_token: nobody,
-                staking_manager: nobody,
-                staking_pools: nobody,
-                gpu_rental: nobody,
-                gpu_rental_terms: nobody,
-                rental_court: nobody,
-                king_court: nobody,
-                faucet: None,
-                token_distributor: nobody,
-                governance: nobody,
-                timelock: nobody,
-            },
-            classic: ClassicAddresses {
-                chain_id: 61,
-                start_block: 0,
-                bridge,
-                work_verification: nobody,
-                reputation_system: nobody,
-                proof_verifier: nobody,
-                work_disputes: nobody,
-                work_settlement: nobody,
-            },
-        };
+        let mut book = AddressBook::for_tests();
+        book.kings.members = members.clone();
+        book.ethereum.bridge.outbox = OUTBOX;
+        book.classic.bridge.outbox = OUTBOX;
         (CheckpointBook::new(KingSets::new(KingSet::new(1, members)), book), keys)
     }
 

@@ -78,6 +78,44 @@ pub struct AddressBook {
     pub classic: ClassicAddresses,
 }
 
+#[cfg(test)]
+impl AddressBook {
+    /// Every contract at an address of its own, on the public chains.
+    pub fn for_tests() -> Self {
+        let at = Address::repeat_byte;
+        let bridge = |first| BridgeAddresses { outbox: at(first), inbox: at(first + 1), king_set: at(first + 2) };
+        Self {
+            kings: KingSetEntry { set_epoch: 1, members: Vec::new() },
+            ethereum: EthereumAddresses {
+                chain_id: 1,
+                start_block: 0,
+                bridge: bridge(0x01),
+                gpu_token: at(0x11),
+                staking_manager: at(0x12),
+                staking_pools: at(0x13),
+                gpu_rental: at(0x14),
+                gpu_rental_terms: at(0x15),
+                rental_court: at(0x16),
+                king_court: at(0x17),
+                token_distributor: at(0x18),
+                governance: at(0x19),
+                timelock: at(0x1a),
+                faucet: None,
+            },
+            classic: ClassicAddresses {
+                chain_id: 61,
+                start_block: 0,
+                bridge: bridge(0x21),
+                work_verification: at(0x31),
+                work_settlement: at(0x32),
+                work_disputes: at(0x33),
+                reputation_system: at(0x34),
+                proof_verifier: at(0x35),
+            },
+        }
+    }
+}
+
 impl AddressBook {
     pub fn chain_id(&self, chain: ChainKind) -> u64 {
         match chain {

@@ -121,6 +121,9 @@ mod tests {
     fn no_contract_refuses_in_numbers() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("contracts/abi");
         let mut known = std::collections::BTreeSet::new();
+        // Contracts may name the values of one error differently; one of their ways is as good as another.
+        let mut unnamed = std::collections::BTreeMap::new();
+        let mut named = std::collections::BTreeSet::new();
         for entry in std::fs::read_dir(folder).unwrap() {
             let artifact: serde_json::Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
             let abi: JsonAbi = serde_json::from_value(artifact["abi"].clone()).unwrap();
@@ -130,10 +133,16 @@ mod tests {
                 data.extend(DynSolValue::Tuple(values).abi_encode_params());
                 let told = decode_revert(&data).unwrap_or_else(|| panic!("{} of {}", error.signature(), artifact["contractName"]));
                 assert!(told.starts_with(&error.name), "{told} for {}", error.signature());
-                assert!(error.inputs.iter().all(|input| input.name.is_empty() || told.contains(&input.name)), "{told}");
+                if error.inputs.iter().all(|input| input.name.is_empty() || told.contains(&input.name)) {
+                    named.insert(error.selector());
+                } else {
+                    unnamed.insert(error.selector(), told);
+                }
                 known.insert(error.name.clone());
             }
         }
+        unnamed.retain(|selector, _| !named.contains(selector));
+        assert!(unnamed.is_empty(), "{unnamed:?}");
         assert!(known.len() > 100, "{}", known.len());
         for (name, _) in ADVICE {
             assert!(known.contains(name), "no contract has {name}");

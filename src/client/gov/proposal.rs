@@ -192,27 +192,7 @@ mod tests {
     use crate::client::gov::contracts;
 
     fn book() -> crate::types::AddressBook {
-        let bridge = json!({ "outbox": Address::repeat_byte(1), "inbox": Address::repeat_byte(2), "king_set": Address::repeat_byte(3) });
-        let mut ethereum = json!({ "chain_id": 1, "start_block": 0, "bridge": bridge });
-        let mut classic = json!({ "chain_id": 61, "start_block": 0, "bridge": bridge });
-        // Whatever fields an address book has: each gets an address of its own.
-        loop {
-            let book = json!({ "kings": { "set_epoch": 1, "members": [] }, "ethereum": ethereum, "classic": classic });
-            match serde_json::from_value::<crate::types::AddressBook>(book) {
-                Ok(book) => return book,
-                Err(error) => {
-                    let text = error.to_string();
-                    let field = text.split('`').nth(1).unwrap_or_else(|| panic!("{text}")).to_string();
-                    let part = if ethereum.get("gpu_rental").is_some() && ethereum.get("timelock").is_some() {
-                        &mut classic
-                    } else {
-                        &mut ethereum
-                    };
-                    let number = part.as_object().map_or(0, Map::len) as u8 + 16;
-                    part[field] = json!(Address::repeat_byte(number));
-                }
-            }
-        }
+        crate::types::AddressBook::for_tests()
     }
 
     fn proposal(text: &str) -> Result<Vec<EncodedAction>, ClientError> {

@@ -83,7 +83,7 @@ pub struct DeliveryState {
 
 /// What tasks beside the loop come back with.
 enum Done {
-    Sent(Built, Result<Mined, SendError>),
+    Sent(Box<Built>, Result<Mined, SendError>),
     Asked(Vec<CheckpointSignature>),
 }
 
@@ -125,7 +125,7 @@ impl Deliverer {
         let sender = self.sender.clone();
         tasks.spawn(async move {
             let outcome = sender.submit(built.intent.clone()).await;
-            Done::Sent(built, outcome)
+            Done::Sent(Box::new(built), outcome)
         });
     }
 

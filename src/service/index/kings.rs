@@ -83,7 +83,7 @@ mod tests {
             expiresAt: 9,
         };
         view.apply(&log(&installed));
-        assert_eq!(view.after(1), [set.clone()]);
+        assert_eq!(view.after(1), std::slice::from_ref(&set));
         let recovered = Contract::KingSetRecovered { setEpoch: 3, originChainId: 61, outbox: Address::ZERO, forkCount: 4 };
         view.apply(&log(&recovered));
         assert_eq!(view.after(2), [KingSet::new(3, set.members().to_vec())]);

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(at(90, 100_000), None, "it was told");
         assert_eq!(at(100, 9_000_000), None);
         assert_eq!(at(159, 9_000_000), None);
-        assert_eq!(at(160, 9_000_000), Some(Duration::from_secs(60)));
+        assert_eq!(at(162, 9_000_000), Some(Duration::from_secs(62)));
         assert_eq!(at(200, 0), None, "a container that was started again has worked");
         assert_eq!(at(259, 0), None);
     }
