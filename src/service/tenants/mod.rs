@@ -247,7 +247,10 @@ impl Tenants {
             None => None,
         };
         let facts = self.runtime();
-        let (state, tenancy, shares) = (tenant.state().clone(), own.state().tenancy.clone(), own.leader());
+        // One lock at a time: both are the same tenant, unless it shares another's container.
+        let state = tenant.state().clone();
+        let tenancy = own.state().tenancy.clone();
+        let shares = own.leader();
         Ok(TenantStatus {
             rental,
             phase: tenancy.phase,
