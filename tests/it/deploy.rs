@@ -164,8 +164,7 @@ async fn an_audit_names_what_differs() {
     let changed = text
         .replace("unbonding_seconds = 900", "unbonding_seconds = 901")
         .replace("quorum_percent = 4", "quorum_percent = 5")
-        .replace("proof_rate = 1", "proof_rate = 2")
-        .replace("amount = \"50000\"", "amount = \"50001\"");
+        .replace("proof_samples = 1", "proof_samples = 2");
     let differing = text.lines().zip(changed.lines()).filter(|(before, after)| before != after).count();
     fs::write(site.path("deployment.toml"), &changed).unwrap();
     let (output, audit) = site.check();
@@ -177,7 +176,7 @@ async fn an_audit_names_what_differs() {
         .map(|difference| (difference["what"].as_str().unwrap(), difference["found"].as_str().unwrap()))
         .collect();
     assert_eq!(found.len(), differing, "{found:?}");
-    assert_eq!(found["WorkVerification.parameters.proofRate"], "1");
+    assert_eq!(found["WorkVerification.parameters.proofSamples"], "1");
     assert_eq!(found["Governance.quorumNumerator"], "4");
     fs::write(site.path("deployment.toml"), &text).unwrap();
 
@@ -270,8 +269,8 @@ async fn presets_are_refused_until_they_are_filled_in() {
 fn filled(text: &str) -> String {
     let class = gpumkt::client::bench::class_profile("gpu-24g-a", gpumkt::types::work::Mode::Full).unwrap();
     let light = gpumkt::client::bench::class_profile("gpu-24g-a", gpumkt::types::work::Mode::Light).unwrap();
-    let profile = |mut profile: gpumkt::types::work::Profile, reference_ms: u32| {
-        (profile.reference_ms, profile.pass_ms, profile.unmeasured_ms) = (reference_ms, reference_ms * 2, reference_ms * 4);
+    let profile = |mut profile: gpumkt::types::work::Profile, [reference_ms, pass_ms, unmeasured_ms]: [u32; 3]| {
+        (profile.reference_ms, profile.pass_ms, profile.unmeasured_ms) = (reference_ms, pass_ms, unmeasured_ms);
         toml::Value::try_from(profile).unwrap()
     };
     let mut file = toml::Value::Table(text.parse().unwrap());
@@ -280,8 +279,8 @@ fn filled(text: &str) -> String {
     if let Some(classes) = file.get_mut("classes").and_then(toml::Value::as_array_mut)
         && classes[0]["full"].is_str()
     {
-        classes[0]["full"] = profile(class, 9_000);
-        classes[0]["light"] = profile(light, 4_000);
+        classes[0]["full"] = profile(class, [9_000, 11_250, 11_250]);
+        classes[0]["light"] = profile(light, [4_000, 6_000, 16_000]);
     }
     toml::to_string(&file).unwrap()
 }

@@ -135,7 +135,7 @@ async fn a_disk_bomb_is_stopped_and_its_files_stay() {
     let back = async |node: &Node, _| node.tenants.tenure(RENTAL).is_ok();
     node.look_until(running(), "back", back).await;
     let size = || std::fs::metadata(machine.scratch().join("bomb")).unwrap().len();
-    let (before, processes) = (size(), node.run("pgrep -f 'head -c 1m' | wc -l").await.0);
+    let (before, processes) = (size(), node.run("pgrep -f '[h]ead -c 1m' | wc -l").await.0);
     assert_eq!(processes.trim(), "0", "the bomb is gone");
     assert!(before > 8 << 20 && size() == before, "its files stay, and grow no more");
     shutdown.intake.cancel();

@@ -28,7 +28,7 @@ struct Bank {
 impl Bank {
     async fn new() -> Self {
         let site = Site::new().await;
-        // A hundredth of the supply decides, so that two Kings can; time passes only where a case says so.
+        // A hundredth of the supply decides, so that four Kings can; time passes only where a case says so.
         let text = preset("devnet.toml")
             .replace("quorum_percent = 4", "quorum_percent = 1")
             .replace("voting_delay_seconds = 1", "voting_delay_seconds = 600")
@@ -45,8 +45,8 @@ impl Bank {
             "data_dir": self.site.path(account),
             "addresses": self.site.path("addresses.json"),
             "keys": { "operator": self.site.accounts.keystore(account), "password_file": self.site.accounts.password_file() },
-            "ethereum": { "chain_id": 31301, "rpc": [self.site.ethereum.url()], "poll_ms": 20 },
-            "classic": { "chain_id": 31361, "rpc": [self.site.classic.url()], "poll_ms": 20 },
+            "ethereum": { "chain_id": 31301, "rpc": [self.site.ethereum.url()], "poll_ms": 50 },
+            "classic": { "chain_id": 31361, "rpc": [self.site.classic.url()], "poll_ms": 50 },
         });
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
         path
@@ -215,7 +215,7 @@ async fn a_proposal_goes_from_its_file_to_its_effect() {
     let propose = ["gov", "propose", file.to_str().unwrap()];
     let (code, cause) = bank.refused("king-1", &propose).await;
     assert!(code == "E-CLIENT-064" && cause.contains("has 0 votes, a proposal takes 1000"), "{cause}");
-    for king in ["king-1", "king-2"] {
+    for king in ["king-1", "king-2", "king-3", "king-4"] {
         bank.does(king, &["token", "delegate", &bank.address(king)]);
     }
     bank.pass(2).await;
@@ -237,12 +237,14 @@ async fn a_proposal_goes_from_its_file_to_its_effect() {
     assert!(cause.contains("GovernorUnexpectedProposalState"), "{cause}");
     bank.pass(601).await;
     bank.does("king-1", &["gov", "vote", short, "for", "--reason", "more devices"]);
-    bank.does("king-2", &["gov", "vote", short, "for"]);
+    for king in ["king-2", "king-3", "king-4"] {
+        bank.does(king, &["gov", "vote", short, "for"]);
+    }
     let (_, cause) = bank.refused("king-2", &["gov", "vote", short, "against"]).await;
     assert!(cause.contains("GovernorAlreadyCastVote"), "{cause}");
     let said = bank.says("renter", &["gov", "show", short]);
     for line in
-        ["title     A second class", "2000000 for, 0 against", "StakingManager.setClass", "required = 750 GPUTOKEN", "classVersion = 7"]
+        ["title     A second class", "4000000 for, 0 against", "StakingManager.setClass", "required = 750 GPUTOKEN", "classVersion = 7"]
     {
         assert!(said.contains(line), "{said}");
     }

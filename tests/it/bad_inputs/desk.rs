@@ -123,8 +123,10 @@ impl Desk {
 
     /// Runs a command with this configuration.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        let (command, rest) = arguments.split_first().unwrap();
-        gpumkt(&[&[*command, "--config", &self.config_file], rest].concat()).go()
+        // These have subcommands, which take the options.
+        let words = if ["court", "maintenance"].contains(&arguments[0]) { 2 } else { 1 };
+        let (command, rest) = arguments.split_at(words);
+        gpumkt(&[command, &["--config", &self.config_file], rest].concat()).go()
     }
 
     /// Every file with its content, but for those that RocksDB writes whenever it only looks.
