@@ -228,10 +228,12 @@ async fn view(clients: &Clients, created: Governance::ProposalCreated) -> Result
         chain.call(governance, Governance::proposalEtaCall { proposalId: id }, latest),
     )?;
     let state = ProposalState::of(state).ok_or_else(|| ClientError::UnknownProposal { given: id.to_string() })?;
-    // The supply at the snapshot is not known before it has passed.
-    let quorum = match state {
-        ProposalState::Pending => U256::ZERO,
-        _ => chain.call(governance, Governance::quorumCall { timepoint: created.voteStart }, latest).await?,
+    // The supply at the snapshot is not known before that has passed, also where the proposal was cancelled first.
+    let now = U256::from(chain.call(governance, Governance::clockCall {}, latest).await?);
+    let quorum = if created.voteStart < now {
+        chain.call(governance, Governance::quorumCall { timepoint: created.voteStart }, latest).await?
+    } else {
+        U256::ZERO
     };
     let known = contracts(&clients.book);
     let calls = created.targets.iter().zip(&created.calldatas);

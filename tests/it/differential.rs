@@ -147,8 +147,9 @@ fn flip_in(path: &mut [B256], damage: Damage) -> bool {
 
 /// Damages the proof; false where there was nothing to damage.
 fn apply(proof: &mut WorkProof, damage: Damage) -> bool {
-    let longer =
-        |path: &mut Vec<B256>| if damage.position % 2 == 0 { path.push(B256::ZERO) } else { path.truncate(path.len().saturating_sub(1)) };
+    let longer = |path: &mut Vec<B256>| {
+        if damage.position.is_multiple_of(2) { path.push(B256::ZERO) } else { path.truncate(path.len().saturating_sub(1)) }
+    };
     match damage.part {
         0 => flip(&mut proof.memory_root, damage),
         1 => return flip_in(&mut proof.matmul_roots, damage),

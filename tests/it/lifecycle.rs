@@ -1,5 +1,7 @@
 //! A rental on a whole network of processes: several devices, an extension, and outages that are longer than every timeout.
 
+#![expect(clippy::disallowed_methods, reason = "a plain thread polls; no runtime waits for it")]
+
 use std::{
     fs,
     io::Read,
@@ -157,10 +159,13 @@ impl Drop for Ticking {
 
 #[test]
 fn a_rental_of_two_devices_outlives_queens_relay_and_chains() {
+    let _alone = crate::WHOLE_NETWORK.blocking_lock();
     let network = Network::start();
     let offered = network.json("provider", &["offer", "--class", "1", "--price", "3.6", "--new-device"]);
     let second = offered["offer"].to_string();
-    let rentable = |offers: &Value, offer: &str| offers.as_array().unwrap().iter().any(|view| view["offer"].to_string() == offer);
+    let rentable = |offers: &Value, offer: &str| {
+        offers.as_array().unwrap().iter().any(|view| view["offer"].as_u64().is_some_and(|id| id.to_string() == offer))
+    };
     network.until("both devices are proven", |network| {
         let offers = network.json("renter", &["market"]);
         rentable(&offers, "1") && rentable(&offers, &second)

@@ -3,6 +3,9 @@
 // clippy.toml lets test functions panic; all helpers here serve tests only.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+/// Held by a test that runs a whole network of processes: two at once on a small machine would time each other out.
+static WHOLE_NETWORK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 mod attacks;
 mod audit;
 mod bad_inputs;

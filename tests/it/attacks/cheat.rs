@@ -12,12 +12,15 @@ pub fn invented(parts: &[u64]) -> B256 {
     keccak256(parts.iter().flat_map(|part| part.to_be_bytes()).collect::<Vec<u8>>())
 }
 
+/// Round, row and number of a fold, and how the honest one is computed: what the cheat puts in its place.
+pub type Fold<'a> = dyn Fn(u32, u32, u32, &dyn Fn() -> u64) -> u64 + 'a;
+
 /// Where the cheat departs from the protocol.
 pub struct Tactic<'a> {
     /// Checkpoints of a lane, from those of an honest walk.
     pub lane: &'a dyn Fn(&Walks<'_>, u32) -> Vec<B256>,
     /// Fold `fold` of row `row` in a round, from the honest one; the function given computes it.
-    pub fold: &'a dyn Fn(u32, u32, u32, &dyn Fn() -> u64) -> u64,
+    pub fold: &'a Fold<'a>,
 }
 
 pub fn honest_lane(walks: &Walks<'_>, lane: u32) -> Vec<B256> {

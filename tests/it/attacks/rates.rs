@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 use gpumkt::rules::kernel::memory::{FilledMemory, Lines, lane_checkpoints};
 use gpumkt::rules::kernel::{sample, verify_proof};
 
-use super::cheat::{Committed, Tactic, Walks, honest_fold, honest_lane, invented};
+use super::cheat::{Committed, Fold, Tactic, Walks, honest_fold, honest_lane, invented};
 use super::{PROFILE, SEED, passes};
 
 /// Commits whose single sample is verified, and those of which also the contract verifies.
@@ -35,7 +35,7 @@ fn of_lanes(lane: &dyn Fn(&Walks<'_>, u32) -> Vec<B256>) -> Committed {
     Committed::build(&PROFILE, SEED, &Tactic { lane, fold: &honest_fold })
 }
 
-fn of_folds(fold: &dyn Fn(u32, u32, u32, &dyn Fn() -> u64) -> u64) -> Committed {
+fn of_folds(fold: &Fold<'_>) -> Committed {
     Committed::build(&PROFILE, SEED, &Tactic { lane: &honest_lane, fold })
 }
 

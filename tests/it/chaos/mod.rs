@@ -18,6 +18,7 @@ fn rounds() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_message_is_lost_doubled_stuck_or_forged() {
+    let _alone = crate::WHOLE_NETWORK.lock().await;
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut world = World::start(folder.path()).await;
     let mut summary = Summary::default();
