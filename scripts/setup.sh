@@ -25,11 +25,11 @@ PACKAGES=(
 # For tests only. podman, runc (its usual runtime crun refuses machines with both versions of control groups), netavark
 # with iptables: containers and their networks. nftables: the rules of the egress policy. iproute2: namespaces that stand
 # for other machines. busybox-static: the image. docker-registry, apache2-utils (htpasswd): a registry on loopback.
-# rsync: the tests of a renter's access run what renters run.
+# procps (pgrep), rsync: the tests of a renter's access run what renters run.
 readonly TEST_PACKAGES=(
-  apache2-utils busybox-static docker-registry iproute2 iptables netavark nftables podman rsync runc
+  apache2-utils busybox-static docker-registry iproute2 iptables netavark nftables podman procps rsync runc
 )
-readonly TEST_PROGRAMS=(busybox docker-registry htpasswd ip iptables nft podman rsync runc)
+readonly TEST_PROGRAMS=(busybox docker-registry htpasswd ip iptables nft pgrep podman rsync runc)
 [[ $LEVEL != full ]] || PACKAGES+=("${TEST_PACKAGES[@]}")
 [[ $LEVEL != bench ]] || PACKAGES+=(openssh-server)
 readonly PACKAGES
