@@ -26,8 +26,7 @@ pub async fn shallow_ones(world: &mut World, summary: &mut Summary) {
     let before = world.count(ChainKind::Classic).await;
     let block = world.dispatch(ChainKind::Classic).await;
     world.reach(ChainKind::Classic, block + MIN_DEPTH + 3).await;
-    let depth = world.head(ChainKind::Classic).await - block + 1;
-    world.chains.classic.reorg(depth).await.unwrap();
+    replace_above(world, block - 1).await;
     assert_eq!(world.count(ChainKind::Classic).await, before, "the message is gone");
     world.honest_again();
     summary.fault("reorganisation of classic, deeper than the least depth, nothing signed");
@@ -50,6 +49,18 @@ pub async fn of_the_destination(world: &mut World, summary: &mut Summary) {
     }
 }
 
+/// Replaces every block of Ethereum Classic above `block`. A block that is mined between the look at the head and the reorganisation
+/// makes it too shallow; then it is done again.
+async fn replace_above(world: &World, block: u64) {
+    let old_hash = world.hash(ChainKind::Classic, block + 1).await;
+    until("a reorganisation that is deep enough", async || {
+        let depth = world.head(ChainKind::Classic).await - block;
+        world.chains.classic.reorg(depth).await.unwrap();
+        (world.hash(ChainKind::Classic, block + 1).await != old_hash).then_some(())
+    })
+    .await;
+}
+
 /// The signed block is replaced, though every message stays: Kings stop, over restarts, until an operator lets them go on.
 pub async fn below_a_signature(world: &mut World, summary: &mut Summary) {
     let kings: Vec<String> = (1..=KINGS).map(|number| format!("king-{number}")).collect();
@@ -70,10 +81,7 @@ pub async fn below_a_signature(world: &mut World, summary: &mut Summary) {
         newest.iter().all(|signed| *signed >= count).then_some(())
     })
     .await;
-    let old_hash = world.hash(ChainKind::Classic, message + 1).await;
-    let depth = world.head(ChainKind::Classic).await - message;
-    world.chains.classic.reorg(depth).await.unwrap();
-    assert_ne!(world.hash(ChainKind::Classic, message + 1).await, old_hash);
+    replace_above(world, message).await;
     summary.fault("reorganisation of classic below a signed block");
     for king in &kings {
         until("all Kings to halt", async || world.ask(king, "/readyz").await.contains("halted").then_some(())).await;
@@ -99,8 +107,7 @@ pub async fn of_signed_messages(world: &mut World, summary: &mut Summary) {
     let signed = world.count(ChainKind::Classic).await;
     until("a delivery before signed messages vanish", async || world.is_delivered(ChainKind::Classic, signed - 1).await.then_some(()))
         .await;
-    let depth = world.head(ChainKind::Classic).await - block + 1;
-    world.chains.classic.reorg(depth).await.unwrap();
+    replace_above(world, block - 1).await;
     assert_eq!(world.count(ChainKind::Classic).await, signed - 1, "the message is gone");
     summary.fault("reorganisation of classic replaces signed messages");
     // Two others take its place and the one after.
