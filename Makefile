@@ -14,7 +14,7 @@ ROUNDS ?= 5
 # Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
 PROFILE ?= release
 
-.PHONY: help setup build demo e2e-real test lint fmt check check-full bench chaos lifecycle fuzz symbolic vectors abi install clean
+.PHONY: deb errors help setup build demo e2e-real test lint fmt check check-full bench chaos lifecycle fuzz symbolic vectors abi install clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -92,7 +92,17 @@ install: ## Optimised build into PREFIX (/usr/local), with example configs and s
 	$$sudo install -Dm755 '$(CARGO_TARGET_DIR)/dist/gpumkt' "$$to/bin/gpumkt"; \
 	$$sudo install -Dm644 -t "$$to/share/gpumkt" config/*.toml; \
 	$$sudo install -Dm644 -t "$$to/lib/systemd/system" config/systemd/*.service; \
+	$$sudo install -Dm644 config/systemd/sysusers.conf "$$to/lib/sysusers.d/gpumkt.conf"; \
 	echo "installed $$to/bin/gpumkt; example configs in $$to/share/gpumkt, units in $$to/lib/systemd/system"
+
+deb: ## A Debian package, in target/deb: program, units, configs, manual pages, completions, bill of materials
+	@scripts/setup.sh build
+	@cargo build --locked --profile $(if $(filter dev,$(PROFILE)),dev,dist)
+	@scripts/deb.sh $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,dist)/gpumkt
+
+errors: ## Write docs/errors.md and the dashboard anew
+	@node scripts/errors.mjs
+	@node scripts/dashboard.mjs
 
 clean: ## Remove everything that was built
 	@cargo clean

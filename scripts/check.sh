@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 readonly GPUMKT=$CARGO_TARGET_DIR/debug/gpumkt
 readonly LOGS=$CARGO_TARGET_DIR/check
-readonly ALL=(format layering licences clippy features abi forge gas compile tests vectors demo)
+readonly ALL=(format layering licences errors clippy features abi forge gas compile tests vectors demo)
 
 stage_setup() { scripts/setup.sh full; }
 
@@ -23,6 +23,12 @@ stage_layering() {
 }
 
 stage_licences() { node scripts/licences.mjs; }
+
+# What is made from the source and committed.
+stage_errors() {
+  node scripts/errors.mjs --check
+  node scripts/dashboard.mjs --check
+}
 
 stage_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
 
@@ -121,6 +127,12 @@ count() {
   } END { print sum + 0 }'
 }
 
+# What failing tests said, once more at the end: whoever reads a long log cut in its middle still sees it.
+causes() {
+  sed -E "$ESCAPES" "$LOGS/$failed_stage.log" | awk '/^---- .* stdout ----$/ { told = 1 } /^failures:$/ { told = 0 } told' | head -n 200
+  sed -E "$ESCAPES" "$LOGS/$failed_stage.log" | grep -E '^\[FAIL' | sort -u | head -n 40 || true
+}
+
 finish() {
   local status=$? passed failed skipped
   trap - EXIT
@@ -130,6 +142,7 @@ finish() {
   summaries
   ((skipped == 0)) || echo "$skipped ignored or skipped"
   if [[ -n $failed_stage ]]; then
+    causes
     echo "stopped at stage $failed_stage; its output is in $LOGS/$failed_stage.log"
   elif ((status != 0)); then
     echo 'interrupted'

@@ -42,7 +42,7 @@ pub enum Command {
     King(KingArgs),
     /// Run a Queen: time and check providers, sign their receipts
     #[cfg(feature = "node")]
-    Queen(NodeArgs),
+    Queen(QueenArgs),
     /// Run a provider: prove a GPU and host renters' work on it
     #[cfg(feature = "node")]
     Provider(ProviderArgs),
@@ -107,6 +107,17 @@ pub enum Command {
     #[cfg(feature = "node")]
     Vectors,
 
+    /// Print a completion script for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page per command into a folder
+    Manual {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+
     /// Runs a renter's kernel inside the sandbox (started by the provider)
     #[cfg(feature = "node")]
     #[command(hide = true)]
@@ -153,9 +164,29 @@ impl NodeArgs {
 
 #[cfg(feature = "node")]
 #[derive(Debug, Args)]
+pub struct QueenArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(flatten)]
+    pub dump: DumpArgs,
+}
+
+/// Of every command that runs a node.
+#[cfg(feature = "node")]
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DumpArgs {
+    /// Print the configuration that file, environment, flags and defaults give together, and stop; it may hold tokens of endpoints
+    #[arg(long)]
+    pub dump_config: bool,
+}
+
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
 pub struct ProviderArgs {
     #[command(flatten)]
     pub node: NodeArgs,
+    #[command(flatten)]
+    pub dump: DumpArgs,
     /// OpenCL device, as `gpumkt bench --list` counts them
     #[arg(long, value_name = "INDEX")]
     pub device: Option<usize>,

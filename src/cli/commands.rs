@@ -11,13 +11,13 @@ use serde_json::json;
 
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
-    court, earnings, gov, launch, money, provide,
-    render::{OperatorError, output, table},
+    court, earnings, gov, launch, manual, money, provide,
+    render::{OperatorError, line, output, table},
     rental,
 };
 #[cfg(feature = "node")]
 use super::{
-    args::{DevnetArgs, DevnetCommand},
+    args::{DevnetArgs, DevnetCommand, DumpArgs},
     bench, deploy,
     operator::{self, KingArgs, RelayArgs},
 };
@@ -36,16 +36,27 @@ pub async fn run(cli: Cli) -> Outcome {
     let json = cli.json;
     match cli.command {
         #[cfg(feature = "node")]
-        Command::King(KingArgs { node, action: None }) => role::run_king(load(&node)?).await.map_err(OperatorError::from_box),
+        Command::King(KingArgs { node, dump, action: None }) => match dumped(load(&node)?, dump)? {
+            Some(config) => role::run_king(config).await.map_err(OperatorError::from_box),
+            None => Ok(()),
+        },
         #[cfg(feature = "node")]
-        Command::Queen(args) => role::run_queen(load(&args)?).await.map_err(OperatorError::from_box),
+        Command::Queen(args) => match dumped(load(&args.node)?, args.dump)? {
+            Some(config) => role::run_queen(config).await.map_err(OperatorError::from_box),
+            None => Ok(()),
+        },
         #[cfg(feature = "node")]
-        Command::Relay(RelayArgs { node, action: None }) => role::run_relay(load(&node)?).await.map_err(OperatorError::from_box),
+        Command::Relay(RelayArgs { node, dump, action: None }) => match dumped(load(&node)?, dump)? {
+            Some(config) => role::run_relay(config).await.map_err(OperatorError::from_box),
+            None => Ok(()),
+        },
         #[cfg(feature = "node")]
         Command::Provider(args) => {
             let mut overrides = args.node.overrides();
             overrides.extend(args.device.map(|device| ("provider.device".to_string(), device.to_string())));
-            let config = NodeConfig::load(&args.node.config, &overrides)?;
+            let Some(config) = dumped(NodeConfig::load(&args.node.config, &overrides)?, args.dump)? else {
+                return Ok(());
+            };
             if args.dry_run {
                 return super::dry_run::run(config, json).await;
             }
@@ -78,6 +89,8 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Price(args) => earnings::price(&args, json).await,
         Command::Claim(args) => claim(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
+        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Manual { folder } => manual::pages(&folder, json),
         #[cfg(feature = "node")]
         Command::Deploy(args) => deploy::run(&args, json).await,
         #[cfg(feature = "node")]
@@ -106,6 +119,16 @@ async fn run_client(command: Command, json: bool) -> Outcome {
 #[cfg(feature = "node")]
 fn real_clients(args: &DevnetArgs) -> Option<devnet::clients::RealClients> {
     args.clients.clone().map(|folder| devnet::clients::RealClients { folder })
+}
+
+/// The configuration, unless it was only to be shown.
+#[cfg(feature = "node")]
+fn dumped(config: NodeConfig, dump: DumpArgs) -> Result<Option<NodeConfig>, OperatorError> {
+    if !dump.dump_config {
+        return Ok(Some(config));
+    }
+    line(config.to_toml()?.trim_end());
+    Ok(None)
 }
 
 pub(super) fn load(args: &NodeArgs) -> Result<NodeConfig, OperatorError> {

@@ -14,6 +14,7 @@ mod dry_run;
 mod earnings;
 mod gov;
 mod launch;
+mod manual;
 mod money;
 #[cfg(feature = "node")]
 mod operator;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    args::NodeArgs,
+    args::{DumpArgs, NodeArgs},
     commands::{Outcome, confirm, load},
     render::{line, output, printable, table},
 };
@@ -21,6 +21,8 @@ const ERROR_WIDTH: usize = 60;
 pub struct KingArgs {
     #[command(flatten)]
     pub node: NodeArgs,
+    #[command(flatten)]
+    pub dump: DumpArgs,
     #[command(subcommand)]
     pub action: Option<KingAction>,
 }
@@ -42,6 +44,8 @@ pub enum KingAction {
 pub struct RelayArgs {
     #[command(flatten)]
     pub node: NodeArgs,
+    #[command(flatten)]
+    pub dump: DumpArgs,
     #[command(subcommand)]
     pub action: Option<RelayAction>,
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 use config::{Environment, File, FileFormat};
 pub use error::ConfigError;
 pub use node::{
-    AlertsSection, ChainSection, ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, Delivery, HttpSection, KeysSection,
-    KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection, RelaySection,
+    AlertsSection, ChainSection, ConfigSource, ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, Delivery,
+    HttpSection, KeysSection, KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection, RelaySection,
 };
 use serde::de::DeserializeOwned;
 
@@ -31,9 +31,23 @@ impl NodeConfig {
             builder = builder.set_override(key, value.as_str()).map_err(|source| ConfigError::invalid(path, source))?;
         }
         let merged = builder.build().map_err(|source| ConfigError::invalid(path, source))?;
-        let node: NodeConfig = merged.try_deserialize().map_err(|source| ConfigError::invalid(path, source))?;
+        let mut node: NodeConfig = merged.try_deserialize().map_err(|source| ConfigError::invalid(path, source))?;
         node.validate(path)?;
+        node.source = ConfigSource { path: path.into(), overrides: overrides.to_vec() };
         Ok(node)
+    }
+
+    /// What the same file, environment and flags say now.
+    pub fn reload(&self) -> Result<Self, ConfigError> {
+        Self::load(&self.source.path, &self.source.overrides)
+    }
+
+    /// Everything that holds, defaults included, as a file that could be loaded. Endpoints and the webhook may carry tokens.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        // By way of a table: TOML wants plain values before sections, whatever the order of fields.
+        let table = toml::Table::try_from(self)
+            .map_err(|error| ConfigError::Invalid { path: self.source.path.clone(), reason: error.to_string() })?;
+        Ok(table.to_string())
     }
 
     /// The address book that `addresses` names.

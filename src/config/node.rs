@@ -37,6 +37,16 @@ pub struct NodeConfig {
     pub provider: ProviderSection,
     #[serde(default)]
     pub relay: RelaySection,
+    /// Where all this was read, to read it again.
+    #[serde(skip)]
+    pub source: ConfigSource,
+}
+
+/// A file, and the flags that win over it.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigSource {
+    pub path: PathBuf,
+    pub overrides: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

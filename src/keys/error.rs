@@ -46,7 +46,9 @@ impl Coded for KeyError {
             KeyError::Unreadable { .. } => "name an existing keystore, or make one with `gpumkt keys new`".into(),
             KeyError::Malformed { .. } => "restore the file from a backup, or import the key again with `gpumkt keys import`".into(),
             KeyError::WrongPassword { .. } => "check keys.password_file or GPUMKT_PASSWORD; the keystore itself is unharmed".into(),
-            KeyError::NoPassword { .. } => "set keys.password_file, GPUMKT_PASSWORD, or start the command on a terminal".into(),
+            KeyError::NoPassword { .. } => {
+                "set keys.password_file, GPUMKT_PASSWORD or the credential gpumkt-password, or start the command on a terminal".into()
+            }
             KeyError::Exists { .. } => "choose another name; a key is never overwritten".into(),
             KeyError::Unwritable { .. } => "check the folder's owner and free space".into(),
             KeyError::Identity { .. } => "restore it from a backup, or delete it: the node then gets a new peer id".into(),

@@ -1,4 +1,4 @@
-//! Where a keystore's password comes from: a file, the environment, a prompt. Never a flag.
+//! Where a keystore's password comes from: a file, the environment, a credential of systemd, a prompt. Never a flag.
 
 use std::{
     io::{IsTerminal, Write},
@@ -12,6 +12,8 @@ use super::KeyError;
 
 /// Read before any prompt, after the file.
 const PASSWORD_VARIABLE: &str = "GPUMKT_PASSWORD";
+/// Name of the credential that a unit's LoadCredential= gives the password.
+const CREDENTIAL: &str = "gpumkt-password";
 /// The same from one gpumkt to another, through programs that may send `GPUMKT_*` to the machines they log in to.
 pub const HANDED_PASSWORD_VARIABLE: &str = "_GPUMKT_PASSWORD";
 
@@ -23,6 +25,13 @@ pub fn read_password(file: Option<&Path>, keystore: &Path) -> Result<SecretStrin
     }
     if let Some(text) = [PASSWORD_VARIABLE, HANDED_PASSWORD_VARIABLE].iter().find_map(|name| std::env::var(name).ok()) {
         return Ok(SecretString::from(text));
+    }
+    // A credential that systemd hands to the unit; its folder is readable by nobody else.
+    if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+        let file = Path::new(&folder).join(CREDENTIAL);
+        if file.exists() {
+            return read_password(Some(&file), keystore);
+        }
     }
     if !std::io::stdin().is_terminal() {
         return Err(KeyError::NoPassword { path: keystore.into() });

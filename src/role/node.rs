@@ -127,7 +127,9 @@ impl Node {
     /// Adds the router, says that the node is ready, and runs until it is stopped.
     pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
         self.supervisor.take_signals().map_err(boxed)?;
-        self.supervisor.add(watch(&self));
+        let (watch, reload) = watch(&self)?;
+        self.supervisor.add(watch);
+        self.supervisor.add(reload);
         tell_where(&self).await?;
         let router = Router {
             net: self.peers.net.clone(),

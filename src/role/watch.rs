@@ -1,35 +1,37 @@
 //! The look at gas, stake and chains that every tier has.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Node, error::boxed};
 use crate::{
     config::NodeConfig,
     http::Webhook,
-    service::watch::{WatchService, WatchedChain},
+    service::{
+        reload::ReloadService,
+        watch::{WatchService, WatchedChain},
+    },
     telemetry::{Alert, Metrics},
     types::{ChainKind, Coded, Role},
 };
 
-pub(super) fn watch(node: &Node) -> WatchService {
+/// The look itself, and what changes its limits on SIGHUP.
+pub(super) fn watch(node: &Node) -> Result<(WatchService, ReloadService), Box<dyn Coded>> {
+    let (changed, config) = watch::channel(node.config.alerts.clone());
     let chains = ChainKind::BOTH.map(|kind| {
         let (chain, index) = node.chain(kind);
-        let low_gas_gwei = match kind {
-            ChainKind::Ethereum => node.config.alerts.low_gas_ethereum_gwei,
-            ChainKind::Classic => node.config.alerts.low_gas_classic_gwei,
-        };
         let keys = node.watched.iter().filter(|(of, _)| *of == kind).map(|(_, key)| *key).collect();
-        WatchedChain { chain: chain.clone(), index: index.clone(), keys, low_gas_gwei }
+        WatchedChain { chain: chain.clone(), index: index.clone(), keys }
     });
-    WatchService {
+    let service = WatchService {
         chains: chains.into(),
         staking: node.book.ethereum.staking_manager,
         account: (node.role != Role::None).then_some(node.account),
-        config: node.config.alerts.clone(),
+        config,
         alerts: node.alerts.clone(),
         metrics: node.metrics.clone(),
         stake_wei: None,
-    }
+    };
+    Ok((service, ReloadService::new(node.config.clone(), changed).map_err(boxed)?))
 }
 
 /// Where alerts are sent, if anywhere.

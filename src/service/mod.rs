@@ -29,6 +29,8 @@ pub mod prover;
 #[cfg(feature = "node")]
 pub mod records;
 #[cfg(feature = "node")]
+pub mod reload;
+#[cfg(feature = "node")]
 pub mod reporter;
 #[cfg(feature = "node")]
 pub mod router;

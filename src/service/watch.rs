@@ -22,7 +22,6 @@ pub struct WatchedChain {
     pub chain: Chain,
     pub index: ChainIndex,
     pub keys: Vec<Address>,
-    pub low_gas_gwei: u64,
 }
 
 pub struct WatchService {
@@ -30,7 +29,8 @@ pub struct WatchService {
     pub staking: Address,
     /// `None` for nodes without a stake.
     pub account: Option<Address>,
-    pub config: AlertsSection,
+    /// As it is now: it may change while the node runs.
+    pub config: tokio::sync::watch::Receiver<AlertsSection>,
     pub alerts: Alerts,
     pub metrics: Metrics,
     /// Stake at the last look.
@@ -55,7 +55,7 @@ impl WatchService {
     fn look_at_head(&self, watched: &WatchedChain) {
         let head = watched.index.newest();
         let silent_seconds = unix_seconds().saturating_sub(head.timestamp);
-        if head.timestamp != 0 && silent_seconds > self.config.silent_chain_seconds {
+        if head.timestamp != 0 && silent_seconds > self.config.borrow().silent_chain_seconds {
             let name = watched.index.chain.name();
             let message = format!("no new block of {name} for {silent_seconds} s: check its endpoints; running rentals go on");
             self.alerts.raise("silent_chain", Severity::Critical, name, message);
@@ -67,7 +67,11 @@ impl WatchService {
         let coins = format_units(balance, 18).unwrap_or_default();
         let name = watched.index.chain.name();
         self.metrics.balance(name, coins.parse().unwrap_or_default());
-        if balance < U256::from(watched.low_gas_gwei) * U256::from(GWEI) {
+        let low_gas_gwei = match watched.index.chain {
+            ChainKind::Ethereum => self.config.borrow().low_gas_ethereum_gwei,
+            ChainKind::Classic => self.config.borrow().low_gas_classic_gwei,
+        };
+        if balance < U256::from(low_gas_gwei) * U256::from(GWEI) {
             let coin = if watched.index.chain == ChainKind::Ethereum { "ETH" } else { "ETC" };
             let message = format!("{key} holds {coins} {coin}: send gas, or its transactions stop");
             self.alerts.raise("low_gas", Severity::Warning, format!("{name} {key}"), message);

@@ -173,4 +173,57 @@ mod tests {
         assert!(text.contains("gpumkt_events_total{name=\"checkpoint\",outcome=\"signed\"} 1"), "{text}");
         assert!(text.contains("gpumkt_chain_head{name=\"classic\"} 7"), "{text}");
     }
+
+    /// Every metric once, as `/metrics` shows it.
+    fn exported() -> String {
+        let metrics = Metrics::default();
+        metrics.service_restarts("service", "E-X-001");
+        metrics.chain_head("chain", 1);
+        metrics.queue_length("queue", 1);
+        metrics.event("event", "outcome");
+        metrics.balance("chain", 1.0);
+        metrics.stage_seconds("stage", 1.0);
+        metrics.bridge_count("chain", "stage", 1);
+        metrics.reorg_depth("chain", 1);
+        metrics.solvency_margin("contract", 1.0);
+        metrics.message_cost("chain", 1.0);
+        metrics.pending_age("queue", 1);
+        metrics.encode()
+    }
+
+    /// All Rust source of the crate, where names of events and stages are written out.
+    fn source(folder: &std::path::Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                source(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn dashboards_and_alerts_ask_for_what_there_is() {
+        let exported = exported();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut code = String::new();
+        source(&root.join("src"), &mut code);
+        for file in ["alerts.yml", "dashboard.json"] {
+            let text = std::fs::read_to_string(root.join("config/monitoring").join(file)).unwrap().replace("\\\"", "\"");
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let metrics: Vec<&str> = words.filter(|word| word.starts_with("gpumkt_")).collect();
+            assert!(metrics.len() > 10, "{file}");
+            for metric in metrics {
+                assert!(exported.contains(&format!("\n{metric}{{")), "{file} asks for {metric}");
+            }
+            for (label, call) in [("gpumkt_events_total{name=\"", "event("), ("gpumkt_stage_seconds_bucket{name=\"", "stage_seconds(")] {
+                for rest in text.split(label).skip(1) {
+                    let name = rest.split('"').next().unwrap();
+                    let written = code.contains(&format!("{call}\"{name}\""));
+                    assert!(written || code.contains(&format!("\"{name}\",")), "{file} asks for {name}");
+                }
+            }
+        }
+    }
 }

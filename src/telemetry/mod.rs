@@ -7,5 +7,5 @@ mod metrics;
 
 pub use alerts::{Alert, Alerts, Severity};
 pub use health::{Health, HealthReport};
-pub use logs::{LogFormat, init_logs};
+pub use logs::{LogFormat, init_logs, set_log_filter};
 pub use metrics::Metrics;

@@ -2,6 +2,7 @@
 
 mod desk;
 mod nodes;
+mod operator;
 mod running;
 mod trade;
 
