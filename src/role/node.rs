@@ -19,6 +19,8 @@ use crate::{
     service::{
         COLUMNS,
         checkpoints::CheckpointBook,
+        council::book::StatementBook,
+        docket::Docket,
         index::ChainIndex,
         kings::KingSets,
         peers::Peers,
@@ -47,6 +49,8 @@ pub struct Node {
     pub classic_index: ChainIndex,
     pub peers: Peers,
     pub checkpoints: CheckpointBook,
+    pub statements: StatementBook,
+    pub docket: Docket,
     pub metrics: Metrics,
     pub health: Health,
     pub supervisor: Supervisor,
@@ -93,7 +97,9 @@ impl Node {
         let http_address = http.local_address();
         supervisor.add(http);
         webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
-        let checkpoints = CheckpointBook::new(KingSets::new(kings), book.clone());
+        let (kings, docket) = (KingSets::new(kings), Docket::new(store.clone()));
+        let statements = StatementBook::new(kings.clone(), book.clone());
+        let checkpoints = CheckpointBook::new(kings, book.clone()).with_docket(docket.clone());
         Ok(Self {
             config,
             book,
@@ -107,6 +113,8 @@ impl Node {
             classic_index,
             peers,
             checkpoints,
+            statements,
+            docket,
             metrics,
             health,
             supervisor,

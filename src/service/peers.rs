@@ -13,7 +13,7 @@ use crate::{
     net::{Multiaddr, NetError, NetHandle, PeerId},
     types::{
         Coded, DeviceId, Role,
-        wire::{CheckpointSignature, MAX_CHECKPOINTS, Request, Response},
+        wire::{CheckpointSignature, MAX_CHECKPOINTS, Request, Response, StatementSignature},
     },
 };
 
@@ -117,11 +117,7 @@ impl Peers {
 
     /// Checkpoint signatures from every King that is known; from whoever is connected where none is.
     pub async fn checkpoints(&self, origin: u64, from_count: u32) -> Vec<CheckpointSignature> {
-        let mut asked: Vec<PeerId> = self.records.peers_of(Role::King).into_iter().map(|(peer, _)| peer).collect();
-        if asked.is_empty() {
-            asked = self.net.connected_peers().await.unwrap_or_default().into_iter().map(|info| info.peer).collect();
-        }
-        let asked = asked.into_iter().map(|peer| async move {
+        let asked = self.kings_or_anybody().await.into_iter().map(|peer| async move {
             let request = Request::Checkpoints { origin_chain_id: origin, from_count, limit: MAX_CHECKPOINTS };
             match self.net.request(peer, &[], request).await {
                 Ok(Response::Checkpoints(signatures)) => signatures,
@@ -129,5 +125,24 @@ impl Peers {
             }
         });
         join_all(asked).await.concat()
+    }
+
+    /// Kings' signatures under rotations, recoveries and pauses; asked of whom [`Self::checkpoints`] asks.
+    pub async fn statements(&self) -> Vec<StatementSignature> {
+        let asked = self.kings_or_anybody().await.into_iter().map(|peer| async move {
+            match self.net.request(peer, &[], Request::Statements).await {
+                Ok(Response::Statements(signatures)) => signatures,
+                _ => Vec::new(),
+            }
+        });
+        join_all(asked).await.concat()
+    }
+
+    async fn kings_or_anybody(&self) -> Vec<PeerId> {
+        let kings: Vec<PeerId> = self.records.peers_of(Role::King).into_iter().map(|(peer, _)| peer).collect();
+        if !kings.is_empty() {
+            return kings;
+        }
+        self.net.connected_peers().await.unwrap_or_default().into_iter().map(|info| info.peer).collect()
     }
 }
