@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 
 use super::{
+    bridge::books,
     error::boxed,
     startup::{account_of, check_kings, follow, net_config, tell_where},
     watch::{watch, webhook},
@@ -22,7 +23,6 @@ use crate::{
         council::book::StatementBook,
         docket::Docket,
         index::ChainIndex,
-        kings::KingSets,
         peers::Peers,
         records::{OwnNode, Records},
         router::{Handlers, Router},
@@ -97,9 +97,7 @@ impl Node {
         let http_address = http.local_address();
         supervisor.add(http);
         webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
-        let (kings, docket) = (KingSets::new(kings), Docket::new(store.clone()));
-        let statements = StatementBook::new(kings.clone(), book.clone());
-        let checkpoints = CheckpointBook::new(kings, book.clone()).with_docket(docket.clone());
+        let (checkpoints, statements, docket) = books(kings, &book, &store);
         Ok(Self {
             config,
             book,

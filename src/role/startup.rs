@@ -13,8 +13,6 @@ use crate::{
     service::{
         follower::Follower,
         index::{ChainIndex, Indexer},
-        prosecutor::Prosecutor,
-        router::Handlers,
         sender::{Sender, SenderConfig, sender},
     },
     store::{Store, StoreError},
@@ -129,27 +127,6 @@ impl Node {
         let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
         self.supervisor.add(service);
         handle
-    }
-
-    /// Whoever listens to Kings can bring one to court.
-    pub fn add_prosecutor(&mut self, sender: Sender) {
-        self.supervisor.add(Prosecutor {
-            chain: self.ethereum.clone(),
-            ethereum_index: self.ethereum_index.clone(),
-            classic_index: self.classic_index.clone(),
-            book: self.book.clone(),
-            checkpoints: self.checkpoints.clone(),
-            docket: self.docket.clone(),
-            sender,
-            alerts: self.alerts.clone(),
-            metrics: self.metrics.clone(),
-            state: Default::default(),
-        });
-    }
-
-    /// What a node that listens to Kings answers for.
-    pub fn bridge_handlers(&self) -> Handlers {
-        Handlers { checkpoints: Some(self.checkpoints.clone()), statements: Some(self.statements.clone()), ..Handlers::default() }
     }
 
     /// Age up to which a full pass makes a device rentable, seconds.
