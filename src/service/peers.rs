@@ -20,6 +20,9 @@ use crate::{
 /// Time Queens have to hand out receipts before a commit goes without theirs.
 const RECEIPTS_WITHIN: Duration = Duration::from_secs(4);
 
+/// Time Kings have to hand out statements: one that is silent must not hold up the others'.
+const STATEMENTS_WITHIN: Duration = Duration::from_secs(3);
+
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
     #[error(transparent)]
@@ -130,8 +133,9 @@ impl Peers {
     /// Kings' signatures under rotations, recoveries and pauses; asked of whom [`Self::checkpoints`] asks.
     pub async fn statements(&self) -> Vec<StatementSignature> {
         let asked = self.kings_or_anybody().await.into_iter().map(|peer| async move {
-            match self.net.request(peer, &[], Request::Statements).await {
-                Ok(Response::Statements(signatures)) => signatures,
+            let asked = self.net.request(peer, &[], Request::Statements);
+            match tokio::time::timeout(STATEMENTS_WITHIN, asked).await {
+                Ok(Ok(Response::Statements(signatures))) => signatures,
                 _ => Vec::new(),
             }
         });

@@ -57,7 +57,7 @@ async fn follow_the_stakes(world: &mut World) {
     until("a nomination", async || {
         let call = KingSet::nominationCall {};
         let pending = world.chain(ChainKind::Ethereum).call(world.book.ethereum.bridge.king_set, call, BlockId::latest()).await.unwrap();
-        (!pending.is_zero()).then_some(())
+        (!pending.is_zero() || epoch(world, ChainKind::Ethereum).await >= 2).then_some(())
     })
     .await;
     world.kill("king-2");
@@ -96,7 +96,7 @@ async fn hold_the_bridge(world: &World) {
     let paused = async || world.chain(ChainKind::Classic).call(inbox, Inbox::pausedUntilCall {}, BlockId::latest()).await.unwrap();
     until("the pause on Ethereum Classic", async || (paused().await == end).then_some(())).await;
     println!("paused by a quorum");
-    assert!(world.logged("king-4", "king_order") > 0, "the fourth operator hears of it");
+    until("word to the fourth operator", async || (world.logged("king-4", "king_order") > 0).then_some(())).await;
     let index = world.count(ChainKind::Ethereum).await;
     world.dispatch_both(1).await;
     until("an end of the pause", async || {
