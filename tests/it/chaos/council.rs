@@ -22,11 +22,7 @@ fn kings() -> Vec<String> {
     (1..=KINGS).map(|number| format!("king-{number}")).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kings_rotate_convict_pause_and_recover() {
-    let _alone = crate::WHOLE_NETWORK.lock().await;
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut world = World::start(folder.path()).await;
+pub async fn course(mut world: World) {
     world.start_kings(&["king-1", "king-2", "king-3", "king-4"]).await;
     world.rotates = true;
     world.start_node("relay-1", true).await;

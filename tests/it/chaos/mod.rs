@@ -48,6 +48,14 @@ async fn no_message_is_lost_doubled_stuck_or_forged() {
     summary.assert();
 }
 
+/// The Kings change, stop, start anew and lose one of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_stops_for_good_while_kings_rotate_pause_recover_and_convict() {
+    let _alone = crate::WHOLE_NETWORK.lock().await;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    council::course(World::start(folder.path()).await).await;
+}
+
 /// What every change is tried with, beside other tests on a busy machine: deaths at the boundaries of stages, a lying endpoint, a shallow
 /// reorganisation. Everything else waits for `make chaos`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
