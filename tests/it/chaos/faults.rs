@@ -210,6 +210,27 @@ pub async fn clocks_jump(world: &mut World, summary: &mut Summary) {
     frozen.iter().for_each(|name| world.signal(name, nix::sys::signal::Signal::SIGCONT));
     summary.fault("a King and the relay stand still for twenty blocks");
     world.all_delivered("after they woke up", [&[], &[]]).await;
+
+    // The wall clocks of a King and the relay, while they run.
+    let (library, offset) = (world.folder.join("clock.so"), world.folder.join("clock"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/chaos/clock.c");
+    let compiled = std::process::Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status().unwrap();
+    assert!(compiled.success(), "the C compiler that links Rust compiles this, too");
+    std::fs::write(&offset, 0i64.to_le_bytes()).unwrap();
+    world.clock = Some((library, offset.clone()));
+    for name in ["king-1", "relay-1"] {
+        world.kill(name);
+        world.start_node(name, true).await;
+    }
+    for seconds in [1_800i64, -1_800, 0] {
+        // In place: the nodes have the file mapped.
+        let file = std::fs::OpenOptions::new().write(true).open(&offset).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &seconds.to_le_bytes(), 0).unwrap();
+        summary.fault(format!("clocks of a King and the relay are {seconds} s off"));
+        world.dispatch_both(1).await;
+        world.all_delivered("with shifted clocks", [&[], &[]]).await;
+    }
+    world.clock = None;
 }
 
 /// A King turns against the others; then one, then two of four are gone.

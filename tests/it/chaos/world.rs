@@ -57,6 +57,8 @@ pub struct World {
     pub refusers: [Address; 2],
     sender: Address,
     next_body: AtomicU32,
+    /// Library and file that shift the wall clocks of nodes that are started from now on.
+    pub clock: Option<(PathBuf, PathBuf)>,
     /// Whether relays that are started from now on have the next King set drawn.
     pub rotates: bool,
 }
@@ -129,6 +131,7 @@ impl World {
             refusers: [Address::ZERO; 2],
             sender,
             next_body: AtomicU32::new(0),
+            clock: None,
             rotates: false,
         };
         for kind in ChainKind::BOTH {
@@ -294,6 +297,9 @@ impl World {
     pub async fn start_node(&mut self, name: &str, is_ready: bool) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gpumkt"));
         command.arg(name.split('-').next().unwrap()).arg("--config").arg(self.write_config(name));
+        if let Some((library, offset)) = &self.clock {
+            command.env("LD_PRELOAD", library).env("GPUMKT_TEST_CLOCK", offset);
+        }
         let told = self.folder.join(name).join("node.json");
         let _ = std::fs::remove_file(&told);
         let mut process = ManagedProcess::spawn(name, command, &self.log(name)).unwrap();
