@@ -74,7 +74,7 @@ pub struct Council {
 /// What the loop remembers between rounds.
 #[derive(Default)]
 pub struct CouncilState {
-    is_restored: bool,
+    restored_for: Option<u64>,
     repeated: Option<Instant>,
     times: Option<king_set::KingSet::Times>,
     told: BTreeSet<Statement>,
@@ -89,9 +89,11 @@ struct Standing {
 
 impl Council {
     async fn look(&mut self) -> Result<(), CouncilError> {
-        if !self.state.is_restored {
+        // What was signed for a set counts once that set is known here, which after a start takes a look at the chains.
+        let newest = self.statements.kings().newest().map(|set| set.epoch);
+        if self.state.restored_for != newest {
             self.restore()?;
-            self.state.is_restored = true;
+            self.state.restored_for = newest;
         }
         self.take_orders().await?;
         self.repeat().await;
