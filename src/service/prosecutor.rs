@@ -128,7 +128,7 @@ impl Prosecutor {
             if accused.is_empty() {
                 continue;
             }
-            let held = self.chain.call(self.book.ethereum.bridge.outbox, Outbox::countCall {}, BlockId::latest()).await?;
+            let held = self.held().await?;
             for signed in accused {
                 // At or below the contract's count the root decides, and this node's tree must hold that many.
                 let is_beyond = data.count > held;
@@ -197,6 +197,16 @@ impl Prosecutor {
         Ok(())
     }
 
+    /// Messages that the Outbox holds; where there are several endpoints, a majority must say so, as one that lies would accuse the innocent.
+    async fn held(&self) -> Result<u32, ChainError> {
+        let outbox = self.book.ethereum.bridge.outbox;
+        if self.chain.config().rpc.len() < 2 {
+            return self.chain.call(outbox, Outbox::countCall {}, BlockId::latest()).await;
+        }
+        let block = self.chain.agreed_block(self.chain.agreed_head_number().await?).await?;
+        self.chain.agreed_call(outbox, Outbox::countCall {}, block.hash).await
+    }
+
     /// Blocks that this reporter leaves to those before it: relays first, then Kings in the order of their set.
     fn turn(&self) -> u64 {
         let me = self.sender.account();
@@ -222,7 +232,7 @@ impl Prosecutor {
                 call.map(|call| call.abi_encode())
             }
             Evidence::Beyond { signed } => {
-                let held = self.chain.call(self.book.ethereum.bridge.outbox, Outbox::countCall {}, BlockId::latest()).await?;
+                let held = self.held().await?;
                 if signed.checkpoint.count > held {
                     Some(KingCourt::reportBeyondOutboxCall { signed: for_court(signed) }.abi_encode())
                 } else {
