@@ -237,11 +237,17 @@ pub async fn clocks_jump(world: &mut World, summary: &mut Summary) {
 pub async fn kings_are_missing_or_hostile(world: &mut World, summary: &mut Summary) {
     world.kill("king-4");
     let byzantine = Byzantine::start(world, "king-4").await;
+    let counts = [world.count(ChainKind::Ethereum).await, world.count(ChainKind::Classic).await];
+    // Nobody listens to it any more once it is convicted of one of these, so they come at once.
     for origin in ChainKind::BOTH {
-        let count = world.count(origin).await;
         // The count that honest Kings will sign next, with a root of its own, and then with another.
-        byzantine.publish(byzantine.sign(world, origin, count + 1, B256::repeat_byte(0x66))).await;
-        byzantine.publish(byzantine.sign(world, origin, count + 1, B256::repeat_byte(0x67))).await;
+        let next = counts[origin as usize] + 1;
+        byzantine.publish(byzantine.sign(world, origin, next, B256::repeat_byte(0x66))).await;
+        byzantine.publish(byzantine.sign(world, origin, next, B256::repeat_byte(0x67))).await;
+        byzantine.publish(byzantine.sign(world, origin, 1, B256::repeat_byte(0x69))).await;
+    }
+    for origin in ChainKind::BOTH {
+        let count = counts[origin as usize];
         let mut garbage = byzantine.sign(world, origin, count + 2, B256::repeat_byte(0x68));
         garbage.signature.0[5] ^= 0xff;
         byzantine.try_publish(garbage).await;
