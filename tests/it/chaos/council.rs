@@ -146,6 +146,7 @@ async fn start_anew(world: &mut World) {
 
 /// King-4 signs two roots for one count, and a root of Ethereum's Outbox that never was. It loses its stake, whoever reports it is rewarded.
 async fn convict_a_traitor(world: &mut World) {
+    world.kill("king-4");
     let staking = world.book.ethereum.staking_manager;
     let thief = world.accounts.signer("king-4").unwrap().address();
     let staked = async || {
@@ -153,7 +154,6 @@ async fn convict_a_traitor(world: &mut World) {
         world.chain(ChainKind::Ethereum).call(staking, call, BlockId::latest()).await.unwrap().staked
     };
     assert!(U256::from(staked().await) > U256::ZERO);
-    world.kill("king-4");
     let byzantine = Byzantine::start(world, "king-4").await;
     let count = world.count(ChainKind::Classic).await;
     for root in [0x66, 0x67] {
