@@ -81,22 +81,22 @@ fn installed(logs: &[LogEntry]) -> Vec<(u64, B256)> {
 
 /// Follows the events epoch by epoch; what does not continue the one before is left out, so that the result differs from the chain.
 fn follow(logs: &[LogEntry], first: u64) -> Lineage {
-    let mut lineage = Lineage::default();
+    let mut found: Option<Lineage> = None;
     for log in logs {
-        if let Some(event) = log.decode::<KingSet::KingSetInstalled>() {
-            let hash = keccak256(event.members.concat());
-            if lineage.epoch == 0 && event.setEpoch == first {
-                lineage = Lineage { epoch: first, hash, ..lineage };
-            } else if event.setEpoch == lineage.epoch.saturating_add(1) {
-                lineage = Lineage { epoch: event.setEpoch, hash, rotations: lineage.rotations + 1, ..lineage };
+        let installed = log.decode::<KingSet::KingSetInstalled>().map(|event| (event.setEpoch, keccak256(event.members.concat())));
+        let recovered = log.decode::<KingSet::KingSetRecovered>().map(|event| event.setEpoch);
+        found = match (found.take(), installed, recovered) {
+            (None, Some((epoch, hash)), _) if epoch == first => Some(Lineage { epoch, hash, ..Lineage::default() }),
+            (Some(before), Some((epoch, hash)), _) if Some(epoch) == before.epoch.checked_add(1) => {
+                Some(Lineage { epoch, hash, rotations: before.rotations + 1, ..before })
             }
-        } else if let Some(event) = log.decode::<KingSet::KingSetRecovered>()
-            && event.setEpoch == lineage.epoch.saturating_add(1)
-        {
-            lineage = Lineage { epoch: event.setEpoch, recoveries: lineage.recoveries + 1, ..lineage };
-        }
+            (Some(before), _, Some(epoch)) if Some(epoch) == before.epoch.checked_add(1) => {
+                Some(Lineage { epoch, recoveries: before.recoveries + 1, ..before })
+            }
+            (unchanged, _, _) => unchanged,
+        };
     }
-    lineage
+    found.unwrap_or_default()
 }
 
 #[cfg(test)]
