@@ -1,5 +1,5 @@
 //! Throughput and latency of the bridge, on private chains: a King set of each size, messages both ways, one relay. Prints one JSON
-//! object. Four Kings are processes of their own; of more, one process holds the other keys and signs what it reads from the chains.
+//! object. Up to four Kings are processes of their own; of more, one process holds the other keys and signs what it reads from the chains.
 
 // A bench fails as a test does.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, dead_code)]
@@ -15,8 +15,9 @@ use std::{
 };
 
 use alloy::{
-    primitives::B512,
+    primitives::{Address, B256, B512, U256, hex},
     signers::{SignerSync, local::PrivateKeySigner},
+    sol_types::SolCall,
 };
 use gpumkt::{
     chain::BlockId,
@@ -31,13 +32,29 @@ use serde_json::{Map, json};
 
 use self::{
     byzantine::Byzantine,
-    world::{KINGS, MIN_DEPTH, STRIDE, World, until},
+    world::{KINGS, MIN_DEPTH, STRIDE, World, until, until_within},
 };
 
-const SIZES: [usize; 3] = [4, 13, 21];
+const SIZES: [usize; 3] = [1, 13, 21];
+/// Calls an Outbox `n` times in one transaction: calldata is the address, `n`, and the call.
+const REPEATER: &[u8] = &hex!("60298060095f395ff36040360360405f376020355b5f5f604036035f5f5f355af1156025576001900380600b57005b5f5ffd");
+/// Messages of one such transaction, which fit a block.
+const REPEATED: u32 = 500;
+/// Reading everything may take long on a busy machine.
+const LONG: Duration = Duration::from_secs(1_800);
+/// No chain has this id: a message to it stays in the tree and is nobody's to deliver.
+const NOWHERE: u64 = 7;
 
 fn messages() -> usize {
-    std::env::var("GPUMKT_BENCH_MESSAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+    from_environment("GPUMKT_BENCH_MESSAGES").unwrap_or(60)
+}
+
+fn past_messages() -> usize {
+    from_environment("GPUMKT_BENCH_PAST").unwrap_or(100_000)
+}
+
+fn from_environment(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 #[tokio::main]
@@ -46,18 +63,23 @@ async fn main() {
     for size in SIZES {
         let folder = tempfile::tempdir().unwrap();
         let extra: Vec<PrivateKeySigner> = (KINGS as usize..size).map(|_| PrivateKeySigner::random()).collect();
-        let mut world = World::start_with(folder.path(), &extra.iter().map(PrivateKeySigner::address).collect::<Vec<_>>()).await;
+        let others: Vec<Address> = extra.iter().map(PrivateKeySigner::address).collect();
+        let mut world = World::start_with(folder.path(), size.min(KINGS as usize), &others).await;
         measure(&mut world, extra, size, &mut figures).await;
     }
+    let folder = tempfile::tempdir().unwrap();
+    measure_catching_up(&mut World::start_with(folder.path(), 1, &[]).await, &mut figures).await;
     println!("{}", serde_json::Value::Object(figures));
 }
 
 async fn measure(world: &mut World, extra: Vec<PrivateKeySigner>, size: usize, figures: &mut Map<String, serde_json::Value>) {
-    world.start_kings(&["king-1", "king-2", "king-3"]).await;
     let many = if extra.is_empty() {
-        world.start_node("king-4", true).await;
+        for number in 1..=size {
+            world.start_node(&format!("king-{number}"), true).await;
+        }
         None
     } else {
+        world.start_kings(&["king-1", "king-2", "king-3"]).await;
         Some(Byzantine::start(world, "king-4").await)
     };
     world.start_node("relay-1", true).await;
@@ -106,6 +128,40 @@ async fn measure(world: &mut World, extra: Vec<PrivateKeySigner>, size: usize, f
         until("a relay that has caught up", async || (world.metric("relay-1", &series).await >= count).then_some(())).await;
     }
     figures.insert(key("relay_caught_up_s"), json!(began.elapsed().as_secs_f64()));
+}
+
+/// A King and a relay that start with nothing, and a King that starts again, on a chain that has sent many messages.
+async fn measure_catching_up(world: &mut World, figures: &mut Map<String, serde_json::Value>) {
+    let origin = ChainKind::Classic;
+    let (repeater, outbox) = (world.create(origin, REPEATER).await, world.book.bridge(origin).outbox);
+    let call = Outbox::dispatchCall { destination: NOWHERE, recipient: Address::repeat_byte(1), body: vec![1; 64].into() }.abi_encode();
+    while (world.count(origin).await as usize) < past_messages() {
+        let left = past_messages() as u32 - world.count(origin).await;
+        let data = [outbox.into_word().to_vec(), B256::from(U256::from(left.min(REPEATED))).to_vec(), call.clone()].concat();
+        world.transact_with(origin, Some(repeater), data.into(), 30_000_000).await;
+    }
+    let count = f64::from(world.count(origin).await);
+    let seen = format!("gpumkt_bridge_count{{origin=\"{origin}\",stage=\"seen\"}}");
+    for name in ["king_caught_up_with_past_s", "king_restarted_with_past_s"] {
+        let began = Instant::now();
+        world.start_node("king-1", false).await;
+        until_within(LONG, "a King that has caught up", async || (world.metric("king-1", &seen).await >= count).then_some(())).await;
+        figures.insert(format!("bridge_{name}"), json!(began.elapsed().as_secs_f64()));
+        if name.starts_with("king_caught") {
+            world.kill("king-1");
+        }
+    }
+    world.dispatch(origin).await;
+    let index = world.count(origin).await - 1;
+    let began = Instant::now();
+    world.start_node("relay-1", true).await;
+    until_within(LONG, "a delivery by a new relay", async || world.is_delivered(origin, index).await.then_some(())).await;
+    figures.insert("bridge_relay_delivers_with_past_s".into(), json!(began.elapsed().as_secs_f64()));
+    figures.insert("bridge_past_messages".into(), json!(count));
+    for (node, used) in usage(world) {
+        let role = node.split('-').next().unwrap_or_default();
+        figures.insert(format!("bridge_{role}_rss_with_past_mib"), json!(used.rss_mib));
+    }
 }
 
 /// Signs what the Outboxes hold at final stride blocks, for this node's King and for `others`: as many honest Kings, without their reads.

@@ -86,7 +86,8 @@ async fn check(args: &DeployArgs, config: &DeployConfig, json: bool) -> Outcome 
         return Err(DeployError::Differs(audit).into());
     }
     if !json {
-        let Audit { checks, .. } = audit;
+        let Audit { checks, notes, .. } = audit;
+        notes.into_iter().for_each(line);
         line(format!("{checks} checks, no difference: {} is what {} describes", args.out.display(), args.config.display()));
     }
     Ok(())

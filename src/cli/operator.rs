@@ -6,10 +6,13 @@ use serde_json::json;
 use super::{
     args::{DumpArgs, NodeArgs},
     commands::{Outcome, confirm, load},
-    render::{line, output, printable, table},
+    render::{line, output, printable, table, when},
 };
 use crate::{
-    client::{ClientError, operator},
+    client::{
+        ClientError,
+        operator::{self, Order},
+    },
     types::ChainKind,
 };
 
@@ -36,6 +39,42 @@ pub enum KingAction {
         /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
+    },
+    /// Sign a new epoch of the King set, after a reorganisation below what was signed; takes effect once a quorum was ordered the same
+    Recover {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Chain that was reorganised
+        #[arg(value_enum, default_value = "classic")]
+        origin: ChainName,
+        /// Messages that both branches share; found by the King, which refuses another number
+        #[arg(long, value_name = "COUNT")]
+        fork_count: Option<u32>,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Sign a pause: of the bridge by a quorum of Kings, or of withdrawals by a third; it ends by itself
+    Pause {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// Chain whose messages are held
+        #[arg(long, value_enum, default_value = "classic")]
+        origin: ChainName,
+        /// Hold the credits that reports created on Ethereum, instead of messages
+        #[arg(long, conflicts_with = "origin")]
+        withdrawals: bool,
+        /// Unix time at which it ends; all Kings must be ordered the same
+        #[arg(long, value_name = "SECONDS")]
+        until: u64,
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// List the rotations, recoveries and pauses that this King has signed
+    Statements {
+        #[command(flatten)]
+        node: NodeArgs,
     },
 }
 
@@ -92,7 +131,48 @@ impl From<ChainName> for ChainKind {
 }
 
 pub fn king(action: &KingAction, json: bool) -> Outcome {
-    let KingAction::Resume { node, yes } = action;
+    match action {
+        KingAction::Resume { node, yes } => resume(node, *yes, json),
+        KingAction::Recover { node, origin, fork_count, yes } => {
+            let question = format!(
+                "Sign a recovery of {}? What the Kings have signed beyond the messages that both branches share becomes void. [y/N] ",
+                ChainKind::from(*origin)
+            );
+            order(node, Order::Recover { origin: (*origin).into(), fork_count: *fork_count }, &question, *yes, json)
+        }
+        KingAction::Pause { node, origin, withdrawals, until, yes } => {
+            let (order_, what) = if *withdrawals {
+                (Order::Withdrawals { until: *until }, "withdrawals of credits".to_string())
+            } else {
+                (Order::Pause { origin: (*origin).into(), until: *until }, format!("messages of {}", ChainKind::from(*origin)))
+            };
+            order(node, order_, &format!("Sign a pause of {what} until {}? [y/N] ", when(*until)), *yes, json)
+        }
+        KingAction::Statements { node } => {
+            output(json, &operator::statements(&load(node)?)?, |signed| {
+                if signed.is_empty() {
+                    return "This King has signed no rotation, recovery or pause.".into();
+                }
+                signed.iter().map(|signed| format!("{:?}", signed.statement)).collect::<Vec<_>>().join("\n")
+            });
+            Ok(())
+        }
+    }
+}
+
+fn order(node: &NodeArgs, order: Order, question: &str, yes: bool, json: bool) -> Outcome {
+    let config = load(node)?;
+    if !yes && !confirm(question)? {
+        return Err(ClientError::Cancelled.into());
+    }
+    operator::order(&config, order)?;
+    output(json, &json!({ "ordered": order }), |_| {
+        "The King signs it when it next looks, or at its next start. It takes effect once enough Kings were ordered the same.".into()
+    });
+    Ok(())
+}
+
+fn resume(node: &NodeArgs, yes: bool, json: bool) -> Outcome {
     let config = load(node)?;
     let halts = operator::halts(&config)?;
     if halts.is_empty() {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    args::{NodeArgs, OfferArgs, RentalArgs, parse_duration_seconds},
+    args::{ClaimArgs, NodeArgs, OfferArgs, RentalArgs, parse_duration_seconds},
     commands::{Outcome, confirm, connect, load, reader},
     money::gas_needs,
     render::{OperatorError, duration, line, output, table, when},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     client::{
-        ClientError, Clients, earnings, outlay, rent, stake,
+        ClientError, Clients, earnings, exits, outlay, rent, stake,
         upkeep::{self, Maintenance},
     },
     config::NodeConfig,
@@ -29,6 +29,8 @@ pub enum ProvideCommand {
     Abort(AbortArgs),
     /// Hand the protocol's fees of closed rentals to the TokenDistributor; anybody may
     CollectFees(NodeArgs),
+    /// Take what is left of this key's gas fund on Ethereum Classic; a running provider fills it again
+    WithdrawFund(ClaimArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +74,14 @@ pub(super) async fn run(command: ProvideCommand, json: bool) -> Outcome {
             let (amount, receipt) = upkeep::collect_fees(&clients).await?;
             let shown = json!({ "amount_wei": amount, "transaction": receipt.tx_hash });
             output(json, &shown, |_| format!("{amount} GPUTOKEN of fees handed on in {}", receipt.tx_hash));
+            Ok(())
+        }
+        ProvideCommand::WithdrawFund(args) => {
+            let (_, clients) = connect(&args.node).await?;
+            let to = args.to.unwrap_or(clients.signer.address());
+            let (amount, receipt) = exits::withdraw_fund(&clients, to).await?;
+            let shown = json!({ "to": to, "amount_wei": amount.to_string(), "transaction": receipt.tx_hash });
+            output(json, &shown, |_| format!("{} ETC of the gas fund paid to {to} in {}", Amount(amount), receipt.tx_hash));
             Ok(())
         }
     }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
-    args::{LaunchArgs, NodeArgs, RentalArgs, RentalsArgs, parse_duration_seconds},
+    args::{ClaimArgs, LaunchArgs, NodeArgs, RentalArgs, RentalsArgs, parse_duration_seconds},
     commands::{Outcome, confirm, connect, load, reader},
     launch::{launch_spec, start_node},
     render::{duration, line, output, printable, table, when},
@@ -15,6 +15,7 @@ use crate::{
     client::{
         self, ClientError, Clients, court,
         evidence::{self, Evidence},
+        exits,
         launch::LaunchSpec,
         rent::{self, Extension, RentalView, SessionKeys},
         upkeep::{self, Settled},
@@ -35,6 +36,8 @@ pub enum RentalCommand {
     Complain(ComplainArgs),
     /// Move on a rental whose reports never came: request the refund by deadline, or execute it
     Settle(RentalArgs),
+    /// Make large credits of reports claimable, once their delay is over; anybody may, for any account
+    Release(ClaimArgs),
 }
 
 /// What to do while the rental runs. With any of these the command stays until the rental is over.
@@ -113,6 +116,7 @@ pub(super) async fn run(command: RentalCommand, json: bool) -> Outcome {
         RentalCommand::Watch(args) => watch_rental(&args, json).await,
         RentalCommand::Complain(args) => complain(&args, json).await,
         RentalCommand::Settle(args) => settle(&args, json).await,
+        RentalCommand::Release(args) => release(&args, json).await,
     }
 }
 
@@ -247,6 +251,21 @@ async fn settle(args: &RentalArgs, json: bool) -> Outcome {
             format!("requested; a report still wins until {}. Run the command again after that.", when(executable_at))
         }
         Settled::Closed => format!("rental {} is closed; what was not reported has gone back", args.rental),
+    });
+    Ok(())
+}
+
+async fn release(args: &ClaimArgs, json: bool) -> Outcome {
+    let (_, clients) = connect(&args.node).await?;
+    let account = args.to.unwrap_or(clients.signer.address());
+    let (released, waiting) = exits::release(&clients, account).await?;
+    let shown = serde_json::json!({ "account": account, "released": released, "waiting": waiting });
+    output(json, &shown, |_| {
+        let rows = released.iter().map(|delayed| (delayed, "released: `gpumkt claim` pays it out"));
+        let rows = rows.chain(waiting.iter().map(|delayed| (delayed, "waits")));
+        let rows: Vec<Vec<String>> =
+            rows.map(|(delayed, state)| vec![delayed.amount_wei.to_string(), when(delayed.available_at), state.into()]).collect();
+        if rows.is_empty() { "Nothing is held back.".into() } else { table(&["amount", "from", "state"], rows) }
     });
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod deploy;
 pub mod earnings;
 mod error;
 pub mod evidence;
+pub mod exits;
 pub mod failover;
 pub mod gov;
 pub mod launch;

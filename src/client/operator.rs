@@ -4,15 +4,17 @@ use alloy::primitives::{B256, utils::format_ether};
 use serde::Serialize;
 
 use super::ClientError;
+pub use crate::service::council::Order;
 use crate::{
     config::NodeConfig,
     service::{
         commands,
+        council::record::SPOKEN,
         delivery::{self, Records, Retry, Stage},
         signer::halt::{self, HALTS, Halt, Resume},
     },
     store::Store,
-    types::ChainKind,
+    types::{ChainKind, wire::StatementSignature},
 };
 
 /// One message that a relay has to do with.
@@ -45,6 +47,16 @@ pub fn halts(config: &NodeConfig) -> Result<Vec<Halt>, ClientError> {
 /// Tells the King that somebody has looked at this halt, and that it shall go on.
 pub fn resume(config: &NodeConfig, halt: &Halt) -> Result<(), ClientError> {
     leave(config, &halt::command_name(halt.origin), &Resume { halt: halt.clone() })
+}
+
+/// Leaves an order for the King: it signs it when it next looks, and raises an alert if it never will.
+pub fn order(config: &NodeConfig, order: Order) -> Result<(), ClientError> {
+    leave(config, order.name(), &order)
+}
+
+/// Rotations, recoveries and pauses that this King has signed.
+pub fn statements(config: &NodeConfig) -> Result<Vec<StatementSignature>, ClientError> {
+    Ok(open(config)?.scan(&SPOKEN, None, usize::MAX)?.into_iter().map(|(_, signed)| signed).collect())
 }
 
 /// Messages that are under way, failed or were brought, in the order of their indices; without `all` only those that are not delivered.

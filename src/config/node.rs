@@ -350,11 +350,20 @@ pub struct RelaySection {
     pub max_batch: usize,
     /// Batches under way at once, per direction.
     pub max_in_flight: usize,
+    /// Has the next King set drawn from the stakes when it is time.
+    pub rotate_kings: bool,
 }
 
 impl Default for RelaySection {
     fn default() -> Self {
-        Self { deliver: Delivery::default(), max_wait_seconds: 120, token_price_gwei: 0, max_batch: 8, max_in_flight: 4 }
+        Self {
+            deliver: Delivery::default(),
+            max_wait_seconds: 120,
+            token_price_gwei: 0,
+            max_batch: 8,
+            max_in_flight: 4,
+            rotate_kings: true,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     config::NodeConfig,
     rules::finality::DepthPolicy,
     service::{
-        router::Handlers,
+        council::Council,
         signer::{CheckpointSigner, Finality},
         solvency::SolvencyWatch,
     },
@@ -32,13 +32,35 @@ pub async fn run_king(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         alerts: node.alerts.clone(),
         metrics: node.metrics.clone(),
     });
-    let handlers = Handlers { checkpoints: Some(node.checkpoints.clone()), ..Handlers::default() };
+    let council = council(&node);
+    node.supervisor.add(council);
+    // The only gas that a King spends: what it reports is rewarded.
+    let sender = node.add_sender(ChainKind::Ethereum, node.operator.clone());
+    node.add_prosecutor(sender);
+    let handlers = node.bridge_handlers();
     node.run(handlers).await
 }
 
-fn signer(node: &Node, kind: ChainKind) -> CheckpointSigner {
-    let (chain, index) = node.chain(kind);
-    let (verifier, verifier_index) = node.chain(kind.other());
+fn council(node: &Node) -> Council {
+    Council {
+        ethereum: node.ethereum.clone(),
+        classic: node.classic.clone(),
+        ethereum_index: node.ethereum_index.clone(),
+        classic_index: node.classic_index.clone(),
+        book: node.book.clone(),
+        statements: node.statements.clone(),
+        finality: finality(node, ChainKind::Classic),
+        key: node.operator.clone(),
+        store: node.store.clone(),
+        peers: node.peers.clone(),
+        data_dir: node.config.data_dir.clone(),
+        alerts: node.alerts.clone(),
+        metrics: node.metrics.clone(),
+        state: Default::default(),
+    }
+}
+
+fn finality(node: &Node, kind: ChainKind) -> Finality {
     let king = &node.config.king;
     let stride = match kind {
         ChainKind::Ethereum => king.ethereum_stride,
@@ -49,6 +71,12 @@ fn signer(node: &Node, kind: ChainKind) -> CheckpointSigner {
         block_reward_wei: u128::from(king.classic_block_reward_gwei) * GWEI,
         token_price_wei: u128::from(king.token_price_gwei) * GWEI,
     };
+    Finality { stride, depth }
+}
+
+fn signer(node: &Node, kind: ChainKind) -> CheckpointSigner {
+    let (chain, index) = node.chain(kind);
+    let (verifier, verifier_index) = node.chain(kind.other());
     CheckpointSigner {
         chain: chain.clone(),
         verifier: verifier.clone(),
@@ -56,7 +84,7 @@ fn signer(node: &Node, kind: ChainKind) -> CheckpointSigner {
         verifier_index: verifier_index.clone(),
         book: node.book.clone(),
         checkpoints: node.checkpoints.clone(),
-        finality: Finality { stride, depth },
+        finality: finality(node, kind),
         key: node.operator.clone(),
         store: node.store.clone(),
         peers: node.peers.clone(),

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 
 use super::{
+    bridge::books,
     error::boxed,
     startup::{account_of, check_kings, follow, net_config, tell_where},
     watch::{watch, webhook},
@@ -19,8 +20,9 @@ use crate::{
     service::{
         COLUMNS,
         checkpoints::CheckpointBook,
+        council::book::StatementBook,
+        docket::Docket,
         index::ChainIndex,
-        kings::KingSets,
         peers::Peers,
         records::{OwnNode, Records},
         router::{Handlers, Router},
@@ -47,6 +49,8 @@ pub struct Node {
     pub classic_index: ChainIndex,
     pub peers: Peers,
     pub checkpoints: CheckpointBook,
+    pub statements: StatementBook,
+    pub docket: Docket,
     pub metrics: Metrics,
     pub health: Health,
     pub supervisor: Supervisor,
@@ -93,7 +97,7 @@ impl Node {
         let http_address = http.local_address();
         supervisor.add(http);
         webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
-        let checkpoints = CheckpointBook::new(KingSets::new(kings), book.clone());
+        let (checkpoints, statements, docket) = books(kings, &book, &store);
         Ok(Self {
             config,
             book,
@@ -107,6 +111,8 @@ impl Node {
             classic_index,
             peers,
             checkpoints,
+            statements,
+            docket,
             metrics,
             health,
             supervisor,

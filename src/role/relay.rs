@@ -5,7 +5,7 @@ use crate::{
     chain::BlockId,
     config::NodeConfig,
     rules::batch::BatchPolicy,
-    service::{delivery::Deliverer, router::Handlers},
+    service::{council::carrier::Carrier, delivery::Deliverer, sender::Sender},
     types::{ChainKind, Coded, Role, abi::GPURental},
 };
 
@@ -20,6 +20,11 @@ pub async fn run_relay(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let fee_wei = bridge_fee_wei(&node).await?;
     for origin in ChainKind::BOTH {
         let sender = node.add_sender(origin.other(), node.operator.clone());
+        let carrier = carrier(&node, sender.clone());
+        node.supervisor.add(carrier);
+        if origin.other() == ChainKind::Ethereum {
+            node.add_prosecutor(sender.clone());
+        }
         let relay = &node.config.relay;
         let (origin_chain, origin_index) = node.chain(origin);
         let deliverer = Deliverer {
@@ -48,8 +53,22 @@ pub async fn run_relay(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         };
         node.supervisor.add(deliverer);
     }
-    let handlers = Handlers { checkpoints: Some(node.checkpoints.clone()), ..Handlers::default() };
+    let handlers = node.bridge_handlers();
     node.run(handlers).await
+}
+
+fn carrier(node: &Node, sender: Sender) -> Carrier {
+    Carrier {
+        ethereum_index: node.ethereum_index.clone(),
+        index: node.chain(sender.chain().kind()).1.clone(),
+        statements: node.statements.clone(),
+        peers: node.peers.clone(),
+        book: node.book.clone(),
+        draws: node.config.relay.rotate_kings,
+        metrics: node.metrics.clone(),
+        state: Default::default(),
+        sender,
+    }
 }
 
 /// What the settlement of a rental credits to its deliverer, in wei of ETH at the configured price.

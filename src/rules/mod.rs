@@ -7,6 +7,7 @@ pub mod finality;
 pub mod kernel;
 pub mod quorum;
 pub mod retry;
+pub mod succession;
 pub mod tenancy;
 pub mod tree;
 pub mod verdict;

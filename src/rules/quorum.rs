@@ -58,12 +58,32 @@ impl KingSet {
         keccak256(self.packed().concat())
     }
 
+    /// Whether both have the same members, none of whose shares differs by more than one `fraction`th of the whole.
+    pub fn is_like(&self, other: &Self, fraction: u32) -> bool {
+        let (own_total, other_total) = (U256::from(self.total_weight()), U256::from(other.total_weight()));
+        let close = |(own, other): (&KingMember, &KingMember)| {
+            // Cross-multiplied, so that nothing is rounded.
+            let (a, b) = (U256::from(own.weight) * other_total, U256::from(other.weight) * own_total);
+            own.address == other.address && a.abs_diff(b) * U256::from(fraction) <= own_total * other_total
+        };
+        self.members.len() == other.members.len() && self.members.iter().zip(&other.members).all(close)
+    }
+
     pub fn total_weight(&self) -> u128 {
         self.members.iter().map(|member| u128::from(member.weight)).sum()
     }
 
     /// The least set of `signatures` that is a quorum, heaviest signers first; `None` while there is none.
     pub fn assemble(&self, signatures: &BTreeMap<Address, [u8; 64]>) -> Option<QuorumSignatures> {
+        self.assemble_while(signatures, |weight, total| weight * U256::from(3) > total * U256::from(2))
+    }
+
+    /// The same for what a third of the weight may order.
+    pub fn assemble_third(&self, signatures: &BTreeMap<Address, [u8; 64]>) -> Option<QuorumSignatures> {
+        self.assemble_while(signatures, |weight, total| weight * U256::from(3) >= total)
+    }
+
+    fn assemble_while(&self, signatures: &BTreeMap<Address, [u8; 64]>, is_enough: impl Fn(U256, U256) -> bool) -> Option<QuorumSignatures> {
         let mut present: Vec<&KingMember> = self.members.iter().filter(|member| signatures.contains_key(&member.address)).collect();
         present.sort_by_key(|member| std::cmp::Reverse(member.weight));
         let total = U256::from(self.total_weight());
@@ -72,7 +92,7 @@ impl KingSet {
         for member in present {
             weight += U256::from(member.weight);
             chosen.push(member.address);
-            if weight * U256::from(3) > total * U256::from(2) {
+            if is_enough(weight, total) {
                 return Some(self.in_order(&chosen, signatures));
             }
         }
@@ -113,6 +133,21 @@ mod tests {
         let quorum = set(&[1, 1, 1, 1]).assemble(&signed(&[4, 1, 3])).unwrap();
         assert_eq!(quorum.signer_bitmap, U256::from(0b1101));
         assert_eq!(quorum.signatures, [[1; 64], [3; 64], [4; 64]].concat());
+    }
+
+    #[test]
+    fn exactly_one_third_orders_a_pause_of_withdrawals() {
+        assert!(set(&[2, 2, 3]).assemble_third(&signed(&[1])).is_none());
+        assert_eq!(set(&[1, 1, 1]).assemble_third(&signed(&[2])).unwrap().signers, [Address::repeat_byte(2)]);
+    }
+
+    /// Shares of the weight decide, not the unit that a set is written in.
+    #[test]
+    fn a_set_in_another_unit_is_alike_and_another_member_is_not() {
+        assert!(set(&[1, 1, 1, 1]).is_like(&set(&[200_000, 200_000, 200_000, 200_000]), 20));
+        assert!(!set(&[1, 1, 1, 1]).is_like(&set(&[1, 1, 1]), 20));
+        assert!(!set(&[1, 1, 1, 1]).is_like(&set(&[1, 1, 1, 3]), 20));
+        assert!(set(&[1000, 1000, 1000, 1000]).is_like(&set(&[1000, 1001, 1000, 1000]), 20));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use alloy::primitives::{Address, B256};
 
-use super::kings::KingSets;
+use super::{docket::Docket, kings::KingSets};
 use crate::{
     rules::quorum::QuorumSignatures,
     types::{
@@ -29,7 +29,8 @@ pub enum Admission {
     Known,
     /// Not by a King of its set, or for another bridge.
     Invalid,
-    /// Another contradiction of a King whose first one was told. Whoever passes it on is not to blame.
+    /// Another contradiction of a King whose first one was told, or a signature for a set that this node has not seen installed yet.
+    /// Whoever passes it on is not to blame.
     Ignored,
     /// The same King signed another checkpoint for this count in this set epoch. The first one stays.
     Contradiction(Box<[CheckpointSignature; 2]>),
@@ -95,11 +96,17 @@ pub struct CheckpointBook {
     kings: KingSets,
     book: AddressBook,
     collected: Arc<Mutex<BTreeMap<u64, Collected>>>,
+    docket: Option<Docket>,
 }
 
 impl CheckpointBook {
     pub fn new(kings: KingSets, book: AddressBook) -> Self {
-        Self { kings, book, collected: Arc::default() }
+        Self { kings, book, collected: Arc::default(), docket: None }
+    }
+
+    /// Contradictions are kept as evidence, wherever they come from.
+    pub fn with_docket(self, docket: Docket) -> Self {
+        Self { docket: Some(docket), ..self }
     }
 
     pub fn kings(&self) -> &KingSets {
@@ -109,15 +116,22 @@ impl CheckpointBook {
     /// Checks and keeps one signature.
     pub fn add(&self, signed: &CheckpointSignature) -> Admission {
         let data = signed.checkpoint;
-        let is_member = self.kings.get(data.set_epoch).is_some_and(|set| set.contains(signed.signer));
-        if !self.is_ours(&data) || !is_member {
+        let set = self.kings.get(data.set_epoch);
+        if set.is_none() && self.is_ours(&data) && self.kings.newest().is_none_or(|newest| data.set_epoch > newest.epoch) {
+            return Admission::Ignored;
+        }
+        if !self.is_ours(&data) || !set.is_some_and(|set| set.contains(signed.signer)) {
             return Admission::Invalid;
         }
         let digest = Checkpoint::from(data).digest();
         if recover_compact(digest, signed.signature.as_slice()) != Some(signed.signer) {
             return Admission::Invalid;
         }
-        self.lock().entry(data.origin_chain_id).or_default().insert(signed, digest)
+        let admission = self.lock().entry(data.origin_chain_id).or_default().insert(signed, digest);
+        if let (Admission::Contradiction(pair), Some(docket)) = (&admission, &self.docket) {
+            docket.take_conflict(pair);
+        }
+        admission
     }
 
     fn is_ours(&self, data: &CheckpointData) -> bool {
@@ -158,6 +172,19 @@ impl CheckpointBook {
             })
             .take(limit)
             .collect()
+    }
+
+    /// Every checkpoint of `origin` with its signatures.
+    pub fn all(&self, origin: u64) -> Vec<(CheckpointData, Vec<CheckpointSignature>)> {
+        let all = self.lock();
+        let Some(collected) = all.get(&origin) else { return Vec::new() };
+        let signed = |checkpoint: &CheckpointData, (signer, signature): (&Address, &[u8; 64])| CheckpointSignature {
+            checkpoint: *checkpoint,
+            signer: *signer,
+            signature: (*signature).into(),
+        };
+        let checkpoints = collected.by_count.values();
+        checkpoints.map(|(data, signatures)| (*data, signatures.iter().map(|entry| signed(data, entry)).collect())).collect()
     }
 
     /// Signers of the checkpoint of `origin` with `count` messages.
@@ -238,7 +265,7 @@ mod tests {
         forged.signer = keys[1].address();
         assert_eq!(book.add(&forged), Admission::Invalid);
         for change in [
-            |data: &mut CheckpointData| data.set_epoch = 2,
+            |data: &mut CheckpointData| data.set_epoch = 0,
             |data: &mut CheckpointData| data.outbox = Address::ZERO,
             |data: &mut CheckpointData| data.origin_chain_id = 62,
             |data: &mut CheckpointData| data.count = 0,
@@ -248,6 +275,9 @@ mod tests {
             change(&mut changed.checkpoint);
             assert_eq!(book.add(&changed), Admission::Invalid);
         }
+        let mut ahead = signed(&keys[0], 5, 1);
+        ahead.checkpoint.set_epoch = 2;
+        assert_eq!(book.add(&ahead), Admission::Ignored, "a set that is not known here yet is nobody's fault");
     }
 
     #[test]

@@ -11,7 +11,11 @@ pub mod commands;
 #[cfg(feature = "node")]
 pub mod committee;
 #[cfg(feature = "node")]
+pub mod council;
+#[cfg(feature = "node")]
 pub mod delivery;
+#[cfg(feature = "node")]
+pub mod docket;
 #[cfg(feature = "node")]
 pub mod follower;
 #[cfg(feature = "node")]
@@ -24,6 +28,8 @@ pub mod index;
 pub mod kings;
 #[cfg(feature = "node")]
 pub mod peers;
+#[cfg(feature = "node")]
+pub mod prosecutor;
 #[cfg(feature = "node")]
 pub mod prover;
 #[cfg(feature = "node")]
@@ -61,6 +67,9 @@ pub const COLUMNS: &[&str] = &[
     delivery::BATCHES.name(),
     signer::halt::HALTS.name(),
     signer::halt::ENDED.name(),
+    council::record::CHOICES.name(),
+    council::record::SPOKEN.name(),
+    docket::EVIDENCE.name(),
     committee::RECEIPTS.name(),
     audits::AUDITS.name(),
     audits::REFUSALS.name(),

@@ -13,12 +13,15 @@ use crate::{
     net::{Multiaddr, NetError, NetHandle, PeerId},
     types::{
         Coded, DeviceId, Role,
-        wire::{CheckpointSignature, MAX_CHECKPOINTS, Request, Response},
+        wire::{CheckpointSignature, MAX_CHECKPOINTS, Request, Response, StatementSignature},
     },
 };
 
 /// Time Queens have to hand out receipts before a commit goes without theirs.
 const RECEIPTS_WITHIN: Duration = Duration::from_secs(4);
+
+/// Time Kings have to hand out statements: one that is silent must not hold up the others'.
+const STATEMENTS_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
@@ -117,11 +120,7 @@ impl Peers {
 
     /// Checkpoint signatures from every King that is known; from whoever is connected where none is.
     pub async fn checkpoints(&self, origin: u64, from_count: u32) -> Vec<CheckpointSignature> {
-        let mut asked: Vec<PeerId> = self.records.peers_of(Role::King).into_iter().map(|(peer, _)| peer).collect();
-        if asked.is_empty() {
-            asked = self.net.connected_peers().await.unwrap_or_default().into_iter().map(|info| info.peer).collect();
-        }
-        let asked = asked.into_iter().map(|peer| async move {
+        let asked = self.kings_or_anybody().await.into_iter().map(|peer| async move {
             let request = Request::Checkpoints { origin_chain_id: origin, from_count, limit: MAX_CHECKPOINTS };
             match self.net.request(peer, &[], request).await {
                 Ok(Response::Checkpoints(signatures)) => signatures,
@@ -129,5 +128,25 @@ impl Peers {
             }
         });
         join_all(asked).await.concat()
+    }
+
+    /// Kings' signatures under rotations, recoveries and pauses; asked of whom [`Self::checkpoints`] asks.
+    pub async fn statements(&self) -> Vec<StatementSignature> {
+        let asked = self.kings_or_anybody().await.into_iter().map(|peer| async move {
+            let asked = self.net.request(peer, &[], Request::Statements);
+            match tokio::time::timeout(STATEMENTS_WITHIN, asked).await {
+                Ok(Ok(Response::Statements(signatures))) => signatures,
+                _ => Vec::new(),
+            }
+        });
+        join_all(asked).await.concat()
+    }
+
+    async fn kings_or_anybody(&self) -> Vec<PeerId> {
+        let kings: Vec<PeerId> = self.records.peers_of(Role::King).into_iter().map(|(peer, _)| peer).collect();
+        if !kings.is_empty() {
+            return kings;
+        }
+        self.net.connected_peers().await.unwrap_or_default().into_iter().map(|info| info.peer).collect()
     }
 }

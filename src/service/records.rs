@@ -140,7 +140,7 @@ impl Records {
     pub async fn judge(&self, source: PeerId, message: &GossipMessage) -> Verdict {
         match message {
             GossipMessage::Record(signed) => self.admit(signed, Some(source)).await,
-            GossipMessage::Checkpoint(_) => self.require(source, Role::King).await,
+            GossipMessage::Checkpoint(_) | GossipMessage::Statement(_) => self.require(source, Role::King).await,
             GossipMessage::Heartbeat(heartbeat) if heartbeat.timestamp.abs_diff(unix_seconds()) > CLOCK_SKEW_SECONDS => Verdict::Ignore,
             GossipMessage::Heartbeat(_) => self.require(source, Role::Provider).await,
         }

@@ -8,6 +8,7 @@ use super::{
     audits::Auditor,
     checkpoints::{Admission, CheckpointBook},
     committee::Committee,
+    council::book::{Heard, StatementBook},
     prover::Prover,
     records::Records,
 };
@@ -30,6 +31,7 @@ const MAX_JUDGED: usize = 64;
 #[derive(Clone, Default)]
 pub struct Handlers {
     pub checkpoints: Option<CheckpointBook>,
+    pub statements: Option<StatementBook>,
     pub committee: Option<Arc<Committee>>,
     pub prover: Option<Arc<Prover>>,
     pub audits: Option<Arc<Auditor>>,
@@ -66,8 +68,13 @@ fn tell_contradiction(alerts: &Alerts, evidence: &[CheckpointSignature; 2]) {
 /// Judging may read a stake from the chain, so it must not hold up the next event.
 async fn judge(router: Judge, source: PeerId, message: GossipMessage, ticket: ValidationTicket) {
     let Judge { net, records, handlers, alerts } = router;
-    let verdict = match (records.judge(source, &message).await, message, &handlers.checkpoints) {
-        (Verdict::Accept, GossipMessage::Checkpoint(signed), Some(book)) => match book.add(&signed) {
+    let verdict = match (records.judge(source, &message).await, message, &handlers) {
+        (Verdict::Accept, GossipMessage::Statement(signed), Handlers { statements: Some(book), .. }) => match book.add(&signed) {
+            Heard::New | Heard::Known => Verdict::Accept,
+            Heard::Unknown => Verdict::Ignore,
+            Heard::Invalid => Verdict::Reject,
+        },
+        (Verdict::Accept, GossipMessage::Checkpoint(signed), Handlers { checkpoints: Some(book), .. }) => match book.add(&signed) {
             Admission::New | Admission::Known => Verdict::Accept,
             Admission::Invalid => Verdict::Reject,
             Admission::Ignored => Verdict::Ignore,
@@ -92,6 +99,7 @@ async fn answer(handlers: Handlers, records: Records, request: Request) -> Respo
         (Request::Checkpoints { origin_chain_id, from_count, limit }, Handlers { checkpoints: Some(book), .. }) => {
             Response::Checkpoints(book.since(origin_chain_id, from_count, limit as usize))
         }
+        (Request::Statements, Handlers { statements: Some(book), .. }) => Response::Statements(book.all()),
         (Request::Receipt { challenge_block, device_id, block_hash, root }, Handlers { committee: Some(committee), .. }) => {
             committee.answer_receipt(challenge_block, block_hash, device_id, root).await
         }

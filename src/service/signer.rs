@@ -116,7 +116,12 @@ impl CheckpointSigner {
         if self.state.epoch.is_some() && self.state.epoch_read.is_some_and(|at| at.elapsed() < EPOCH_EVERY) {
             return Ok(());
         }
-        let at = self.verifier.agreed_block(self.verifier.agreed_head_number().await?).await?;
+        // What a new epoch starts from is in the logs of the block that installed it, so it is read where the index has arrived.
+        let number = self.verifier.agreed_head_number().await?.min(self.verifier_index.newest().number);
+        if number == 0 {
+            return Ok(());
+        }
+        let at = self.verifier.agreed_block(number).await?;
         let king_set = self.book.bridge(self.verifier.kind()).king_set;
         let epoch = self.verifier.agreed_call(king_set, KingSet::currentEpochCall {}, at.hash).await?;
         self.checkpoints.kings().follow_agreed(&self.verifier, &self.verifier_index, king_set, at.hash).await?;

@@ -22,6 +22,9 @@ sol! {
     /// Nothing of an Outbox is accepted or delivered before `until`.
     #[derive(Debug, PartialEq, Eq)]
     struct BridgePause { uint64 originChainId; address outbox; uint64 setEpoch; uint64 until; }
+    /// Credits that reports created do not leave GPURental before `until`; in the domain of RentalCourt.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Pause { uint64 setEpoch; uint64 until; }
     /// A Queen's statement about the time a device needed.
     #[derive(Debug, PartialEq, Eq)]
     struct WorkReceipt { uint64 challengeBlock; uint64 deviceId; bytes32 blockHash; bytes32 root; uint32 elapsedMs; }

@@ -12,6 +12,10 @@ use super::{
     signing::Checkpoint,
 };
 
+mod statement;
+
+pub use statement::{Statement, StatementSignature};
+
 /// First byte of every message of this version.
 pub const VERSION: u8 = 1;
 /// Name of the request protocol.
@@ -28,6 +32,8 @@ pub const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_SAMPLES: u32 = 128;
 /// Signatures one answer may hold.
 pub const MAX_CHECKPOINTS: u32 = 256;
+/// Signatures under statements one answer may hold: a few of each of the 21 Kings.
+pub const MAX_STATEMENTS: usize = 256;
 /// Bytes of a refusal's code and reason.
 const MAX_REFUSAL_BYTES: usize = 256;
 
@@ -64,17 +70,20 @@ pub enum Topic {
     Records,
     /// Heartbeats of the providers of a shard.
     Heartbeats(u16),
+    /// Kings' signatures under rotations, recoveries and pauses.
+    Statements,
 }
 
 impl Topic {
     /// The topics that exist while all providers are in shard 0.
-    pub const ALL: [Topic; 3] = [Topic::Checkpoints, Topic::Records, Topic::Heartbeats(0)];
+    pub const ALL: [Topic; 4] = [Topic::Checkpoints, Topic::Records, Topic::Heartbeats(0), Topic::Statements];
 
     pub fn name(self) -> String {
         match self {
             Topic::Checkpoints => "/gpumkt/1/checkpoints".into(),
             Topic::Records => "/gpumkt/1/records".into(),
             Topic::Heartbeats(shard) => format!("/gpumkt/1/heartbeats/{shard}"),
+            Topic::Statements => "/gpumkt/1/statements".into(),
         }
     }
 
@@ -84,12 +93,13 @@ impl Topic {
             Topic::Checkpoints => "checkpoints",
             Topic::Records => "records",
             Topic::Heartbeats(_) => "heartbeats",
+            Topic::Statements => "statements",
         }
     }
 
     pub fn max_bytes(self) -> usize {
         match self {
-            Topic::Checkpoints => MAX_CHECKPOINT_BYTES,
+            Topic::Checkpoints | Topic::Statements => MAX_CHECKPOINT_BYTES,
             Topic::Records => MAX_GOSSIP_BYTES,
             Topic::Heartbeats(_) => MAX_HEARTBEAT_BYTES,
         }
@@ -166,6 +176,7 @@ pub enum GossipMessage {
     Checkpoint(CheckpointSignature),
     Record(SignedNodeRecord),
     Heartbeat(Heartbeat),
+    Statement(StatementSignature),
 }
 
 impl GossipMessage {
@@ -174,6 +185,7 @@ impl GossipMessage {
             GossipMessage::Checkpoint(_) => Topic::Checkpoints,
             GossipMessage::Record(_) => Topic::Records,
             GossipMessage::Heartbeat(_) => Topic::Heartbeats(0),
+            GossipMessage::Statement(_) => Topic::Statements,
         }
     }
 
@@ -183,6 +195,7 @@ impl GossipMessage {
             GossipMessage::Checkpoint(message) => encode(message, limit),
             GossipMessage::Record(message) => encode(message, limit),
             GossipMessage::Heartbeat(message) => encode(message, limit),
+            GossipMessage::Statement(message) => encode(message, limit),
         }
     }
 
@@ -192,6 +205,7 @@ impl GossipMessage {
             Topic::Checkpoints => decode(bytes, limit).map(GossipMessage::Checkpoint),
             Topic::Records => decode(bytes, limit).map(GossipMessage::Record),
             Topic::Heartbeats(_) => decode(bytes, limit).map(GossipMessage::Heartbeat),
+            Topic::Statements => decode(bytes, limit).map(GossipMessage::Statement),
         }
     }
 }
@@ -213,6 +227,8 @@ pub enum Request {
     Ping,
     /// A Queen asks another one whether it, too, was refused openings of a committed root.
     Refusal { challenge_block: u64, device_id: DeviceId, block_hash: B256, root: B256 },
+    /// Asks a King, or whoever listens to them, for signatures under rotations, recoveries and pauses.
+    Statements,
 }
 
 impl Request {
@@ -226,6 +242,7 @@ impl Request {
             Request::Checkpoints { .. } => "checkpoints",
             Request::Ping => "ping",
             Request::Refusal { .. } => "refusal",
+            Request::Statements => "statements",
         }
     }
 
@@ -267,6 +284,7 @@ pub enum Response {
         /// EIP-2098 compact.
         signature: B512,
     },
+    Statements(Vec<StatementSignature>),
 }
 
 impl Response {
@@ -286,6 +304,7 @@ impl Response {
             Response::Refused { .. } => "refused",
             Response::Pong => "pong",
             Response::Refusal { .. } => "refusal",
+            Response::Statements(_) => "statements",
         }
     }
 
@@ -318,6 +337,12 @@ impl Checked for CheckpointSignature {
     }
 }
 
+impl Checked for StatementSignature {
+    fn check(&self) -> Result<(), WireError> {
+        Ok(())
+    }
+}
+
 impl Checked for SignedNodeRecord {
     fn check(&self) -> Result<(), WireError> {
         Ok(self.record.check_shape()?)
@@ -336,7 +361,7 @@ impl Checked for Request {
             Request::Start { mode, .. } => check_mode(*mode),
             Request::Openings { samples, .. } => within("samples", (1..=MAX_SAMPLES).contains(samples)),
             Request::Checkpoints { limit, .. } => within("limit", (1..=MAX_CHECKPOINTS).contains(limit)),
-            Request::Receipt { .. } | Request::Record { .. } | Request::Ping | Request::Refusal { .. } => Ok(()),
+            Request::Receipt { .. } | Request::Record { .. } | Request::Ping | Request::Refusal { .. } | Request::Statements => Ok(()),
         }
     }
 }
@@ -347,6 +372,7 @@ impl Checked for Response {
             Response::Root { mode, .. } => check_mode(*mode),
             Response::Record(Some(signed)) => signed.check(),
             Response::Checkpoints(signatures) => within("checkpoints", signatures.len() <= MAX_CHECKPOINTS as usize),
+            Response::Statements(signatures) => within("statements", signatures.len() <= MAX_STATEMENTS),
             Response::Refused { code, reason } => {
                 within("code", code.len() <= MAX_REFUSAL_BYTES)?;
                 within("reason", reason.len() <= MAX_REFUSAL_BYTES)

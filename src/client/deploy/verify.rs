@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod code;
+mod kings;
 mod parameters;
 mod rights;
 
@@ -36,6 +37,8 @@ pub struct Audit {
     /// Facts that were compared.
     pub checks: usize,
     pub differences: Vec<Difference>,
+    /// What has changed since the deployment as it may.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,6 +75,7 @@ pub async fn audit(config: &DeployConfig, book: &AddressBook, ethereum: &Chain, 
     let (mut audit, rest) = (eth.finish(), etc.finish());
     audit.checks += rest.checks;
     audit.differences.extend(rest.differences);
+    audit.notes.extend(rest.notes);
     Ok(audit)
 }
 
@@ -191,6 +195,10 @@ impl<'a> View<'a> {
         if !same {
             audit.differences.push(difference());
         }
+    }
+
+    fn note(&self, note: String) {
+        self.audit().notes.push(note);
     }
 
     /// `None`, and a difference, where no answer can be read: no contract, or one without this function.

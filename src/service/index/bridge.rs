@@ -13,6 +13,9 @@ use crate::{
     },
 };
 
+/// Dropped branches that are remembered. Each holds all messages up to its end.
+const MAX_DEAD: usize = 4;
+
 /// A message with the place it was sent at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentMessage {
@@ -30,6 +33,7 @@ pub struct BridgeView {
     /// Roots of the other chain's Outbox accepted here, by count.
     accepted: BTreeMap<u32, B256>,
     has_gap: bool,
+    dead: Vec<MessageTree>,
 }
 
 impl BridgeView {
@@ -105,6 +109,28 @@ impl BridgeView {
     /// Messages of the other chain that were delivered here.
     pub fn delivered_count(&self) -> u32 {
         u32::try_from(self.delivered.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Messages under the newest accepted root that `origin` still has: where a recovery goes back to.
+    pub fn newest_shared(&self, origin: &MessageTree) -> u32 {
+        let shared = self.accepted.iter().rev().find(|(count, root)| origin.root_at(**count) == Some(**root));
+        shared.map_or(0, |(count, _)| *count)
+    }
+
+    /// What a reorganisation took away, as long as it is remembered: trees that held other messages, or more.
+    pub fn dead_trees(&self) -> &[MessageTree] {
+        &self.dead
+    }
+
+    /// Keeps the tree of a branch that was just dropped: a King that signs both branches is convicted by what they hold.
+    pub(super) fn remember(&mut self, before: Self) {
+        self.dead = before.dead;
+        if before.tree.count() > self.tree.count() {
+            self.dead.push(before.tree);
+            if self.dead.len() > MAX_DEAD {
+                self.dead.remove(0);
+            }
+        }
     }
 
     /// An accepted root that covers `index`, the newest one, with its count.

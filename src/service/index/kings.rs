@@ -10,12 +10,41 @@ use alloy::{
 use crate::{
     chain::LogEntry,
     rules::quorum::KingSet,
-    types::{abi::KingSet as Contract, addresses::KingMember},
+    types::{abi::KingSet as Contract, addresses::KingMember, wire::Statement},
 };
+
+/// Nominations kept per epoch, newest last: only the newest can be installed, or the one that was.
+const MAX_NOMINATIONS: usize = 8;
+
+/// A set that Ethereum's contract has drawn from the stakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nomination {
+    pub set: KingSet,
+    pub nominated_at: u64,
+    pub expires_at: u64,
+}
+
+impl Nomination {
+    pub fn set_hash(&self) -> B256 {
+        self.set.hash()
+    }
+
+    /// What Kings sign of it.
+    pub fn rotation(&self, bridge: B256) -> Statement {
+        Statement::Rotation {
+            bridge,
+            set_epoch: self.set.epoch,
+            set_hash: self.set_hash(),
+            nominated_at: self.nominated_at,
+            expires_at: self.expires_at,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Default)]
 pub struct KingsView {
     sets: BTreeMap<u64, KingSet>,
+    nominations: BTreeMap<u64, Vec<Nomination>>,
 }
 
 impl KingsView {
@@ -36,8 +65,25 @@ impl KingsView {
                     self.sets.insert(event.setEpoch, set);
                 }
             }
+            Some(topic) if *topic == Contract::KingSetNominated::SIGNATURE_HASH => {
+                let Some(event) = log.decode::<Contract::KingSetNominated>() else { return };
+                let members: Option<Vec<KingMember>> = event.members.iter().map(member).collect();
+                if let Some(members) = members {
+                    let set = KingSet::new(event.setEpoch, members);
+                    let known = self.nominations.entry(event.setEpoch).or_default();
+                    known.push(Nomination { set, nominated_at: event.nominatedAt, expires_at: event.expiresAt });
+                    if known.len() > MAX_NOMINATIONS {
+                        known.remove(0);
+                    }
+                }
+            }
             _ => {}
         }
+    }
+
+    /// What was nominated for `epoch`, oldest first.
+    pub fn nominations(&self, epoch: u64) -> Vec<Nomination> {
+        self.nominations.get(&epoch).cloned().unwrap_or_default()
     }
 
     /// Sets of epochs after `epoch`, ascending.
@@ -88,6 +134,14 @@ mod tests {
         view.apply(&log(&recovered));
         assert_eq!(view.after(2), [KingSet::new(3, set.members().to_vec())]);
         assert_eq!(view.after(3), []);
+        let nominated =
+            Contract::KingSetNominated { setEpoch: 4, setHash: set.hash(), members: set.packed(), nominatedAt: 10, expiresAt: 20 };
+        view.apply(&log(&nominated));
+        view.apply(&log(&Contract::KingSetNominated { nominatedAt: 15, ..nominated }));
+        let times: Vec<u64> = view.nominations(4).iter().map(|nomination| nomination.nominated_at).collect();
+        assert_eq!(times, [10, 15]);
+        assert_eq!(view.nominations(4)[0].set_hash(), set.hash());
+        assert!(view.nominations(3).is_empty());
         let absurd = Contract::KingSetInstalled { setEpoch: 4, members: vec![B256::repeat_byte(0xff)], ..installed };
         view.apply(&log(&absurd));
         assert_eq!(view.after(3), [], "weights that this build cannot count");

@@ -11,7 +11,7 @@ mod work;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 pub use bridge::{BridgeView, SentMessage};
-pub use kings::KingsView;
+pub use kings::{KingsView, Nomination};
 pub use market::{MarketView, RentalInfo};
 use tokio::sync::watch;
 pub use work::{ChallengeInfo, CommitInfo, DemandInfo, DeviceInfo, QueenSet, TermsInfo, WorkParameters, WorkView};
@@ -151,6 +151,7 @@ impl Indexer {
         }
         let mut current = self.views.write().unwrap_or_else(PoisonError::into_inner);
         views.generation = current.generation + 1;
+        views.bridge.remember(std::mem::take(&mut current.bridge));
         *current = views;
         Ok(())
     }

@@ -27,6 +27,28 @@ prop_compose! {
     }
 }
 
+fn statement() -> impl Strategy<Value = StatementSignature> {
+    let statement = prop_oneof![
+        (hash(), any::<(u64, u64, u64)>(), hash()).prop_map(|(bridge, (set_epoch, nominated_at, expires_at), set_hash)| {
+            Statement::Rotation { bridge, set_epoch, set_hash, nominated_at, expires_at }
+        }),
+        (any::<(u64, u64, u32)>(), address()).prop_map(|((origin_chain_id, set_epoch, fork_count), outbox)| Statement::Recovery {
+            origin_chain_id,
+            outbox,
+            set_epoch,
+            fork_count
+        }),
+        (any::<(u64, u64, u64)>(), address()).prop_map(|((origin_chain_id, set_epoch, until), outbox)| Statement::Pause {
+            origin_chain_id,
+            outbox,
+            set_epoch,
+            until
+        }),
+        any::<(u64, u64)>().prop_map(|(set_epoch, until)| Statement::Withdrawals { set_epoch, until }),
+    ];
+    (statement, address(), signature()).prop_map(|(statement, signer, signature)| StatementSignature { statement, signer, signature })
+}
+
 prop_compose! {
     fn record()(
         account in address(),
@@ -49,6 +71,7 @@ fn gossip() -> impl Strategy<Value = GossipMessage> {
         checkpoint().prop_map(GossipMessage::Checkpoint),
         record().prop_map(GossipMessage::Record),
         heartbeat.prop_map(GossipMessage::Heartbeat),
+        statement().prop_map(GossipMessage::Statement),
     ]
 }
 
@@ -79,6 +102,7 @@ fn request() -> impl Strategy<Value = Request> {
             limit
         }),
         Just(Request::Ping),
+        Just(Request::Statements),
     ]
 }
 
@@ -93,6 +117,7 @@ fn response() -> impl Strategy<Value = Response> {
         vec(any::<u8>(), 0..2048).prop_map(|bytes| Response::Openings(bytes.into())),
         option::of(record()).prop_map(Response::Record),
         vec(checkpoint(), 0..16).prop_map(Response::Checkpoints),
+        vec(statement(), 0..16).prop_map(Response::Statements),
         (".{0,400}", ".{0,400}").prop_map(|(code, reason)| Response::refused(&code, reason)),
         Just(Response::Pong),
     ]

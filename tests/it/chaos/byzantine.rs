@@ -75,10 +75,15 @@ impl Byzantine {
 
     /// Any checkpoint it likes, properly signed.
     pub fn sign(&self, world: &World, origin: ChainKind, count: u32, root: B256) -> CheckpointSignature {
+        self.sign_in(world, world.book.kings.set_epoch, origin, count, root)
+    }
+
+    /// For another set epoch than the first.
+    pub fn sign_in(&self, world: &World, set_epoch: u64, origin: ChainKind, count: u32, root: B256) -> CheckpointSignature {
         let checkpoint = CheckpointData {
             origin_chain_id: world.book.chain_id(origin),
             outbox: world.book.bridge(origin).outbox,
-            set_epoch: world.book.kings.set_epoch,
+            set_epoch,
             root,
             count,
             block_number: 2,

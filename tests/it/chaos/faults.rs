@@ -4,7 +4,10 @@ use alloy::primitives::{B256, Bytes, U256};
 use gpumkt::{
     chain::{AccountSigner, TxRequest},
     devnet::proxy::{EndpointFault, FaultProxy},
-    types::ChainKind,
+    types::{
+        ChainKind,
+        abi::{KingCourt, StakingManager},
+    },
 };
 use serde_json::{Value, json};
 
@@ -13,6 +16,10 @@ use super::{
     summary::Summary,
     world::{World, until},
 };
+
+/// Sends the transactions that fill blocks.
+const CROWD_ACCOUNT: usize = 21;
+const CROWDED_BLOCKS: u64 = 12;
 
 /// kill -9 of the relay where it has just stored, sent, or waited; of Kings before, and right after, a signature is on disk.
 pub async fn processes_are_killed(world: &mut World, summary: &mut Summary) {
@@ -27,6 +34,12 @@ pub async fn processes_are_killed(world: &mut World, summary: &mut Summary) {
         summary.fault(format!("relay killed at {method}"));
         world.all_delivered(method, [&[], &[]]).await;
     }
+    a_relay_dies_around_its_broadcast(world, summary).await;
+    kings_die_around_a_signature(world, summary).await;
+}
+
+/// The relay has stored a transaction and is killed before it, or its answer, went through.
+pub async fn a_relay_dies_around_its_broadcast(world: &mut World, summary: &mut Summary) {
     for fault in [EndpointFault::Refuse("eth_sendRawTransaction"), EndpointFault::LoseAnswer("eth_sendRawTransaction")] {
         world.relay_proxies.iter().for_each(|proxy| proxy.set(fault));
         let before: u64 = world.relay_proxies.iter().map(FaultProxy::unanswered).sum();
@@ -39,6 +52,10 @@ pub async fn processes_are_killed(world: &mut World, summary: &mut Summary) {
         summary.fault(format!("relay killed, broadcast {fault:?}"));
         world.all_delivered("after a lost broadcast", [&[], &[]]).await;
     }
+}
+
+/// One King dies before it signs, another one right after its signature is on disk.
+pub async fn kings_die_around_a_signature(world: &mut World, summary: &mut Summary) {
     let signed = world.logged("king-1", "checkpoint signed");
     world.dispatch_both(1).await;
     world.kill("king-2");
@@ -50,6 +67,15 @@ pub async fn processes_are_killed(world: &mut World, summary: &mut Summary) {
     world.all_delivered("after Kings were killed", [&[], &[]]).await;
 }
 
+/// One of a King's three endpoints invents blocks and state.
+pub async fn an_endpoint_lies(world: &World, summary: &mut Summary) {
+    world.king_fault(0, EndpointFault::LieAboutState);
+    world.dispatch_both(1).await;
+    summary.fault("endpoint 1: LieAboutState");
+    world.all_delivered("beside a lying endpoint", [&[], &[]]).await;
+    world.honest_again();
+}
+
 /// One of a King's three endpoints does whatever it likes: the other two agree, so messages go on.
 pub async fn endpoints_misbehave(world: &mut World, summary: &mut Summary) {
     let head = world.head(ChainKind::Ethereum).await.min(world.head(ChainKind::Classic).await);
@@ -59,6 +85,7 @@ pub async fn endpoints_misbehave(world: &mut World, summary: &mut Summary) {
         EndpointFault::TruncateLogs,
         EndpointFault::Stale(head),
         EndpointFault::CutAnswers,
+        EndpointFault::Stall,
         EndpointFault::WrongChainId(1),
     ];
     // The last one is no King's favourite for blocks and logs; the first one is every King's.
@@ -143,17 +170,84 @@ pub async fn money_is_contested(world: &mut World, summary: &mut Summary) {
     world.chains.ethereum.ask("anvil_setNextBlockBaseFeePerGas", json!([format!("{steep:#x}")])).await.unwrap();
     summary.fault("the base fee rises twelvefold");
     world.all_delivered("after a fee spike", [&[], &[]]).await;
+    blocks_are_full(world, summary).await;
+}
+
+/// Others outbid the relay for every block: it waits, raises its fee within its cap, and gets in.
+async fn blocks_are_full(world: &World, summary: &mut Summary) {
+    for kind in ChainKind::BOTH {
+        let anvil = world.chains.of(kind);
+        let block = anvil.ask("eth_getBlockByNumber", json!(["latest", false])).await.unwrap();
+        let limit = u64::from_str_radix(block["gasLimit"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+        // Pieces that use all of their gas, none larger than a transaction may be, and no room for another one between them.
+        let pieces = limit.div_ceil(16_000_000);
+        let gas = limit / pieces;
+        let sender = anvil.ask("eth_accounts", json!([])).await.unwrap()[CROWD_ACCOUNT].clone();
+        for _ in 0..CROWDED_BLOCKS * pieces {
+            let filler = json!({ "from": sender, "data": "0xfe", "gas": format!("{gas:#x}"), "gasPrice": "0x5d21dba000" });
+            anvil.ask("eth_sendTransaction", json!([filler])).await.unwrap();
+        }
+    }
+    summary.fault("the mempool is full of dearer transactions");
+    world.dispatch_both(1).await;
+    world.all_delivered("through full blocks", [&[], &[]]).await;
+}
+
+/// A chain's clock runs an hour ahead at once; a King and the relay stand still for a while, as on a machine that was suspended.
+pub async fn clocks_jump(world: &mut World, summary: &mut Summary) {
+    for kind in ChainKind::BOTH {
+        world.chains.of(kind).ask("evm_increaseTime", json!([3_600])).await.unwrap();
+        summary.fault(format!("the clock of {kind} jumps by an hour"));
+    }
+    world.dispatch_both(1).await;
+    world.all_delivered("after the chains' clocks jumped", [&[], &[]]).await;
+    let frozen = ["king-1", "relay-1"];
+    frozen.iter().for_each(|name| world.signal(name, nix::sys::signal::Signal::SIGSTOP));
+    world.dispatch_both(1).await;
+    for kind in ChainKind::BOTH {
+        world.reach(kind, world.head(kind).await + 20).await;
+    }
+    frozen.iter().for_each(|name| world.signal(name, nix::sys::signal::Signal::SIGCONT));
+    summary.fault("a King and the relay stand still for twenty blocks");
+    world.all_delivered("after they woke up", [&[], &[]]).await;
+
+    // The wall clocks of a King and the relay, while they run.
+    let (library, offset) = (world.folder.join("clock.so"), world.folder.join("clock"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/chaos/clock.c");
+    let compiled = std::process::Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status().unwrap();
+    assert!(compiled.success(), "the C compiler that links Rust compiles this, too");
+    std::fs::write(&offset, 0i64.to_le_bytes()).unwrap();
+    world.clock = Some((library, offset.clone()));
+    for name in ["king-1", "relay-1"] {
+        world.kill(name);
+        world.start_node(name, true).await;
+    }
+    for seconds in [1_800i64, -1_800, 0] {
+        // In place: the nodes have the file mapped.
+        let file = std::fs::OpenOptions::new().write(true).open(&offset).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &seconds.to_le_bytes(), 0).unwrap();
+        summary.fault(format!("clocks of a King and the relay are {seconds} s off"));
+        world.dispatch_both(1).await;
+        world.all_delivered("with shifted clocks", [&[], &[]]).await;
+    }
+    world.clock = None;
 }
 
 /// A King turns against the others; then one, then two of four are gone.
 pub async fn kings_are_missing_or_hostile(world: &mut World, summary: &mut Summary) {
     world.kill("king-4");
     let byzantine = Byzantine::start(world, "king-4").await;
+    let counts = [world.count(ChainKind::Ethereum).await, world.count(ChainKind::Classic).await];
+    // Nobody listens to it any more once it is convicted of one of these, so they come at once.
     for origin in ChainKind::BOTH {
-        let count = world.count(origin).await;
         // The count that honest Kings will sign next, with a root of its own, and then with another.
-        byzantine.publish(byzantine.sign(world, origin, count + 1, B256::repeat_byte(0x66))).await;
-        byzantine.publish(byzantine.sign(world, origin, count + 1, B256::repeat_byte(0x67))).await;
+        let next = counts[origin as usize] + 1;
+        byzantine.publish(byzantine.sign(world, origin, next, B256::repeat_byte(0x66))).await;
+        byzantine.publish(byzantine.sign(world, origin, next, B256::repeat_byte(0x67))).await;
+        byzantine.publish(byzantine.sign(world, origin, 1, B256::repeat_byte(0x69))).await;
+    }
+    for origin in ChainKind::BOTH {
+        let count = counts[origin as usize];
         let mut garbage = byzantine.sign(world, origin, count + 2, B256::repeat_byte(0x68));
         garbage.signature.0[5] ^= 0xff;
         byzantine.try_publish(garbage).await;
@@ -172,7 +266,25 @@ pub async fn kings_are_missing_or_hostile(world: &mut World, summary: &mut Summa
         ["king-1", "king-2", "king-3", "relay-1"].iter().any(|node| world.logged(node, "king_contradiction") > 0).then_some(())
     })
     .await;
+    until("all convictions", async || {
+        let mut all = true;
+        for (reason, origin) in [(16, ChainKind::Ethereum), (16, ChainKind::Classic), (17, ChainKind::Ethereum)] {
+            let (king, set_epoch) = (byzantine.key.address(), world.book.kings.set_epoch);
+            let call = KingCourt::convictedCall { king, reason, originChainId: world.book.chain_id(origin), setEpoch: set_epoch };
+            let court = world.book.ethereum.king_court;
+            all &= world.chain(ChainKind::Ethereum).call(court, call, gpumkt::chain::BlockId::latest()).await.unwrap();
+        }
+        all.then_some(())
+    })
+    .await;
+    summary.fault("a hostile King is convicted by the court");
     byzantine.stop().await;
+    // Each offence is punished once per epoch, so the next rounds only fine what is not staked again.
+    let staked = StakingManager::stakerCall { account: world.accounts.signer("king-4").unwrap().address() };
+    let staked = world.chain(ChainKind::Ethereum).call(world.book.ethereum.staking_manager, staked, gpumkt::chain::BlockId::latest());
+    if staked.await.unwrap().staked == 0 {
+        world.stake("king-4".into()).await;
+    }
 
     world.dispatch_both(1).await;
     summary.fault("one of four Kings is gone");

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Nothing is signed at a depth that vanishes; what is sent again arrives.
-pub async fn shallow_ones(world: &mut World, summary: &mut Summary) {
+pub async fn by_one_block(world: &World, summary: &mut Summary) {
     for origin in ChainKind::BOTH {
         let before = world.count(origin).await;
         world.dispatch(origin).await;
@@ -20,6 +20,11 @@ pub async fn shallow_ones(world: &mut World, summary: &mut Summary) {
         }
         world.all_delivered("after a shallow reorganisation", [&[], &[]]).await;
     }
+}
+
+/// The same, and one across the least depth that finds nothing signed.
+pub async fn shallow_ones(world: &mut World, summary: &mut Summary) {
+    by_one_block(world, summary).await;
     // Deeper than the least depth, but nothing was signed because the endpoints disagreed.
     world.king_fault(0, EndpointFault::Down);
     world.king_fault(1, EndpointFault::Down);
@@ -51,7 +56,7 @@ pub async fn of_the_destination(world: &mut World, summary: &mut Summary) {
 
 /// Replaces every block of Ethereum Classic above `block`. A block that is mined between the look at the head and the reorganisation
 /// makes it too shallow; then it is done again.
-async fn replace_above(world: &World, block: u64) {
+pub async fn replace_above(world: &World, block: u64) {
     let old_hash = world.hash(ChainKind::Classic, block + 1).await;
     until("a reorganisation that is deep enough", async || {
         let depth = world.head(ChainKind::Classic).await - block;

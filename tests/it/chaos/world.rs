@@ -57,6 +57,10 @@ pub struct World {
     pub refusers: [Address; 2],
     sender: Address,
     next_body: AtomicU32,
+    /// Library and file that shift the wall clocks of nodes that are started from now on.
+    pub clock: Option<(PathBuf, PathBuf)>,
+    /// Whether relays that are started from now on have the next King set drawn.
+    pub rotates: bool,
 }
 
 pub struct Node {
@@ -64,13 +68,17 @@ pub struct Node {
     pub info: NodeInfo,
 }
 
-pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(DEADLINE, what, probe).await
+}
+
+pub async fn until_within<T>(deadline: Duration, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = probe().await {
             return value;
         }
-        assert!(started.elapsed() < DEADLINE, "{what} did not happen in time");
+        assert!(started.elapsed() < deadline, "{what} did not happen in time");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -81,11 +89,11 @@ fn quantity(value: &Value) -> u64 {
 
 impl World {
     pub async fn start(folder: &Path) -> Self {
-        Self::start_with(folder, &[]).await
+        Self::start_with(folder, KINGS as usize, &[]).await
     }
 
-    /// With Kings beyond the four that have accounts here.
-    pub async fn start_with(folder: &Path, extra_kings: &[Address]) -> Self {
+    /// A set of the first `own` Kings that have accounts here, and of others.
+    pub async fn start_with(folder: &Path, own: usize, extra_kings: &[Address]) -> Self {
         let accounts = Accounts::create(&folder.join("keys")).unwrap();
         let chain =
             |kind, id, millis| AnvilOptions { block_time: Some(Duration::from_millis(millis)), ..AnvilOptions::instant(kind, id, folder) };
@@ -93,7 +101,7 @@ impl World {
             tokio::try_join!(Anvil::start(chain(ChainKind::Ethereum, 31301, 600)), Anvil::start(chain(ChainKind::Classic, 31361, 600)),)
                 .unwrap();
         let chains = DevChains { ethereum, classic };
-        let book = deploy(folder, &accounts, &chains, extra_kings).await;
+        let book = deploy(folder, &accounts, &chains, own, extra_kings).await;
         let mut king_proxies = [Vec::new(), Vec::new()];
         for kind in ChainKind::BOTH {
             for _ in 0..ENDPOINTS {
@@ -123,6 +131,8 @@ impl World {
             refusers: [Address::ZERO; 2],
             sender,
             next_body: AtomicU32::new(0),
+            clock: None,
+            rotates: false,
         };
         for kind in ChainKind::BOTH {
             world.counters[kind as usize] = world.create(kind, COUNTER).await;
@@ -132,7 +142,7 @@ impl World {
         world
     }
 
-    async fn stake(&self, name: String) {
+    pub async fn stake(&self, name: String) {
         let peer = Clients::peer_id(&self.folder.join(&name)).unwrap();
         let clients = self.clients.with_signer(self.accounts.signer(&name).unwrap());
         let amount = Amount::parse_tokens("200000").unwrap();
@@ -148,8 +158,12 @@ impl World {
 
     /// Sends from an account that the chain itself signs for, and waits for the receipt.
     pub async fn transact(&self, kind: ChainKind, to: Option<Address>, data: Bytes) -> Value {
+        self.transact_with(kind, to, data, 3_000_000).await
+    }
+
+    pub async fn transact_with(&self, kind: ChainKind, to: Option<Address>, data: Bytes, gas: u64) -> Value {
         let anvil = self.chains.of(kind);
-        let mut transaction = json!({ "from": self.sender, "data": data, "gas": "0x2dc6c0", "gasPrice": "0x174876e800" });
+        let mut transaction = json!({ "from": self.sender, "data": data, "gas": format!("{gas:#x}"), "gasPrice": "0x174876e800" });
         if let Some(to) = to {
             transaction["to"] = json!(to);
         }
@@ -161,7 +175,7 @@ impl World {
         .await
     }
 
-    async fn create(&self, kind: ChainKind, code: &[u8]) -> Address {
+    pub async fn create(&self, kind: ChainKind, code: &[u8]) -> Address {
         let receipt = self.transact(kind, None, code.to_vec().into()).await;
         receipt["contractAddress"].as_str().unwrap().parse().unwrap()
     }
@@ -268,7 +282,7 @@ impl World {
             "network": { "listen": ["/ip4/127.0.0.1/tcp/0"], "bootstrap": bootstrap, "local": true },
             "http": { "listen": "127.0.0.1:0" },
             "king": { "ethereum_stride": STRIDE, "classic_stride": STRIDE, "classic_min_depth": MIN_DEPTH },
-            "relay": { "deliver": "all", "max_wait_seconds": 0 },
+            "relay": { "deliver": "all", "max_wait_seconds": 0, "rotate_kings": self.rotates },
         });
         let path = self.config(name);
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
@@ -283,6 +297,9 @@ impl World {
     pub async fn start_node(&mut self, name: &str, is_ready: bool) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gpumkt"));
         command.arg(name.split('-').next().unwrap()).arg("--config").arg(self.write_config(name));
+        if let Some((library, offset)) = &self.clock {
+            command.env("LD_PRELOAD", library).env("GPUMKT_TEST_CLOCK", offset);
+        }
         let told = self.folder.join(name).join("node.json");
         let _ = std::fs::remove_file(&told);
         let mut process = ManagedProcess::spawn(name, command, &self.log(name)).unwrap();
@@ -303,6 +320,11 @@ impl World {
     /// kill -9.
     pub fn kill(&mut self, name: &str) {
         self.nodes.remove(name).unwrap().process.kill().unwrap();
+    }
+
+    pub fn signal(&self, name: &str, signal: nix::sys::signal::Signal) {
+        let pid = i32::try_from(self.nodes[name].process.pid()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
     }
 
     pub fn log(&self, name: &str) -> PathBuf {
@@ -340,14 +362,26 @@ impl World {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// What an auditor finds: differences, and notes about what has changed as it may.
+    pub async fn audit(&self) -> (String, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_gpumkt"));
+        command.args(["deploy", "--check", "--json", "--config"]).arg(self.folder.join("deployment.toml"));
+        command.arg("--out").arg(self.folder.join("addresses.json"));
+        command.args(["--ethereum-rpc", &self.chains.ethereum.url(), "--classic-rpc", &self.chains.classic.url()]);
+        let output = command.output().await.unwrap();
+        let audit: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        (audit["differences"].to_string(), audit["notes"].to_string())
+    }
+
     pub async fn hash(&self, kind: ChainKind, block: u64) -> B256 {
         self.chain(kind).block(block).await.unwrap().hash
     }
 }
 
-async fn deploy(folder: &Path, accounts: &Accounts, chains: &DevChains, extra_kings: &[Address]) -> AddressBook {
+async fn deploy(folder: &Path, accounts: &Accounts, chains: &DevChains, own: usize, extra_kings: &[Address]) -> AddressBook {
     let mut deployment: toml::Table = include_str!("../../../config/chains/devnet.toml").parse().unwrap();
     let members = deployment["kings"]["members"].as_array_mut().unwrap();
+    members.truncate(own);
     for king in extra_kings {
         members.push(toml::Table::from_iter([("operator".into(), king.to_string().into()), ("weight".into(), 1.into())]).into());
     }

@@ -2,13 +2,12 @@
 
 use std::fmt::Debug;
 
-use alloy::primitives::{B256, U256, aliases::U48, keccak256};
+use alloy::primitives::{U256, aliases::U48};
 
 use super::{
-    AddressBook, DeployConfig, DeployError, Difference, GPURental, GPUToken, Governance, KingSet, RentalCourt, ReputationSystem,
-    StakingManager, TimelockController, TokenDistributor, View, WorkVerification,
+    AddressBook, DeployConfig, DeployError, Difference, GPURental, GPUToken, Governance, RentalCourt, ReputationSystem, StakingManager,
+    TimelockController, TokenDistributor, View, WorkVerification,
 };
-use crate::types::addresses::BridgeAddresses;
 
 impl View<'_> {
     pub(super) async fn ethereum_parameters(&self, config: &DeployConfig, book: &AddressBook) -> Result<(), DeployError> {
@@ -26,7 +25,7 @@ impl View<'_> {
         self.governance_parameters(config, book).await?;
         self.allocations(config, book).await?;
         self.emission(config, book).await?;
-        self.king_set(config, &eth.bridge).await
+        self.king_set(config, book, &eth.bridge).await
     }
 
     async fn governance_parameters(&self, config: &DeployConfig, book: &AddressBook) -> Result<(), DeployError> {
@@ -92,23 +91,7 @@ impl View<'_> {
         let half_life = config.reputation.half_life_challenges;
         self.equal("ReputationSystem.halfLife", reputation, ReputationSystem::halfLifeCall {}, half_life).await?;
         self.equal("ReputationSystem.priorPpm", reputation, ReputationSystem::priorPpmCall {}, config.reputation.prior_ppm).await?;
-        self.king_set(config, &book.classic.bridge).await
-    }
-
-    async fn king_set(&self, config: &DeployConfig, bridge: &BridgeAddresses) -> Result<(), DeployError> {
-        let epoch = config.kings.set_epoch;
-        self.equal("KingSet.currentEpoch", bridge.king_set, KingSet::currentEpochCall {}, epoch).await?;
-        let hash: B256 = keccak256(config.king_members().concat());
-        self.equal("KingSet.setHash", bridge.king_set, KingSet::setHashCall { setEpoch: epoch }, hash).await?;
-        if let Some(expiry) = self.ask("KingSet.expiresAt", bridge.king_set, KingSet::expiresAtCall { setEpoch: epoch }).await? {
-            let now = self.chain.head().await.map_err(|source| DeployError::chain("head", source))?.timestamp;
-            self.record(expiry > now, || Difference {
-                what: format!("expiry of the Kings' set of epoch {epoch}"),
-                found: expiry.to_string(),
-                expected: format!("later than the newest block's {now}"),
-            });
-        }
-        Ok(())
+        self.king_set(config, book, &book.classic.bridge).await
     }
 
     pub(super) fn compare_fields<T: Debug>(&self, name: &str, found: &T, expected: &T) {
@@ -150,6 +133,8 @@ fn field_differences(name: &str, found: &str, expected: &str) -> (usize, Vec<Dif
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::B256;
+
     use super::*;
 
     #[test]

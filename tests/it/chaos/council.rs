@@ -1,0 +1,186 @@
+//! Kings govern themselves: they follow the stakes, convict a traitor, hold the bridge when ordered, and start anew after a deep
+//! reorganisation. Real processes; what is asserted is what the chains and the operators' commands say.
+
+use alloy::primitives::{Address, B256, U256};
+use gpumkt::{
+    chain::BlockId,
+    client::stake,
+    types::{
+        Amount, ChainKind, Role,
+        abi::{Inbox, KingCourt, KingSet, StakingManager},
+    },
+};
+use serde_json::Value;
+
+use super::{
+    byzantine::Byzantine,
+    reorgs::replace_above,
+    world::{KINGS, MIN_DEPTH, World, until},
+};
+
+fn kings() -> Vec<String> {
+    (1..=KINGS).map(|number| format!("king-{number}")).collect()
+}
+
+pub async fn course(mut world: World) {
+    world.start_kings(&["king-1", "king-2", "king-3", "king-4"]).await;
+    world.rotates = true;
+    world.start_node("relay-1", true).await;
+    world.dispatch_both(1).await;
+    world.all_delivered("with the first set", [&[], &[]]).await;
+    follow_the_stakes(&mut world).await;
+    hold_the_bridge(&world).await;
+    start_anew(&mut world).await;
+    convict_a_traitor(&mut world).await;
+}
+
+async fn epoch(world: &World, kind: ChainKind) -> u64 {
+    world.chain(kind).call(world.book.bridge(kind).king_set, KingSet::currentEpochCall {}, BlockId::latest()).await.unwrap()
+}
+
+async fn both_reach(world: &World, wanted: u64) {
+    for kind in ChainKind::BOTH {
+        until(&format!("set epoch {wanted} of {kind}"), async || (epoch(world, kind).await >= wanted).then_some(())).await;
+    }
+}
+
+/// A King stakes more: the next set is drawn, signed and installed on both chains, without anybody's order, over a restart.
+async fn follow_the_stakes(world: &mut World) {
+    let clients = world.clients.with_signer(world.accounts.signer("king-1").unwrap());
+    let peer = gpumkt::client::Clients::peer_id(&world.folder.join("king-1")).unwrap();
+    let more = Amount::parse_tokens("200000").unwrap();
+    stake::stake(&clients, Role::King, more, clients.signer.address(), &peer).await.unwrap();
+    until("a nomination", async || {
+        let call = KingSet::nominationCall {};
+        let pending = world.chain(ChainKind::Ethereum).call(world.book.ethereum.bridge.king_set, call, BlockId::latest()).await.unwrap();
+        (!pending.is_zero() || epoch(world, ChainKind::Ethereum).await >= 2).then_some(())
+    })
+    .await;
+    world.kill("king-2");
+    world.start_node("king-2", true).await;
+    both_reach(world, 2).await;
+    println!("rotated: epoch 2 on both chains");
+    let mut hashes = Vec::new();
+    for kind in ChainKind::BOTH {
+        let call = KingSet::setHashCall { setEpoch: 2 };
+        hashes.push(world.chain(kind).call(world.book.bridge(kind).king_set, call, BlockId::latest()).await.unwrap());
+    }
+    assert_eq!(hashes[0], hashes[1], "the same set on both chains");
+    world.dispatch_both(2).await;
+    world.all_delivered("with the second set", [&[], &[]]).await;
+    let said: Value = serde_json::from_str(&world.operate("king-2", &["king", "statements"]).await).unwrap();
+    assert!(said.to_string().contains("Rotation"), "{said}");
+    let (difference, notes) = world.audit().await;
+    assert_eq!(difference, "[]", "an audit follows a legitimate rotation");
+    assert!(notes.contains("from epoch 1 to 2 by 1 rotations"), "{notes}");
+}
+
+/// Three operators order a pause: messages of Ethereum wait until it ends, the other way goes on.
+async fn hold_the_bridge(world: &World) {
+    let now = world.chain(ChainKind::Classic).head().await.unwrap().timestamp;
+    let end = now + 45;
+    let order = async |king: &str, end: u64| {
+        world.operate(king, &["king", "pause", "--origin", "ethereum", "--until", &end.to_string(), "--yes"]).await
+    };
+    order("king-1", now - 10).await;
+    until("a refusal of an order that is over", async || (world.logged("king-1", "E-COUNCIL-007") > 0).then_some(())).await;
+    // King-1 weighs two of five: with two more it is a quorum.
+    for king in ["king-1", "king-2", "king-3"] {
+        order(king, end).await;
+    }
+    let inbox = world.book.classic.bridge.inbox;
+    let paused = async || world.chain(ChainKind::Classic).call(inbox, Inbox::pausedUntilCall {}, BlockId::latest()).await.unwrap();
+    until("the pause on Ethereum Classic", async || (paused().await == end).then_some(())).await;
+    println!("paused by a quorum");
+    until("word to the fourth operator", async || (world.logged("king-4", "king_order") > 0).then_some(())).await;
+    let index = world.count(ChainKind::Ethereum).await;
+    world.dispatch_both(1).await;
+    until("an end of the pause", async || {
+        let head = world.chain(ChainKind::Classic).head().await.unwrap();
+        assert!(head.timestamp >= end || !world.is_delivered(ChainKind::Ethereum, index).await, "delivered while paused");
+        (head.timestamp >= end).then_some(())
+    })
+    .await;
+    world.all_delivered("after the pause", [&[], &[]]).await;
+    println!("delivered after the pause");
+}
+
+/// Signed messages are replaced by a deep reorganisation: operators order a recovery, a new epoch revokes what is void, messages go on.
+async fn start_anew(world: &mut World) {
+    let block = world.dispatch(ChainKind::Classic).await;
+    let signed = world.count(ChainKind::Classic).await;
+    until("a delivery before signed messages vanish", async || world.is_delivered(ChainKind::Classic, signed - 1).await.then_some(()))
+        .await;
+    for king in kings() {
+        let series = "gpumkt_bridge_count{origin=\"classic\",stage=\"signed\"}";
+        until("all Kings' signatures", async || (world.metric(&king, series).await >= f64::from(signed)).then_some(())).await;
+    }
+    replace_above(world, block - 1).await;
+    assert_eq!(world.count(ChainKind::Classic).await, signed - 1, "the message is gone");
+    for _ in 0..2 {
+        world.dispatch(ChainKind::Classic).await;
+    }
+    for king in kings() {
+        until("a King to halt", async || world.ask(&king, "/readyz").await.contains("halted").then_some(())).await;
+        world.operate(&king, &["king", "resume", "--yes"]).await;
+    }
+    world.reach(ChainKind::Classic, world.head(ChainKind::Classic).await + MIN_DEPTH + 2).await;
+    // Another number than both branches share is refused.
+    world.operate("king-1", &["king", "recover", "--fork-count", &(signed + 7).to_string(), "--yes"]).await;
+    until("a refusal of a wrong count", async || (world.logged("king-1", "E-COUNCIL-006") > 0).then_some(())).await;
+    for king in &kings()[..3] {
+        world.operate(king, &["king", "recover", "--yes"]).await;
+    }
+    both_reach(world, 3).await;
+    println!("recovered: epoch 3 on both chains");
+    let accepted = world.accepted(ChainKind::Classic).await;
+    assert!(accepted != signed, "the root of the dead branch is void: {accepted}");
+    world.dispatch_both(1).await;
+    // The dead branch's message of that index was delivered, and stays the only one.
+    world.all_delivered("after the recovery", [&[], &[signed - 1]]).await;
+    // An order that comes after it was done starts nothing new.
+    world.operate("king-4", &["king", "recover", "--yes"]).await;
+    until("a refusal to recover twice", async || (world.logged("king-4", "E-COUNCIL-009") > 0).then_some(())).await;
+    println!("delivered after the recovery");
+}
+
+/// King-4 signs two roots for one count, and a root of Ethereum's Outbox that never was. It loses its stake, whoever reports it is rewarded.
+async fn convict_a_traitor(world: &mut World) {
+    world.kill("king-4");
+    let staking = world.book.ethereum.staking_manager;
+    let thief = world.accounts.signer("king-4").unwrap().address();
+    let staked = async || {
+        let call = StakingManager::stakerCall { account: thief };
+        world.chain(ChainKind::Ethereum).call(staking, call, BlockId::latest()).await.unwrap().staked
+    };
+    assert!(U256::from(staked().await) > U256::ZERO);
+    let byzantine = Byzantine::start(world, "king-4").await;
+    let count = world.count(ChainKind::Classic).await;
+    for root in [0x66, 0x67] {
+        byzantine.publish(byzantine.sign_in(world, 3, ChainKind::Classic, count + 1, B256::repeat_byte(root))).await;
+    }
+    byzantine.publish(byzantine.sign_in(world, 3, ChainKind::Ethereum, 1, B256::repeat_byte(0x70))).await;
+    let court = world.book.ethereum.king_court;
+    let convicted = async |reason: u8, origin: u64| {
+        let call = KingCourt::convictedCall { king: thief, reason, originChainId: origin, setEpoch: 3 };
+        world.chain(ChainKind::Ethereum).call(court, call, BlockId::latest()).await.unwrap()
+    };
+    until("a conviction", async || convicted(16, world.book.classic.chain_id).await.then_some(())).await;
+    assert_eq!(U256::from(staked().await), U256::ZERO, "the whole stake is gone");
+    println!("convicted of equivocation, slashed");
+    until("a conviction for a false checkpoint", async || convicted(17, world.book.ethereum.chain_id).await.then_some(())).await;
+    let head = world.head(ChainKind::Ethereum).await;
+    world.reach(ChainKind::Ethereum, head + 20).await;
+    let verdicts = world.logs(ChainKind::Ethereum, court).await;
+    let verdicts: Vec<KingCourt::KingConvicted> = verdicts.iter().filter_map(|log| log.decode()).collect();
+    assert_eq!(verdicts.len(), 2, "each offence once");
+    let honest: Vec<Address> = ["relay", "king-1", "king-2", "king-3"].map(|name| world.accounts.signer(name).unwrap().address()).to_vec();
+    assert!(verdicts.iter().all(|verdict| verdict.king == thief && honest.contains(&verdict.reporter)));
+    let slashes: Vec<StakingManager::Slashed> =
+        world.logs(ChainKind::Ethereum, staking).await.iter().filter_map(|log| log.decode()).collect();
+    assert!(slashes.iter().any(|slash| slash.account == thief && slash.amount > U256::ZERO && honest.contains(&slash.reporter)));
+    byzantine.stop().await;
+    world.dispatch_both(1).await;
+    let signed = world.count(ChainKind::Classic).await;
+    until("messages go on without the traitor", async || world.is_delivered(ChainKind::Classic, signed - 1).await.then_some(())).await;
+}
