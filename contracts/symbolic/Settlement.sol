@@ -28,11 +28,12 @@ contract SettlementCheck {
         assert(missedAgain == missed);
     }
 
-    /// @dev One price, one pause: pay is never above the interval's value, nor above what was verified at its price.
+    /// @dev One price, one pause: pay is never above the interval's value, nor above what was verified at its price. Prices of 3 bits.
     function check_payStaysBelowWhatWasVerified(uint8 from, uint8 until, uint8 paused, uint8 resumed, uint8 verified, uint8 price)
         external
         pure
     {
+        price &= 7;
         if (from > until || paused > resumed) return;
         RentalMath.Piece[] memory pieces = new RentalMath.Piece[](1);
         pieces[0] = RentalMath.Piece(0, type(uint40).max, price);
@@ -44,11 +45,13 @@ contract SettlementCheck {
         assert(earned <= uint256(verified) * price);
     }
 
-    /// @dev Two prices: the same, at the higher one.
+    /// @dev Two prices of 2 bits and times of 5: the same, at the higher one.
     function check_payStaysBelowWithTwoPrices(uint8 from, uint8 border, uint8 until, uint8 verified, uint8 low, uint8 high)
         external
         pure
     {
+        (from, border, until, verified) = (from & 31, border & 31, until & 31, verified & 31);
+        (low, high) = (low & 3, high & 3);
         if (from > border || border > until || low > high) return;
         RentalMath.Piece[] memory pieces = new RentalMath.Piece[](2);
         pieces[0] = RentalMath.Piece(0, border, low);
@@ -58,8 +61,9 @@ contract SettlementCheck {
         assert(earned <= uint256(verified) * high);
     }
 
-    /// @dev Nothing before the cliff, all in the end, never more than there is.
-    function check_vestingKeepsItsBounds(uint16 amount, uint48 start, uint48 cliff, uint16 duration, uint48 time) external pure {
+    /// @dev Nothing before the cliff, all in the end, never more than there is. Durations and amounts of 5 bits.
+    function check_vestingKeepsItsBounds(uint8 amount, uint8 start, uint8 cliff, uint8 duration, uint8 time) external pure {
+        (amount, duration) = (amount & 31, duration & 31);
         if (cliff > duration) return;
         uint256 vested = EmissionMath.vested(amount, start, cliff, duration, time);
         assert(vested <= amount);
@@ -67,14 +71,15 @@ contract SettlementCheck {
         else if (time >= uint256(start) + duration) assert(vested == amount);
     }
 
-    /// @dev What has vested stays vested.
+    /// @dev What has vested stays vested. All of 4 bits: the quotients of two times are compared.
     function check_vestingNeverRunsBackwards(uint8 amount, uint8 cliff, uint8 duration, uint8 a, uint8 b) external pure {
+        (amount, cliff, duration, a, b) = (amount & 15, cliff & 15, duration & 15, a & 15, b & 15);
         if (cliff > duration || a > b) return;
         assert(EmissionMath.vested(amount, 0, cliff, duration, a) <= EmissionMath.vested(amount, 0, cliff, duration, b));
     }
 
     /// @dev Within an epoch the schedule grows, and stays below what the cap was checked against.
-    function check_theFirstEpochsScheduleIsBounded(uint16 initial, uint16 a, uint16 b) external pure {
+    function check_theFirstEpochsScheduleIsBounded(uint8 initial, uint8 a, uint8 b) external pure {
         if (a > b) return;
         uint256 first = EmissionMath.scheduled(initial, 9750, a);
         uint256 second = EmissionMath.scheduled(initial, 9750, b);

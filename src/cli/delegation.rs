@@ -1,4 +1,4 @@
-//! `delegate`, `undelegate`, `rewards`: stake behind others, and what stakes earn.
+//! `delegate`, `undelegate`, `commission`, `rewards`: stake behind others, and what stakes and rentals earn.
 
 use alloy::primitives::Address;
 use clap::{Args, Subcommand};
@@ -11,9 +11,16 @@ use super::{
     render::output,
 };
 use crate::{
-    client::delegation::{self, Delegated},
-    types::Amount,
+    client::{
+        delegation,
+        emission::{self, EmissionView},
+        stake::Staked,
+    },
+    types::{Amount, RentalId},
 };
+
+/// Basis points of a percent.
+const BPS_PER_PERCENT: f64 = 100.0;
 
 #[derive(Debug, Args)]
 pub struct DelegateArgs {
@@ -39,6 +46,25 @@ pub struct UndelegateArgs {
     pub withdraw: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct CommissionArgs {
+    #[command(flatten)]
+    pub send: SendArgs,
+    /// Percent of delegators' rewards that you keep, at most 50
+    #[arg(value_name = "PERCENT", value_parser = percent)]
+    pub commission: u16,
+}
+
+/// Basis points of what a person types as percent.
+fn percent(text: &str) -> Result<u16, String> {
+    let value: f64 = text.trim().trim_end_matches('%').trim().parse().map_err(|_| "not a number of percent".to_string())?;
+    let bps = value * BPS_PER_PERCENT;
+    if !(0.0..=5_000.0).contains(&bps) || bps.fract() != 0.0 {
+        return Err("a commission is 0 to 50 percent, in steps of 0.01".into());
+    }
+    Ok(bps as u16)
+}
+
 #[derive(Debug, Subcommand)]
 pub enum RewardsCommand {
     /// Show what an account has earned and delegated
@@ -49,7 +75,18 @@ pub enum RewardsCommand {
         #[arg(value_name = "ADDRESS")]
         account: Option<Address>,
     },
-    /// Claim rewards of stake and shares of slashes
+    /// Show how much is minted, for whom, and what loyalty earns
+    Emission(NodeArgs),
+    /// Mint what stakes of all roles have earned until now; anybody may
+    Distribute(SendArgs),
+    /// Credit the rewards of a closed rental to its provider and its renter; anybody may
+    Settle {
+        #[command(flatten)]
+        send: SendArgs,
+        #[arg(value_name = "RENTAL")]
+        rental: RentalId,
+    },
+    /// Claim rewards of stake and rentals, and shares of slashes
     Claim {
         #[command(flatten)]
         send: SendArgs,
@@ -63,9 +100,21 @@ pub(super) async fn delegate(args: &DelegateArgs, json: bool) -> Outcome {
     let (_, clients) = connect(&args.send.node).await?;
     let facts = json!({ "account": args.account, "amount_wei": args.amount });
     match delegation::delegate(&clients, args.account, args.amount, args.send.mode()).await? {
-        Delegated::Done(sent) => show(json, &sent, facts, &format!("{} GPUTOKEN delegated to {}", args.amount, args.account)),
-        Delegated::NeedsApproval(sent) => show(json, &sent, facts, "the allowance that comes before the delegation"),
+        Staked::Done(sent) => show(json, &sent, facts, &format!("{} GPUTOKEN delegated to {}", args.amount, args.account)),
+        Staked::NeedsApproval(sent) => show(json, &sent, facts, "the allowance that comes before the delegation"),
     }
+    Ok(())
+}
+
+pub(super) async fn commission(args: &CommissionArgs, json: bool) -> Outcome {
+    let (_, clients) = connect(&args.send.node).await?;
+    let (since, sent) = delegation::announce_commission(&clients, args.commission, args.send.mode()).await?;
+    let percent = f64::from(args.commission) / BPS_PER_PERCENT;
+    let what = match since {
+        0 => format!("delegations are open at a commission of {percent} %"),
+        since => format!("a commission of {percent} % counts from {since} (Unix seconds) on"),
+    };
+    show(json, &sent, json!({ "commission_bps": args.commission, "counts_from": since }), &what);
     Ok(())
 }
 
@@ -92,24 +141,77 @@ pub(super) async fn rewards(command: RewardsCommand, json: bool) -> Outcome {
             let shown = json!({ "rewards": found, "delegation": held });
             output(json, &shown, |_| {
                 format!(
-                    "earned {} GPUTOKEN, credited from slashes {}; delegated {} to {}, unbonding {}",
-                    found.earned_wei, found.credit_wei, held.delegated_wei, held.account, held.unbonding_wei
+                    "earned {} GPUTOKEN, credited from slashes {}, from rentals {}; delegated {} to {}, unbonding {}",
+                    found.earned_wei, found.credit_wei, found.rentals_wei, held.delegated_wei, held.account, held.unbonding_wei
                 )
             });
         }
-        RewardsCommand::Claim { send, to } => {
-            let (_, clients) = connect(&send.node).await?;
-            let to = to.unwrap_or(clients.signer.address());
-            let (found, sent) = delegation::claim(&clients, to, send.mode()).await?;
-            let shown = json!({ "to": to, "claimed": found, "transactions": sent });
-            output(json, &shown, |_| match sent.last() {
-                None => "Nothing to claim.".into(),
-                Some(last) if last.dry_run => {
-                    format!("dry run, nothing was sent: {} GPUTOKEN and {} would go to {to}", found.earned_wei, found.credit_wei)
-                }
-                Some(_) => format!("claimed {} GPUTOKEN of rewards and {} of slashes to {to}", found.earned_wei, found.credit_wei),
-            });
+        RewardsCommand::Emission(node) => {
+            let (_, clients) = connect(&node).await?;
+            output(json, &emission::emission(&clients).await?, render_emission);
         }
+        RewardsCommand::Distribute(send) => {
+            let (_, clients) = connect(&send.node).await?;
+            let sent = emission::distribute(&clients, send.mode()).await?;
+            show(json, &sent, json!({}), "rewards of stakes until now");
+        }
+        RewardsCommand::Settle { send, rental } => {
+            let (_, clients) = connect(&send.node).await?;
+            let (credited, sent) = emission::settle(&clients, rental, send.mode()).await?;
+            let (reward, loyalty) = credited.unwrap_or_default();
+            let facts = json!({ "rental": rental, "reward_wei": reward, "loyalty_wei": loyalty });
+            show(json, &sent, facts, &format!("rental {rental}: {reward} GPUTOKEN to its provider, {loyalty} to its renter"));
+        }
+        RewardsCommand::Claim { send, to } => claim(&send, to, json).await?,
     }
     Ok(())
+}
+
+async fn claim(send: &SendArgs, to: Option<Address>, json: bool) -> Outcome {
+    let (_, clients) = connect(&send.node).await?;
+    let to = to.unwrap_or(clients.signer.address());
+    let (found, sent) = delegation::claim(&clients, to, send.mode()).await?;
+    let shown = json!({ "to": to, "claimed": found, "transactions": sent });
+    let sums = format!("{} GPUTOKEN of stake, {} of slashes and {} of rentals", found.earned_wei, found.credit_wei, found.rentals_wei);
+    output(json, &shown, |_| match sent.last() {
+        None => "Nothing to claim.".into(),
+        Some(last) if last.dry_run => format!("dry run, nothing was sent: {sums} would go to {to}"),
+        Some(_) => format!("claimed {sums} to {to}"),
+    });
+    Ok(())
+}
+
+fn render_emission(view: &EmissionView) -> String {
+    let when = match (view.start, view.epoch) {
+        (0, _) => "The emission has no start yet.".to_string(),
+        (start, None) => format!("The emission starts at {start} (Unix seconds)."),
+        (_, Some(epoch)) => format!("Epoch {epoch}: {} GPUTOKEN, of which at most {} for rentals.", view.budget_wei, view.rentals_wei),
+    };
+    let percent = |bps: u16| format!("{} %", f64::from(bps) / BPS_PER_PERCENT);
+    let tiers = view.loyalty.iter().map(|tier| format!("{} of fees above {} GPUTOKEN", percent(tier.reward_bps), tier.fees_wei));
+    format!(
+        "{when}\nstakes: providers {}, Queens {}, Kings {}; a rental's provider gets at most {} of its fee\nloyalty: {}; your fees in this epoch: {}\nemitted {} GPUTOKEN, fees {}, of which burned {}",
+        percent(view.provider_staking_bps),
+        percent(view.queen_staking_bps),
+        percent(view.king_staking_bps),
+        percent(view.provider_fee_bps),
+        tiers.collect::<Vec<_>>().join(", "),
+        view.own_fees_wei,
+        view.emitted_wei,
+        view.fees_wei,
+        view.burned_wei
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn a_commission_is_percent_in_hundredths_up_to_fifty() {
+        assert_eq!((percent("7.5"), percent("0"), percent("50 %")), (Ok(750), Ok(0), Ok(5_000)));
+        for wrong in ["50.01", "-1", "0.001", "NaN", "five", ""] {
+            assert!(percent(wrong).is_err(), "{wrong}");
+        }
+    }
 }

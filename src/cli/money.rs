@@ -7,14 +7,15 @@ use serde_json::json;
 use super::{
     args::NodeArgs,
     commands::{Outcome, connect},
-    delegation::{self, DelegateArgs, RewardsCommand, UndelegateArgs},
+    delegation::{self, CommissionArgs, DelegateArgs, RewardsCommand, UndelegateArgs},
     render::{output, table},
 };
 use crate::{
     client::{
         Clients, Mode, Submitted,
         outlay::{self, Outlay},
-        stake, token, vesting,
+        stake::{self, Staked},
+        token, vesting,
     },
     types::{Amount, Role},
 };
@@ -23,8 +24,10 @@ use crate::{
 pub enum MoneyCommand {
     /// Stake GPUTOKEN for a role
     Stake(StakeArgs),
+    /// Add to your stake; role and keys stay as they are
+    AddStake(AmountArgs),
     /// Begin to take stake back: it stays slashable until it has unbonded
-    Unstake(UnstakeArgs),
+    Unstake(AmountArgs),
     /// Withdraw stake that has unbonded
     Withdraw(SendArgs),
     /// List devices of an account, or take one out of service
@@ -33,7 +36,9 @@ pub enum MoneyCommand {
     Delegate(DelegateArgs),
     /// Begin to take delegated stake back, or withdraw what has unbonded
     Undelegate(UndelegateArgs),
-    /// What stake and delegation have earned
+    /// Let others back your stake for a commission, or change the commission
+    Commission(CommissionArgs),
+    /// What stake, delegation and rentals have earned
     #[command(subcommand)]
     Rewards(RewardsCommand),
     /// Hold, send and vote with GPUTOKEN
@@ -80,7 +85,7 @@ pub enum RoleName {
 }
 
 #[derive(Debug, Args)]
-pub struct UnstakeArgs {
+pub struct AmountArgs {
     #[command(flatten)]
     pub send: SendArgs,
     /// Amount in GPUTOKEN
@@ -164,11 +169,13 @@ pub enum VestingCommand {
 pub(super) async fn run(command: MoneyCommand, json: bool) -> Outcome {
     match command {
         MoneyCommand::Stake(args) => stake_tokens(&args, json).await,
+        MoneyCommand::AddStake(args) => add_stake(&args, json).await,
         MoneyCommand::Unstake(args) => unstake(&args, json).await,
         MoneyCommand::Withdraw(args) => withdraw(&args, json).await,
         MoneyCommand::Devices(args) => devices(&args, json).await,
         MoneyCommand::Delegate(args) => delegation::delegate(&args, json).await,
         MoneyCommand::Undelegate(args) => delegation::undelegate(&args, json).await,
+        MoneyCommand::Commission(args) => delegation::commission(&args, json).await,
         MoneyCommand::Rewards(command) => delegation::rewards(command, json).await,
         MoneyCommand::Token(command) => run_token(command, json).await,
         MoneyCommand::Vesting(command) => run_vesting(command, json).await,
@@ -287,7 +294,17 @@ pub(super) fn gas_needs(needs: &Outlay) -> String {
     )
 }
 
-async fn unstake(args: &UnstakeArgs, json: bool) -> Outcome {
+async fn add_stake(args: &AmountArgs, json: bool) -> Outcome {
+    let (_, clients) = connect(&args.send.node).await?;
+    let facts = json!({ "amount_wei": args.amount });
+    match stake::add(&clients, args.amount, args.send.mode()).await? {
+        Staked::Done(sent) => show(json, &sent, facts, &format!("{} GPUTOKEN added to the stake", args.amount)),
+        Staked::NeedsApproval(sent) => show(json, &sent, facts, "the allowance that comes before the stake"),
+    }
+    Ok(())
+}
+
+async fn unstake(args: &AmountArgs, json: bool) -> Outcome {
     let (_, clients) = connect(&args.send.node).await?;
     let sent = stake::unstake(&clients, args.amount, args.send.mode()).await?;
     let view = stake::staker(&clients, clients.signer.address()).await?;

@@ -3,12 +3,16 @@
 use alloy::primitives::{Address, U256};
 use serde::Serialize;
 
-use super::{ClientError, Clients, Mode, Submitted, token::require_positive};
+use super::{
+    ClientError, Clients, Mode, Submitted,
+    stake::{self, Staked},
+    token::require_positive,
+};
 use crate::{
     chain::BlockId,
     types::{
         Amount,
-        abi::{GPUToken, StakingPools},
+        abi::{StakingPools, TokenDistributor},
     },
 };
 
@@ -46,28 +50,23 @@ fn worth_of(shares: u128, total: u128, all: u128) -> U256 {
     if all == 0 { U256::ZERO } else { U256::from(shares) * U256::from(total) / U256::from(all) }
 }
 
-/// Whether a delegation is sent, or its allowance is still missing.
-#[derive(Debug, Clone)]
-pub enum Delegated {
-    Done(Submitted),
-    /// Of a dry run: what would be sent first. The delegation itself can't be simulated before it.
-    NeedsApproval(Submitted),
-}
-
 /// Delegates `amount` to a provider or King. StakingManager is allowed exactly that much first, where it is not yet.
-pub async fn delegate(clients: &Clients, account: Address, amount: Amount, mode: Mode) -> Result<Delegated, ClientError> {
+pub async fn delegate(clients: &Clients, account: Address, amount: Amount, mode: Mode) -> Result<Staked, ClientError> {
     require_positive(amount)?;
     clients.require_tokens("the delegation", amount).await?;
-    let eth = &clients.book.ethereum;
-    let allowance = GPUToken::allowanceCall { owner: clients.signer.address(), spender: eth.staking_manager };
-    if clients.ethereum.call(eth.gpu_token, allowance, BlockId::latest()).await? < amount.wei() {
-        let approved = super::token::approve(clients, eth.staking_manager, amount, mode).await?;
-        if mode == Mode::DryRun {
-            return Ok(Delegated::NeedsApproval(approved));
-        }
+    if let Some(approval) = stake::allow(clients, amount, mode).await? {
+        return Ok(Staked::NeedsApproval(approval));
     }
     let call = StakingPools::delegateStakeCall { account, amount: amount.wei() };
-    clients.submit(mode, "delegateStake", eth.staking_manager, call).await.map(Delegated::Done)
+    clients.submit(mode, "delegateStake", clients.book.ethereum.staking_manager, call).await.map(Staked::Done)
+}
+
+/// Opens the account to delegations, or announces another commission. Returns since when it counts, in Unix seconds; zero: at once.
+pub async fn announce_commission(clients: &Clients, bps: u16, mode: Mode) -> Result<(u64, Submitted), ClientError> {
+    let call = StakingPools::announceCommissionCall { commissionBps: bps };
+    let submitted = clients.submit(mode, "announceCommission", clients.book.ethereum.staking_manager, call).await?;
+    let announced = submitted.logs.iter().find_map(|log| log.decode::<StakingPools::CommissionAnnounced>());
+    Ok((announced.map_or(0, |event| event.changesAt), submitted))
 }
 
 /// Begins to take `amount` of the delegation back; all of it where `amount` is `None`.
@@ -100,7 +99,7 @@ pub async fn withdraw(clients: &Clients, mode: Mode) -> Result<(Amount, Submitte
     Ok((withdrawn.map_or(waiting, |event| Amount(event.amount)), submitted))
 }
 
-/// What an account may claim from StakingManager.
+/// What an account may claim from StakingManager and TokenDistributor.
 #[derive(Debug, Clone, Serialize)]
 pub struct RewardView {
     pub account: Address,
@@ -108,18 +107,21 @@ pub struct RewardView {
     pub earned_wei: Amount,
     /// Its shares of slashes, as reporter or wronged renter.
     pub credit_wei: Amount,
+    /// Of settled rentals: a provider's rewards and a renter's loyalty.
+    pub rentals_wei: Amount,
 }
 
 pub async fn rewards(clients: &Clients, account: Address) -> Result<RewardView, ClientError> {
     let (staking, chain, latest) = (clients.book.ethereum.staking_manager, &clients.ethereum, BlockId::latest());
-    let (earned, credit) = tokio::try_join!(
+    let (earned, credit, rentals) = tokio::try_join!(
         chain.call(staking, StakingPools::earnedCall { account }, latest),
         chain.call(staking, StakingPools::creditsCall { account }, latest),
+        chain.call(clients.book.ethereum.token_distributor, TokenDistributor::creditCall { account }, latest),
     )?;
-    Ok(RewardView { account, earned_wei: Amount(earned), credit_wei: Amount(credit) })
+    Ok(RewardView { account, earned_wei: Amount(earned), credit_wei: Amount(credit), rentals_wei: Amount(rentals) })
 }
 
-/// Claims what there is: rewards, then credits. An error of the second leaves the first claimed.
+/// Claims what there is: rewards, credits, and what rentals earned. An error of a later one leaves the earlier ones claimed.
 pub async fn claim(clients: &Clients, to: Address, mode: Mode) -> Result<(RewardView, Vec<Submitted>), ClientError> {
     let found = rewards(clients, clients.signer.address()).await?;
     let staking = clients.book.ethereum.staking_manager;
@@ -129,6 +131,10 @@ pub async fn claim(clients: &Clients, to: Address, mode: Mode) -> Result<(Reward
     }
     if !found.credit_wei.wei().is_zero() {
         sent.push(clients.submit(mode, "claimCredit", staking, StakingPools::claimCreditCall { to }).await?);
+    }
+    if !found.rentals_wei.wei().is_zero() {
+        let distributor = clients.book.ethereum.token_distributor;
+        sent.push(clients.submit(mode, "claim", distributor, TokenDistributor::claimCall { to }).await?);
     }
     Ok((found, sent))
 }

@@ -8,6 +8,7 @@ pub mod delegation;
 #[cfg(feature = "node")]
 pub mod deploy;
 pub mod earnings;
+pub mod emission;
 mod error;
 pub mod evidence;
 pub mod exits;

@@ -9,7 +9,7 @@ use crate::{
     chain::{BlockId, Receipt},
     types::{
         Amount, DeviceId, OfferId, Role,
-        abi::{GPURental, StakingManager},
+        abi::{GPURental, GPUToken, StakingManager},
     },
 };
 
@@ -66,6 +66,36 @@ pub async fn staker(clients: &Clients, account: Address) -> Result<StakeView, Cl
         unbonding_wei: wei(found.unbonding),
         unbonds_at: found.unbondsAt,
     })
+}
+
+/// Whether something that takes an allowance is sent, or its allowance is still missing.
+#[derive(Debug, Clone)]
+pub enum Staked {
+    Done(Submitted),
+    /// Of a dry run: what would be sent first. The rest can't be simulated before it.
+    NeedsApproval(Submitted),
+}
+
+/// Allows StakingManager exactly `amount`, where it may not take that much yet. What a dry run would send is returned.
+pub(super) async fn allow(clients: &Clients, amount: Amount, mode: Mode) -> Result<Option<Submitted>, ClientError> {
+    let eth = &clients.book.ethereum;
+    let allowance = GPUToken::allowanceCall { owner: clients.signer.address(), spender: eth.staking_manager };
+    if clients.ethereum.call(eth.gpu_token, allowance, BlockId::latest()).await? >= amount.wei() {
+        return Ok(None);
+    }
+    let approved = super::token::approve(clients, eth.staking_manager, amount, mode).await?;
+    Ok((mode == Mode::DryRun).then_some(approved))
+}
+
+/// Adds to one's own stake; role and keys stay as they are.
+pub async fn add(clients: &Clients, amount: Amount, mode: Mode) -> Result<Staked, ClientError> {
+    require_positive(amount)?;
+    clients.require_tokens("the stake", amount).await?;
+    if let Some(approval) = allow(clients, amount, mode).await? {
+        return Ok(Staked::NeedsApproval(approval));
+    }
+    let call = StakingManager::addStakeCall { amount: amount.wei() };
+    clients.submit(mode, "addStake", clients.book.ethereum.staking_manager, call).await.map(Staked::Done)
 }
 
 /// Begins the unbonding of `amount`. Whatever unbonds already starts anew with it.

@@ -192,11 +192,48 @@ async fn stake_comes_back_after_its_time_and_allocations_are_listed() {
     assert_eq!(code, "E-CLIENT-003");
     assert_eq!(bank.does("renter", &["rewards", "show"])["rewards"]["earned_wei"], "0");
     assert_eq!(bank.says("renter", &["rewards", "claim"]).trim(), "Nothing to claim.");
+    delegation_comes_and_goes(&bank).await;
 
     let all = bank.does("renter", &["vesting", "list", "--all"]);
     let team = all.as_array().unwrap().iter().find(|vesting| vesting["is_revocable"] == true).unwrap();
     assert_eq!(team["amount_wei"], "100000000000000000000000000");
     assert!(bank.says("provider", &["vesting", "list"]).contains("100000"), "its own, paid at genesis");
+}
+
+/// The provider has staked, and the renter has allowed 100 tokens.
+async fn delegation_comes_and_goes(bank: &Bank) {
+    let provider = bank.address("provider");
+    let (code, cause) = bank.refused("renter", &["commission", "10"]).await;
+    assert!(code == "E-CHAIN-005" && cause.contains("RoleMismatch { "), "{cause}");
+    assert_eq!(bank.run("provider", &["commission", "50.5"]).status.code(), Some(2), "beyond what the contract takes");
+    assert!(bank.says("provider", &["commission", "10"]).starts_with("delegations are open at a commission of 10 %: 0x"));
+    let later = bank.does("provider", &["commission", "12.5"]);
+    assert_eq!(later["result"]["commission_bps"], 1250);
+    assert_ne!(later["result"]["counts_from"], 0, "a dearer one is announced");
+
+    let before = bank.tokens("renter").await;
+    bank.does("renter", &["delegate", &provider, "100"]);
+    assert_eq!(bank.tokens("renter").await, before - 100 * UNIT);
+    let shown = bank.does("renter", &["rewards", "show"]);
+    assert_eq!(shown["delegation"]["delegated_wei"], "100000000000000000000");
+    assert_eq!(shown["delegation"]["account"].as_str().unwrap().to_lowercase(), provider.to_lowercase());
+    bank.does("renter", &["undelegate", "40"]);
+    let (_, cause) = bank.refused("renter", &["undelegate", "--withdraw"]).await;
+    assert!(cause.contains("StillUnbonding { unbondsAt: "), "{cause}");
+    bank.pass(86_400).await;
+    assert_eq!(bank.does("renter", &["undelegate", "--withdraw"])["result"]["amount_wei"], "40000000000000000000");
+    assert_eq!(bank.tokens("renter").await, before - 60 * UNIT);
+
+    let dry = bank.does("provider", &["add-stake", "50", "--dry-run"]);
+    assert_eq!(dry["transaction"]["action"], "approve");
+    bank.does("provider", &["add-stake", "50"]);
+    assert_eq!(bank.does("provider", &["token", "balance"])["stake"]["staked_wei"], "2050000000000000000000");
+
+    let emission = bank.does("renter", &["rewards", "emission"]);
+    assert_eq!((&emission["emitted_wei"], &emission["own_fees_wei"]), (&json!("0"), &json!("0")));
+    assert_ne!(emission["budget_wei"], "0");
+    let (code, cause) = bank.refused("renter", &["rewards", "settle", "1"]).await;
+    assert!(code == "E-CHAIN-005" && cause.contains("UnknownRental { "), "{cause}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -169,7 +169,7 @@ contract AdversaryTest is BridgeBase {
         bytes memory data = abi.encodeCall(IInbox.submitCheckpoint, (c, _sign(c, 7)));
         uint256 offset = 36 + 32 * uint256(words[word]);
         uint256 dirt = 1 << bound(bit, bits[word], 255);
-        assembly {
+        assembly ("memory-safe") {
             mstore(add(data, offset), or(mload(add(data, offset)), dirt))
         }
         (bool success,) = address(inbox).call(data);

@@ -87,18 +87,18 @@ contract BridgeTest is BridgeBase {
         Quorum memory q = _sign(c, 7);
         bytes memory signatures = q.signatures;
         bytes32 vs;
-        assembly {
+        assembly ("memory-safe") {
             vs := mload(add(signatures, 0x40))
         }
         uint256 order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
         uint256 s = uint256(vs) & (type(uint256).max >> 1);
         bytes32 mirrored = bytes32((order - s) | (uint256(vs) ^ (1 << 255)) & (1 << 255));
-        assembly {
+        assembly ("memory-safe") {
             mstore(add(signatures, 0x40), mirrored)
         }
         vm.expectPartialRevert(IKingSet.InvalidSigner.selector);
         inbox.submitCheckpoint(c, q);
-        assembly {
+        assembly ("memory-safe") {
             mstore(add(signatures, 0x40), 0)
             mstore(add(signatures, 0x20), 0)
         }

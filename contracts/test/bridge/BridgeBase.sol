@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IInbox, IKingSet, IOutbox} from "../../src/interfaces/IBridge.sol";
 import {Checkpoint, Message, Quorum} from "../../src/types/Protocol.sol";
-import {CHEATS} from "../utils/Cheats.sol";
+import {classicRules} from "../utils/Cheats.sol";
 import {KingSetArguments} from "../utils/KingSetArguments.sol";
 import {Recipient} from "../utils/Recipient.sol";
 import {TreeReference} from "../utils/TreeReference.sol";
@@ -27,7 +27,7 @@ abstract contract BridgeBase is Test {
     bytes32[] internal ids;
 
     function setUp() public virtual {
-        CHEATS.setEvmVersion("shanghai");
+        classicRules();
         weights = [100, 100, 100, 100];
         _makeKings();
         vm.chainId(HERE);

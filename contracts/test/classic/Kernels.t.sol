@@ -5,7 +5,7 @@ import {Test} from "forge-std/Test.sol";
 
 import {IProofVerifier} from "../../src/interfaces/IProofVerifier.sol";
 import {Profile, WorkProof} from "../../src/types/Protocol.sol";
-import {CHEATS} from "../utils/Cheats.sol";
+import {classicRules} from "../utils/Cheats.sol";
 import {KernelReference} from "../utils/KernelReference.sol";
 
 interface IVerifierHarness {
@@ -20,7 +20,7 @@ contract KernelsTest is Test {
     bytes32 private constant SAMPLE = keccak256("sample");
 
     function setUp() public {
-        CHEATS.setEvmVersion("shanghai");
+        classicRules();
         verifier = IProofVerifier(vm.deployCode("ProofVerifier.sol:ProofVerifier"));
         harness = IVerifierHarness(vm.deployCode("VerifierHarness.sol:VerifierHarness"));
     }

@@ -64,7 +64,7 @@ contract WorkTest is WorkWorld {
         at_ = bound(at_, 0, header.length - 1);
         header[at_] ^= flip;
         uint256 length = bound(cut, 0, header.length);
-        assembly {
+        assembly ("memory-safe") {
             mstore(header, length)
         }
         CHEATS.setBlockhash(999, keccak256(header));

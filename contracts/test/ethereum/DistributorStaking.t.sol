@@ -34,7 +34,7 @@ contract DistributorStakingTest is RewardWorld {
         uint256 minted = token.totalMinted();
         uint256 calls;
         for (uint256 i; i < waits.length; ++i) {
-            vm.warp(block.timestamp + bound(waits[i], 1, 60 days));
+            vm.warp(vm.getBlockTimestamp() + bound(waits[i], 1, 60 days));
             distributor.distributeStaking();
             ++calls;
         }

@@ -30,6 +30,27 @@ contract RentalHostileTest is RewardWorld {
         assertEq(IPermit(address(token)).allowance(renter, address(rental)), 0);
     }
 
+    /// @dev The same for an extension, and for several devices at once.
+    function test_permitsOfOtherCallsSentFirstAreNoObstacle() public {
+        (,,,, uint256 total) = rental.quote(offerId, 600);
+        IGPURental.RentRequest[] memory requests = new IGPURental.RentRequest[](1);
+        requests[0] = IGPURental.RentRequest(offerId, 600, sessionKey);
+        IGPURental.PermitInput memory p = _sign(total);
+        vm.prank(relay);
+        IPermit(address(token)).permit(renter, address(rental), total, p.deadline, p.v, p.r, p.s);
+        vm.prank(renter);
+        uint64 id = rental.rentMany(requests, total, p)[0];
+        readyAs(id);
+        uint256 cost = 100 * uint256(PRICE) * 105 / 100;
+        p = _sign(cost);
+        vm.prank(relay);
+        IPermit(address(token)).permit(renter, address(rental), cost, p.deadline, p.v, p.r, p.s);
+        vm.prank(renter);
+        rental.extendWithPermit(id, 100, cost, p);
+        assertEq(rental.rental(id).escrowed, total + cost);
+        assertEq(IPermit(address(token)).allowance(renter, address(rental)), 0);
+    }
+
     function test_aPermitOfOneIsNothingToAnother() public {
         (,,,, uint256 total) = rental.quote(offerId, 600);
         IGPURental.PermitInput memory p = _sign(total);
@@ -51,6 +72,26 @@ contract RentalHostileTest is RewardWorld {
         vm.expectPartialRevert(bytes4(keccak256("ERC20InsufficientBalance(address,uint256,uint256)")));
         rental.rent(dear, type(uint32).max, sessionKey, type(uint256).max);
         assertEq(rental.activeRental(deviceId), 0);
+    }
+
+    function test_nothingIsNoAmount() public {
+        uint64 id = _active(600);
+        _approveAll(renter);
+        vm.startPrank(renter);
+        vm.expectRevert(abi.encodeWithSelector(IGPURental.InvalidDuration.selector, 0, 1, 3000));
+        rental.extend(id, 0, type(uint256).max);
+        vm.expectRevert(IGPURental.ZeroAmount.selector);
+        rental.depositReserve(deviceId, 0);
+        vm.stopPrank();
+        vm.prank(provider);
+        vm.expectRevert(IGPURental.ZeroAmount.selector);
+        rental.withdrawReserve(deviceId, 0);
+        vm.prank(operator);
+        vm.expectRevert(IGPURental.InvalidPrice.selector);
+        rental.changeOffer(offerId, 0, false);
+        vm.expectRevert(abi.encodeWithSelector(IGPURental.NothingToClaim.selector, address(this)));
+        rental.claim(address(this));
+        _assertBooks(id);
     }
 
     /// @dev One wei a second: every part is rounded in nobody's favour, and the books balance.

@@ -3,17 +3,27 @@ pragma solidity ^0.8.24;
 
 import {IGPURental} from "../../src/interfaces/IGPURental.sol";
 import {IRentalCourt} from "../../src/interfaces/IRentalCourt.sol";
-import {WorkReport} from "../../src/types/Protocol.sol";
+import {Quorum, WorkReport} from "../../src/types/Protocol.sol";
 import {IRentalTotals} from "../utils/World.sol";
 import {RentalWorld} from "../utils/RentalWorld.sol";
 
-/// @dev Renter, provider, Queens, thief, time, and a bridge that reports whatever it likes. It is the target contract itself, so
-///      that it has the helpers of the world.
+/// @dev Renter, provider, Queens, Kings, Governance, thief, time, and a bridge that reports whatever it likes. It is the target
+///      contract itself, so that it has the helpers of the world.
 contract RentalInvariantTest is RentalWorld {
     mapping(uint64 rentalId => uint256) private paidBefore;
     bool private paidDecreased;
     bool private thiefGotIn;
+    bool private leftTooFast;
+    bool private leftWhilePaused;
+    bool private pausedTooLong;
+    uint256 private limitSetAt;
+    uint256 private reportedOut;
+    /// @dev At most this of an account's credit is its own money back, which nothing holds up.
+    mapping(address account => uint256) private freeOf;
     address private thief = makeAddr("thief");
+    /// @dev The hours at which delayed credit becomes free, as far as any was seen.
+    uint64[] private dueHours;
+    mapping(uint64 hour => bool) private isDue;
 
     function setUp() public override {
         super.setUp();
@@ -23,7 +33,7 @@ contract RentalInvariantTest is RentalWorld {
         _seatQueens(4);
         _approveAll(renter);
         _deposit(UNIT);
-        bytes4[] memory actions = new bytes4[](18);
+        bytes4[] memory actions = new bytes4[](21);
         actions[0] = this.actRent.selector;
         actions[1] = this.actReady.selector;
         actions[2] = this.actOpen.selector;
@@ -43,11 +53,26 @@ contract RentalInvariantTest is RentalWorld {
         actions[16] = this.actThief.selector;
         // Twice as often: without reports nothing is ever paid.
         actions[17] = this.actReport.selector;
+        actions[18] = this.actKings.selector;
+        actions[19] = this.actGovern.selector;
+        actions[20] = this.actRelease.selector;
         targetSelector(FuzzSelector(address(this), actions));
         targetContract(address(this));
     }
 
-    function actRent(uint32 duration, bool wholeWay) external {
+    /// @dev Around whatever credits without a report.
+    modifier counted() {
+        _noteHour();
+        uint256[3] memory before = [rental.credit(renter), rental.credit(provider), rental.credit(relay)];
+        _;
+        address[3] memory accounts = [renter, provider, relay];
+        for (uint256 i; i < 3; ++i) {
+            uint256 credit = rental.credit(accounts[i]);
+            if (credit > before[i]) freeOf[accounts[i]] += credit - before[i];
+        }
+    }
+
+    function actRent(uint32 duration, bool wholeWay) external counted {
         _fresh();
         if (rental.activeRental(deviceId) != 0) return;
         uint64 id = rentAs(renter, offerId, uint32(bound(duration, 60, 3600)));
@@ -57,7 +82,7 @@ contract RentalInvariantTest is RentalWorld {
         openSession(id);
     }
 
-    function actReady(uint256 seed) external {
+    function actReady(uint256 seed) external counted {
         uint64 id = _pick(seed);
         vm.prank(operator);
         try rental.ready(id) {} catch {}
@@ -66,24 +91,25 @@ contract RentalInvariantTest is RentalWorld {
     function actOpen(uint256 seed) external {
         uint64 id = _pick(seed);
         if (id == 0 || rental.rental(id).state != IGPURental.State.Active) return;
+        _noteHour();
         if (block.timestamp <= rental.rental(id).end) openSession(id);
         _watch(id);
     }
 
-    function actEnd(uint256 seed) external {
+    function actEnd(uint256 seed) external counted {
         uint64 id = _pick(seed);
         vm.prank(renter);
         try rental.endRental(id) {} catch {}
         _watch(id);
     }
 
-    function actCancel(uint256 seed, bool byOther) external {
+    function actCancel(uint256 seed, bool byOther) external counted {
         uint64 id = _pick(seed);
         vm.prank(byOther ? relay : renter);
         try rental.cancel(id) {} catch {}
     }
 
-    function actClose(uint256 seed, bool request) external {
+    function actClose(uint256 seed, bool request) external counted {
         uint64 id = _pick(seed);
         if (id == 0) return;
         if (request && rental.rental(id).state == IGPURental.State.Active && block.timestamp > rental.deadlineOf(id)) {
@@ -101,20 +127,94 @@ contract RentalInvariantTest is RentalWorld {
         uint64 start = rental.rental(id).start;
         WorkReport memory report =
             WorkReport(id, version % 6, start + covered % 4000, verified % 4000, due % 9, passed % 9, 1000, isFinal, 0, false);
+        _noteHour();
         _deliver(address(rental), 16, abi.encode(report));
         _watch(id);
     }
 
+    /// @dev What leaves beyond an account's free credit was reported: nothing of it in a pause, and no more than the bucket gives.
     function actClaim(uint256 who) external {
-        vm.prank([renter, provider, relay, operator][who % 4]);
-        try rental.claim(address(0xc0ffee)) {} catch {}
+        address account = [renter, provider, relay, operator][who % 4];
+        (uint96 capacity,, uint32 window, uint64 pausedUntil) = rental.withdrawalLimit();
+        vm.prank(account);
+        try rental.claim(address(0xc0ffee)) returns (uint256 amount) {
+            if (amount > freeOf[account]) {
+                reportedOut += amount - freeOf[account];
+                if (block.timestamp <= pausedUntil) leftWhilePaused = true;
+            }
+            freeOf[account] = 0;
+        } catch {}
+        if (capacity != 0 && reportedOut > capacity + uint256(capacity) * (block.timestamp - limitSetAt) / window) {
+            leftTooFast = true;
+        }
+    }
+
+    /// @dev A third of the Kings holds up what reports made due; never for longer than a week at a time.
+    function actKings(uint32 time, uint256 signers) external {
+        uint64 until = uint64(block.timestamp) + time % 8 days;
+        Quorum memory q = _pauseOrder(until, signers % 5);
+        try court.pauseWithdrawals(until, q) {
+            if (signers % 5 < 2) thiefGotIn = true;
+        } catch {}
+        (,,, uint64 pausedUntil) = rental.withdrawalLimit();
+        if (pausedUntil > block.timestamp + 7 days) pausedTooLong = true;
+    }
+
+    function actGovern(uint256 capacity, uint32 window, uint256 veto, uint32 delay, uint256 which) external {
+        if (which % 3 == 0) {
+            rental.setWithdrawalLimit(uint96(bound(capacity, 0, 2000 * uint256(PRICE))), uint32(bound(window, 1, 2 days)));
+            (limitSetAt, reportedOut) = (block.timestamp, 0);
+        } else if (which % 3 == 1) {
+            rental.setVeto(uint96(bound(veto, 0, 1000 * uint256(PRICE)) / 1 gwei * 1 gwei), delay % 7 days);
+        } else {
+            rental.pauseWithdrawals(0);
+        }
+    }
+
+    function actRelease(uint256 seed, uint256 who) external {
+        if (dueHours.length == 0) return;
+        uint64 hour = dueHours[seed % dueHours.length];
+        address account = [renter, provider, relay, address(distributor)][who % 4];
+        bool early = block.timestamp < hour;
+        try rental.releaseDelayed(account, hour) {
+            if (early) leftTooFast = true;
+        } catch {}
+    }
+
+    /// @dev By the Kings whose number is `signers`, in the order of the set.
+    function _pauseOrder(uint64 until, uint256 signers) private view returns (Quorum memory q) {
+        bytes32 digest = court.pauseDigest(1, until);
+        q.members = members;
+        for (uint256 i; i < signers && i < KINGS; ++i) {
+            (bytes32 r, bytes32 vs) = vm.signCompact(kingKeys[i], digest);
+            q.signerBitmap |= 1 << i;
+            q.signatures = abi.encodePacked(q.signatures, r, vs);
+        }
+    }
+
+    /// @dev What is credited now may become free at this hour.
+    function _noteHour() private {
+        (, uint32 delay) = rental.veto();
+        uint64 hour = uint64((block.timestamp + delay + 1 hours - 1) / 1 hours * 1 hours);
+        if (isDue[hour]) return;
+        isDue[hour] = true;
+        dueHours.push(hour);
+    }
+
+    function _delayed() private view returns (uint256 sum) {
+        address[4] memory accounts = [renter, provider, relay, address(distributor)];
+        for (uint256 i; i < dueHours.length; ++i) {
+            for (uint256 j; j < 4; ++j) {
+                sum += rental.delayedCredit(accounts[j], dueHours[i]);
+            }
+        }
     }
 
     function actWait(uint32 time) external {
         vm.warp(block.timestamp + bound(time, 1, time % 8 == 0 ? 20 days : 20 minutes));
     }
 
-    function actExtend(uint256 seed, uint32 added, uint128 price) external {
+    function actExtend(uint256 seed, uint32 added, uint128 price) external counted {
         vm.prank(provider);
         rental.changeOffer(offerId, uint128(bound(price, 1, 5 * uint256(PRICE))), false);
         uint64 id = _pick(seed);
@@ -123,7 +223,7 @@ contract RentalInvariantTest is RentalWorld {
         try rental.extend(id, time, type(uint256).max) {} catch {}
     }
 
-    function actAbort(uint256 seed) external {
+    function actAbort(uint256 seed) external counted {
         // Rarely: it ends what the other actors could still do.
         if (seed % 5 != 0) return;
         uint64 id = _pick(seed);
@@ -139,7 +239,7 @@ contract RentalInvariantTest is RentalWorld {
         try rental.declareMaintenance(id, from, from + 1 + length % 600) {} catch {}
     }
 
-    function actReserve(uint256 amount, bool takeOut) external {
+    function actReserve(uint256 amount, bool takeOut) external counted {
         amount = bound(amount, 1, UNIT);
         vm.prank(provider);
         if (!takeOut) rental.depositReserve(deviceId, uint128(amount));
@@ -152,7 +252,7 @@ contract RentalInvariantTest is RentalWorld {
         try court.complain(id, 0) {} catch {}
     }
 
-    function actJudge(uint256 seed, bool upheld) external {
+    function actJudge(uint256 seed, bool upheld) external counted {
         uint256 count = court.caseCount();
         if (count == 0) return;
         uint256 caseId = 1 + seed % count;
@@ -166,7 +266,7 @@ contract RentalInvariantTest is RentalWorld {
         _watch(c.rentalId);
     }
 
-    function actExpire(uint256 seed) external {
+    function actExpire(uint256 seed) external counted {
         uint256 count = court.caseCount();
         if (count == 0) return;
         try court.expire(1 + seed % count) {} catch {}
@@ -224,7 +324,7 @@ contract RentalInvariantTest is RentalWorld {
         uint256 owed = totals.totalHeld() + totals.totalCredit() + totals.totalReserve();
         assertEq(token.balanceOf(address(rental)), owed);
         uint256 credits = rental.credit(renter) + rental.credit(provider) + rental.credit(relay);
-        assertEq(totals.totalCredit(), credits + rental.credit(address(distributor)));
+        assertEq(totals.totalCredit(), credits + rental.credit(address(distributor)) + _delayed());
     }
 
     function invariant_conservation() public view {
@@ -257,6 +357,13 @@ contract RentalInvariantTest is RentalWorld {
         assertFalse(paidDecreased);
     }
 
+    /// @dev Neither the bucket nor a pause of the Kings lets more out than it says, and none holds money for good.
+    function invariant_reportedMoneyLeavesByItsLimits() public view {
+        assertFalse(leftTooFast);
+        assertFalse(leftWhilePaused);
+        assertFalse(pausedTooLong);
+    }
+
     function invariant_outsidersGetNothing() public view {
         assertFalse(thiefGotIn);
         assertEq(token.balanceOf(thief), 0);
@@ -276,6 +383,15 @@ contract RentalInvariantTest is RentalWorld {
             IGPURental.Rental memory r = rental.rental(id);
             assertTrue(r.state == IGPURental.State.Completed || r.state == IGPURental.State.Cancelled, "closed");
             assertEq(r.escrowed, uint256(r.paid) + r.refunded + r.fees);
+        }
+        _noteHour();
+        rental.setWithdrawalLimit(0, 0);
+        vm.warp(block.timestamp + 8 days);
+        for (uint256 i; i < dueHours.length; ++i) {
+            address[4] memory owners = [renter, provider, relay, address(distributor)];
+            for (uint256 j; j < 4; ++j) {
+                if (rental.delayedCredit(owners[j], dueHours[i]) != 0) rental.releaseDelayed(owners[j], dueHours[i]);
+            }
         }
         if (rental.credit(address(distributor)) != 0) rental.collectFees();
         address[3] memory payees = [renter, provider, relay];

@@ -15,7 +15,7 @@ import {
     WorkProof,
     WorkReport
 } from "../../src/types/Protocol.sol";
-import {CHEATS} from "./Cheats.sol";
+import {classicRules} from "./Cheats.sol";
 import {IWiring, World} from "./World.sol";
 
 /// @dev Ethereum Classic's side alone, with Shanghai's rules; the test contract stands in for the Inbox.
@@ -28,7 +28,7 @@ abstract contract WorkWorld is World {
     uint64 internal constant START = 1_000_000;
 
     function setUp() public virtual override {
-        CHEATS.setEvmVersion("shanghai");
+        classicRules();
         vm.roll(1000);
         vm.warp(START);
         onClassic();

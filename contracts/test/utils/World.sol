@@ -226,8 +226,13 @@ abstract contract World is Test {
             .wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work), address(distributor), address(rental));
         IWiring(address(rental)).wire(address(ethInbox), address(ethOutbox), CLASSIC, address(work));
         IWiring(address(reputation)).wire(address(work));
-        address[4] memory senders = [address(staking), address(rental), address(this), address(court)];
+        address[4] memory senders = [address(staking), address(rental), _timelock(), address(court)];
         IWiring(address(work)).wire(address(etcInbox), address(etcOutbox), ETHEREUM, senders);
+    }
+
+    /// @dev Whose word on parameters Ethereum Classic takes; the token and the stakes are deployed.
+    function _timelock() internal virtual returns (address) {
+        return address(this);
     }
 
     /// @dev A fault burns all it takes, unless a test says otherwise.
