@@ -36,7 +36,7 @@ use crate::{
     types::{
         Coded, DeviceId,
         abi::WorkVerification,
-        wire::Response,
+        wire::{Request, Response},
         work::{Mode, WorkProof},
     },
 };
@@ -279,7 +279,9 @@ impl Prover {
         let root = finished.root;
         slot.send_replace(Some(finished));
         let queens = self.challenges.committee(challenge.block_number, challenge.block_hash, id, device.provider);
-        let gather = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root);
+        let (block, block_hash) = (challenge.block_number, challenge.block_hash);
+        let request = Request::Receipt { challenge_block: block, device_id: id, block_hash, root };
+        let gather = self.peers.receipts(&queens, request, self.until_late(block));
         let (receipts, ()) = tokio::join!(gather, self.open_if_nobody_does(challenge));
         tracing::info!(block = challenge.block_number, device = id, ?mode, receipts = receipts.len(), %root, "challenge computed");
         let signatures = receipts
@@ -307,6 +309,13 @@ impl Prover {
         self.send(format!("commit:{}:{id}", challenge.block_hash), "commit", call.abi_encode()).await?;
         self.metrics.event("challenge", "committed");
         Ok(())
+    }
+
+    /// Two thirds of the commit window are over: the rest is what a transaction may take.
+    async fn until_late(&self, block: u64) {
+        let late = block.saturating_add(self.challenges.parameters(block).commit_window * 2 / 3);
+        let mut head = self.classic.head();
+        while self.classic.newest().number < late && head.changed().await.is_ok() {}
     }
 
     /// Queens open challenges; one that they leave closed until the last block would be lost while receipts are gathered.

@@ -59,14 +59,15 @@ async fn known_end(world: &World, rental: RentalId) -> Option<u64> {
     world.clients.classic.call(world.contract(), call, BlockId::latest()).await.ok().map(|known| known.end)
 }
 
-/// A light commit for a challenge no earlier than `from`.
+/// A light commit for a challenge no earlier than `from`, in time for Queens on a machine that may be busy.
 async fn light_commit(world: &World, rental: RentalId, from: u64) -> u64 {
     until("the rented device answers a light challenge", async || {
         let opened = world.all::<WorkVerification::ChallengeOpened>().await;
         let commits = world.all::<WorkVerification::WorkCommitted>().await;
         let is_meant = |commit: &&WorkVerification::WorkCommitted| {
             let timestamp = opened.iter().find(|opened| opened.blockNumber == commit.challengeBlock).map(|opened| opened.timestamp);
-            commit.rentalId == rental && commit.mode == Mode::Light as u8 && timestamp.is_some_and(|timestamp| timestamp >= from)
+            let is_light = commit.rentalId == rental && commit.mode == Mode::Light as u8;
+            is_light && commit.measured && timestamp.is_some_and(|timestamp| timestamp >= from)
         };
         commits.iter().find(is_meant).map(|commit| commit.challengeBlock)
     })
