@@ -64,7 +64,7 @@ chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/c
 	@scripts/setup.sh demo
 	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message --nocapture
 
-lifecycle: ## A rental of two devices through outages of Queens, relay and chains, on a whole network
+lifecycle: ## Whole networks: a rental of two devices through outages, and a cheat among real nodes
 	@scripts/setup.sh full
 	@cargo test --locked --test it -- lifecycle:: --nocapture
 

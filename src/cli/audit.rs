@@ -53,11 +53,14 @@ fn render(audit: &Audit) -> String {
         count => format!("{count} disagreements"),
     };
     format!(
-        "{text}\n{} devices, {} challenges settled, {} receipts recovered, {} proofs computed again, {} reports added up: {verdict}",
+        "{text}\n{} devices, {} challenges settled, {} receipts recovered, {} proofs computed again, {} demands and {} missing \
+         answers replayed, {} reports added up: {verdict}",
         audit.devices,
         audit.challenges.len(),
         audit.receipts,
         audit.proofs,
+        audit.demands,
+        audit.missing,
         audit.reports
     )
 }

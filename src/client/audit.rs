@@ -5,7 +5,7 @@ mod examine;
 
 use alloy::primitives::Address;
 
-pub use evidence::{CommitRecord, Entry, Event, Evidence, Parameters, ReceiptRecord, collect};
+pub use evidence::{CommitRecord, Entry, Event, Evidence, Parameters, ReceiptRecord, RefusalRecord, collect};
 pub use examine::{Audit, Disagreement, Range, Verdict, examine};
 
 use super::{ClientError, Clients};

@@ -1,6 +1,7 @@
 //! Deploys all contracts on both chains, wires them, gives every right away, and checks the result.
 
 mod config;
+mod deterrence;
 mod emission;
 mod error;
 mod opcodes;

@@ -21,20 +21,7 @@ pub async fn attributes(clients: &Clients, class_version: u32, result: &Path) ->
     let report = read(result)?;
     let call = WorkVerification::classProfileCall { classVersion: class_version };
     let full = clients.classic.call(clients.book.classic.work_verification, call, BlockId::latest()).await?.full;
-    let profile = Profile {
-        memory_bytes: full.memoryBytes,
-        hash_iterations: full.hashIterations,
-        lanes: full.lanes,
-        steps: full.steps,
-        windows: full.windows,
-        cycles: full.cycles,
-        matrix_size: full.matrixSize,
-        inner_size: full.innerSize,
-        rounds: full.rounds,
-        reference_ms: full.referenceMs,
-        pass_ms: full.passMs,
-        unmeasured_ms: full.unmeasuredMs,
-    };
+    let profile = Profile::from(&full);
     let predicted_ms = check(&report, &profile)?;
     let told = json!({
         "device": report.device.name,

@@ -110,9 +110,12 @@ async fn build(folder: &Path, clients: Option<&RealClients>, console: &Console) 
         measured.full_median_us as f64 / 1_000.0,
         measured.light_median_us as f64 / 1_000.0
     ));
-    let book = console.stage("contracts deployed, wired and verified", network::deploy(&run_folder, &chains, &accounts, &measured)).await?;
+    let program = network::this_program()?;
+    let deployment = network::deployment(&chains, &measured)?;
+    let deploying = network::deploy(&program, &run_folder, &chains, &accounts, &deployment);
+    let book = console.stage("contracts deployed, wired and verified", deploying).await?;
     let proxies = [FaultProxy::start(&chains.ethereum.url()).await?, FaultProxy::start(&chains.classic.url()).await?];
-    let mut network = DevNetwork { folder: run_folder, accounts, book, nodes: Vec::new(), nodes_up_at: 0, proxies, chains };
+    let mut network = DevNetwork { program, folder: run_folder, accounts, book, nodes: Vec::new(), nodes_up_at: 0, proxies, chains };
     console.stage("Kings, Queens and the provider staked", network.stake_all()).await?;
     console.stage("device registered and offered", offer_device(&network)).await?;
     console.stage("4 Kings, 3 Queens, a provider and a relay are up", network.start_nodes()).await?;

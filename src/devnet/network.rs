@@ -67,6 +67,8 @@ pub struct DevNode {
 
 /// A running devnet; dropping it ends every process.
 pub struct DevNetwork {
+    /// The `gpumkt` that nodes are started from.
+    pub program: PathBuf,
     pub folder: PathBuf,
     pub accounts: Accounts,
     pub book: AddressBook,
@@ -136,7 +138,7 @@ impl DevNetwork {
     pub async fn start_node(&self, name: &str, bootstrap: &[String]) -> Result<DevNode, DevnetError> {
         let config = self.write_config(name, bootstrap)?;
         let role = name.split('-').next().unwrap_or(name);
-        let mut command = Command::new(this_program()?);
+        let mut command = Command::new(&self.program);
         command.arg(role).arg("--config").arg(config);
         let folder = self.folder.join(name);
         let told = folder.join("node.json");
@@ -201,8 +203,8 @@ pub async fn calibrate_device() -> Result<Calibration, DevnetError> {
     measured.map_err(|error| DevnetError::Calibration(Box::new(error)))
 }
 
-/// Writes the deployment file with the measured times and runs `gpumkt deploy` on it.
-pub async fn deploy(folder: &Path, chains: &DevChains, accounts: &Accounts, measured: &Calibration) -> Result<AddressBook, DevnetError> {
+/// The devnet's deployment file with the times that were measured.
+pub fn deployment(chains: &DevChains, measured: &Calibration) -> Result<toml::Table, DevnetError> {
     let mut deployment: toml::Table = DEPLOYMENT.parse().map_err(|error: toml::de::Error| invalid(&error.to_string()))?;
     let class = deployment.get_mut("classes").and_then(|classes| classes.get_mut(0)).ok_or_else(|| invalid("no class"))?;
     for (mode, profile) in [("full", &measured.full), ("light", &measured.light)] {
@@ -214,10 +216,21 @@ pub async fn deploy(folder: &Path, chains: &DevChains, accounts: &Accounts, meas
     if chains.are_real() {
         widen_windows(&mut deployment)?;
     }
+    Ok(deployment)
+}
+
+/// Runs `program deploy` on a deployment file.
+pub async fn deploy(
+    program: &Path,
+    folder: &Path,
+    chains: &DevChains,
+    accounts: &Accounts,
+    deployment: &toml::Table,
+) -> Result<AddressBook, DevnetError> {
     let path = folder.join("deployment.toml");
     std::fs::write(&path, deployment.to_string()).map_err(|error| DevnetError::file(&path, &error))?;
     let out = folder.join("addresses.json");
-    let mut command = Command::new(this_program()?);
+    let mut command = Command::new(program);
     command.arg("deploy").arg("--config").arg(&path).arg("--out").arg(&out);
     command.arg("--ethereum-rpc").arg(chains.ethereum.url()).arg("--classic-rpc").arg(chains.classic.url());
     command.arg("--key").arg(accounts.keystore("deployer")).arg("--password-file").arg(accounts.password_file());

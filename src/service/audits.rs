@@ -18,6 +18,7 @@ use super::{
     challenges::Challenges,
     committee::RECEIPTS,
     index::{ChainIndex, ChallengeInfo, CommitInfo, DeviceInfo},
+    next_block,
     peers::{PeerError, Peers},
     sender::{Intent, SendError, Sender},
 };
@@ -339,7 +340,7 @@ impl Service for AuditService {
                     audits.spawn(Arc::clone(&self.auditor).pursue(suspect));
                 }
             }
-            if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {
+            if !next_block(&mut head, shutdown).await {
                 return Ok(());
             }
             while let Some(ended) = audits.try_join_next() {

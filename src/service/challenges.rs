@@ -125,23 +125,9 @@ impl Challenges {
     async fn read_profile(&self, class_version: u32, mode: Mode) -> Result<Profile, ChainError> {
         let class =
             self.chain.call(self.contract, WorkVerification::classProfileCall { classVersion: class_version }, BlockId::latest()).await?;
-        let profile = match mode {
-            Mode::Full => class.full,
-            Mode::Light => class.light,
-        };
-        Ok(Profile {
-            memory_bytes: profile.memoryBytes,
-            hash_iterations: profile.hashIterations,
-            lanes: profile.lanes,
-            steps: profile.steps,
-            windows: profile.windows,
-            cycles: profile.cycles,
-            matrix_size: profile.matrixSize,
-            inner_size: profile.innerSize,
-            rounds: profile.rounds,
-            reference_ms: profile.referenceMs,
-            pass_ms: profile.passMs,
-            unmeasured_ms: profile.unmeasuredMs,
+        Ok(match mode {
+            Mode::Full => (&class.full).into(),
+            Mode::Light => (&class.light).into(),
         })
     }
 

@@ -16,6 +16,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use super::{
     challenges::{Challenges, SeenChallenge},
     index::{ChainIndex, DeviceInfo},
+    next_block,
     peers::{PeerError, Peers},
     sender::{Intent, Sender},
 };
@@ -268,7 +269,7 @@ impl Service for CommitteeService {
                 attended.spawn(Arc::clone(&self.committee).attend(challenge));
             }
             while attended.try_join_next().is_some() {}
-            if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {
+            if !next_block(&mut head, shutdown).await {
                 return Ok(());
             }
         }

@@ -7,6 +7,7 @@ use alloy::{
 
 use super::{
     index::ChainIndex,
+    next_block,
     sender::{Intent, SendError, Sender},
 };
 use crate::{
@@ -89,7 +90,7 @@ impl Service for FundService {
                     tracing::warn!(code = error.code(), %error, "the gas fund was not filled");
                 }
             }
-            if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {
+            if !next_block(&mut head, shutdown).await {
                 return Ok(());
             }
         }

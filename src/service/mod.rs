@@ -87,3 +87,9 @@ pub const COLUMNS: &[&str] = &[
 fn unix_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
+
+/// Waits for the next block that an index takes in; `false` once the node stops.
+#[cfg(feature = "node")]
+async fn next_block(head: &mut tokio::sync::watch::Receiver<index::Head>, shutdown: &crate::task::Shutdown) -> bool {
+    matches!(shutdown.or_stop(head.changed()).await, Some(Ok(())))
+}

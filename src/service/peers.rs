@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use alloy::primitives::{Address, B256, B512};
-use futures::future::join_all;
+use alloy::primitives::{Address, B512};
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 
 use super::{
     records::{Records, RecordsError},
@@ -11,13 +11,14 @@ use super::{
 };
 use crate::{
     net::{Multiaddr, NetError, NetHandle, PeerId},
+    rules::committee::is_measured,
     types::{
-        Coded, DeviceId, Role,
+        Coded, Role,
         wire::{CheckpointSignature, MAX_CHECKPOINTS, Request, Response, StatementSignature},
     },
 };
 
-/// Time Queens have to hand out receipts before a commit goes without theirs.
+/// Time Queens have to hand out receipts before a commit that two thirds have signed goes without theirs.
 const RECEIPTS_WITHIN: Duration = Duration::from_secs(4);
 
 /// Time Kings have to hand out statements: one that is silent must not hold up the others'.
@@ -90,32 +91,50 @@ impl Peers {
         Ok(self.records.reach(account).await?)
     }
 
-    /// Receipts of the given Queens (index in the set, operator key), ascending by index; those that do not answer in time are left out.
-    pub async fn receipts(&self, queens: &[(u16, Address)], block: u64, device: DeviceId, block_hash: B256, root: B256) -> Vec<Receipt> {
-        let asked = queens.iter().map(|(index, operator)| async move {
-            let account = self.stakes.account_of(*operator).await?;
-            let request = Request::Receipt { challenge_block: block, device_id: device, block_hash, root };
-            match tokio::time::timeout(RECEIPTS_WITHIN, self.ask(account, request)).await {
-                Ok(Ok(Response::Receipt { queen_index, elapsed_ms, signature })) if queen_index == *index => {
-                    Some(Receipt { queen_index, elapsed_ms, signature })
-                }
-                Ok(Ok(other)) => {
-                    tracing::debug!(queen = index, answer = other.label(), "unexpected answer");
-                    None
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(queen = index, code = error.code(), %error, "no receipt");
-                    None
-                }
-                Err(_) => {
-                    tracing::warn!(queen = index, "no receipt in time");
-                    None
-                }
+    /// Receipts of the given Queens (index in the set, operator key), ascending by index. Slow Queens are left out once two thirds have
+    /// answered, and before that only when it is `late`: a commit that fewer signed is measured by nobody.
+    pub async fn receipts(&self, queens: &[(u16, Address)], request: Request, late: impl Future<Output = ()>) -> Vec<Receipt> {
+        let mut asked: FuturesUnordered<_> =
+            queens.iter().map(|(index, operator)| self.receipt(*index, *operator, request.clone())).collect();
+        let mut receipts: Vec<Receipt> = Vec::new();
+        let (soon, late) = (tokio::time::sleep(RECEIPTS_WITHIN), late);
+        tokio::pin!(soon, late);
+        let mut is_soon = true;
+        loop {
+            tokio::select! {
+                answer = asked.next() => match answer {
+                    Some(receipt) => receipts.extend(receipt),
+                    None => break,
+                },
+                () = &mut soon, if is_soon => is_soon = false,
+                () = &mut late, if !is_soon => break,
             }
-        });
-        let mut receipts: Vec<Receipt> = join_all(asked).await.into_iter().flatten().collect();
+            if !is_soon && is_measured(receipts.len(), queens.len()) {
+                break;
+            }
+        }
+        if receipts.len() < queens.len() {
+            tracing::warn!(receipts = receipts.len(), queens = queens.len(), "not all Queens gave a receipt in time");
+        }
         receipts.sort_unstable_by_key(|receipt| receipt.queen_index);
         receipts
+    }
+
+    async fn receipt(&self, index: u16, operator: Address, request: Request) -> Option<Receipt> {
+        let account = self.stakes.account_of(operator).await?;
+        match self.ask(account, request).await {
+            Ok(Response::Receipt { queen_index, elapsed_ms, signature }) if queen_index == index => {
+                Some(Receipt { queen_index, elapsed_ms, signature })
+            }
+            Ok(other) => {
+                tracing::debug!(queen = index, answer = other.label(), "unexpected answer");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(queen = index, code = error.code(), %error, "no receipt");
+                None
+            }
+        }
     }
 
     /// Checkpoint signatures from every King that is known; from whoever is connected where none is.

@@ -12,12 +12,14 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256},
     sol_types::{SolCall, SolValue},
 };
+use futures::future::join_all;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 
 use super::{
     challenges::{Challenges, SeenChallenge},
     index::{ChainIndex, ChallengeInfo, CommitInfo, DeviceInfo},
+    next_block,
     peers::Peers,
     sender::{Intent, SendError, Sender},
     tenants::Tenants,
@@ -34,7 +36,7 @@ use crate::{
     types::{
         Coded, DeviceId,
         abi::WorkVerification,
-        wire::Response,
+        wire::{Request, Response},
         work::{Mode, WorkProof},
     },
 };
@@ -120,6 +122,8 @@ pub struct Prover {
     pub tenants: Tenants,
     work: Mutex<BTreeMap<(u64, DeviceId), Slot>>,
     announced: Notify,
+    /// Held while the OpenCL device works: a renter's container stands still for its own challenge only, not for those before it.
+    turn: Mutex<()>,
     challenges: Challenges,
 }
 
@@ -142,7 +146,7 @@ pub struct ProverParts {
 impl Prover {
     pub fn new(parts: ProverParts) -> Arc<Self> {
         let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, alerts, tenants, challenges } = parts;
-        let (work, announced) = (Mutex::default(), Notify::new());
+        let (work, announced, turn) = (Mutex::default(), Notify::new(), Mutex::default());
         Arc::new(Self {
             chain,
             classic,
@@ -157,6 +161,7 @@ impl Prover {
             tenants,
             work,
             announced,
+            turn,
             challenges,
         })
     }
@@ -241,12 +246,17 @@ impl Prover {
     }
 
     async fn answer(self: Arc<Self>, challenge: SeenChallenge) {
-        for (id, device, slot) in self.announce(&challenge).await {
-            if let Err(error) = self.answer_one(&challenge, id, &device, slot).await {
-                self.metrics.event("challenge", "failed");
-                let message = format!("challenge {} was not answered: {} {error}", challenge.block_number, error.code());
-                self.alerts.raise("challenge_missed", Severity::Critical, format!("device {id}"), message);
-            }
+        let announced = self.announce(&challenge).await;
+        // The next device's kernels run while receipts for the one before are gathered and its commit is sent.
+        join_all(announced.into_iter().map(|(id, device, slot)| self.answer_or_alert(&challenge, id, device, slot))).await;
+    }
+
+    /// What fails for one device says so, and leaves the others alone.
+    async fn answer_or_alert(&self, challenge: &SeenChallenge, id: DeviceId, device: DeviceInfo, slot: watch::Sender<Option<Finished>>) {
+        if let Err(error) = self.answer_one(challenge, id, &device, slot).await {
+            self.metrics.event("challenge", "failed");
+            let message = format!("challenge {} was not answered: {} {error}", challenge.block_number, error.code());
+            self.alerts.raise("challenge_missed", Severity::Critical, format!("device {id}"), message);
         }
     }
 
@@ -258,16 +268,20 @@ impl Prover {
         slot: watch::Sender<Option<Finished>>,
     ) -> Result<(), ProverError> {
         let (mode, rental) = self.mode_at(id, challenge.timestamp);
+        let turn = self.turn.lock().await;
         let compute = self.compute(challenge.block_hash, id, device, mode);
         let finished = match mode {
             // The renter's work stands still for these seconds, so that the device answers at its full speed.
             Mode::Light => self.tenants.paused(rental, compute).await?,
             Mode::Full => compute.await?,
         };
+        drop(turn);
         let root = finished.root;
         slot.send_replace(Some(finished));
         let queens = self.challenges.committee(challenge.block_number, challenge.block_hash, id, device.provider);
-        let gather = self.peers.receipts(&queens, challenge.block_number, id, challenge.block_hash, root);
+        let (block, block_hash) = (challenge.block_number, challenge.block_hash);
+        let request = Request::Receipt { challenge_block: block, device_id: id, block_hash, root };
+        let gather = self.peers.receipts(&queens, request, self.until_late(block));
         let (receipts, ()) = tokio::join!(gather, self.open_if_nobody_does(challenge));
         tracing::info!(block = challenge.block_number, device = id, ?mode, receipts = receipts.len(), %root, "challenge computed");
         let signatures = receipts
@@ -295,6 +309,13 @@ impl Prover {
         self.send(format!("commit:{}:{id}", challenge.block_hash), "commit", call.abi_encode()).await?;
         self.metrics.event("challenge", "committed");
         Ok(())
+    }
+
+    /// Two thirds of the commit window are over: the rest is what a transaction may take.
+    async fn until_late(&self, block: u64) {
+        let late = block.saturating_add(self.challenges.parameters(block).commit_window * 2 / 3);
+        let mut head = self.classic.head();
+        while self.classic.newest().number < late && head.changed().await.is_ok() {}
     }
 
     /// Queens open challenges; one that they leave closed until the last block would be lost while receipts are gathered.
@@ -378,7 +399,7 @@ impl Prover {
             let call = WorkVerification::drawnCall { challengeBlock: block, deviceId: id };
             return Ok(self.chain.call(self.challenges.contract(), call, BlockId::latest()).await?.isDrawn);
         }
-        Ok(!commit.is_measured || is_drawn(seal_hash, block, id, self.challenges.parameters(block).proof_rate))
+        Ok(!commit.is_measured || is_drawn(seal_hash, block, id, self.challenges.parameters(block).proof_rate.into()))
     }
 
     /// Answers every demand on own commits. `done` remembers what was answered.
@@ -500,7 +521,7 @@ impl Service for ProverService {
                 tracing::warn!(code = error.code(), %error, "a demand was not answered, trying again at the next block");
             }
             while answers.try_join_next().is_some() {}
-            if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {
+            if !next_block(&mut head, shutdown).await {
                 // What was computed is still committed: the grace period is longer than that takes.
                 while answers.join_next().await.is_some() {}
                 return Ok(());

@@ -9,6 +9,7 @@ use alloy::{primitives::Address, sol_types::SolCall};
 use super::{
     challenges::Challenges,
     index::{ChainIndex, ChallengeInfo, TermsInfo},
+    next_block,
     sender::{Intent, SendError, Sender},
 };
 use crate::{
@@ -197,7 +198,7 @@ impl Service for Reporter {
                     tracing::debug!(code = error.code(), %error, "report was refused, trying again later");
                 }
             }
-            if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {
+            if !next_block(&mut head, shutdown).await {
                 return Ok(());
             }
         }

@@ -2,7 +2,7 @@
 
 use alloy::primitives::{Address, B256, U256, utils::format_units};
 
-use super::index::ChainIndex;
+use super::{index::ChainIndex, next_block};
 use crate::{
     chain::{Chain, ChainError},
     task::{Fault, Service, Shutdown},
@@ -87,7 +87,7 @@ impl Service for SolvencyWatch {
             if let Err(error) = self.look().await {
                 tracing::debug!(code = error.code(), %error, "solvency cannot be read");
             }
-            if !matches!(shutdown.or_stop(head.changed()).await, Some(Ok(()))) {
+            if !next_block(&mut head, shutdown).await {
                 return Ok(());
             }
         }

@@ -8,6 +8,7 @@ pub mod amount;
 pub mod bridge;
 pub mod fault;
 pub mod launch;
+mod profile_abi;
 pub mod record;
 pub mod signing;
 pub mod wire;

@@ -189,6 +189,8 @@ fn a_broken_deployment_changes_nothing() {
         (good.replace("rental_bps = 5000", "rental_bps = 5001"), "E-DEPLOY-001", "10001 of 10000"),
         (good.replace("provider_fee_bps = 5000", "provider_fee_bps = 5001"), "E-DEPLOY-001", "8000 basis points"),
         (good.replace("price_ceiling_per_hour = \"4\"", "price_ceiling_per_hour = \"400\""), "E-DEPLOY-001", "a wrong answer costs"),
+        (good.replace("missing_answer_penalty = \"25\"", "missing_answer_penalty = \"0.1\""), "E-DEPLOY-001", "a missing answer costs"),
+        (good.replace("reporter_bps = 1000", "reporter_bps = 3000"), "E-DEPLOY-001", "slash"),
     ];
     for (text, code, named) in cases {
         fs::write(&file, text).unwrap();

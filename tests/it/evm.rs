@@ -41,7 +41,7 @@ pub fn verify(profile: &Profile, seed: B256, root: B256, sample_seed: B256, samp
 /// The same for a proof that need not be well-formed: what stands in the place of `abi.encode(proof)`.
 pub fn verify_encoded(profile: &Profile, seed: B256, root: B256, sample_seed: B256, samples: u32, proof: &[u8]) -> (Verdict, u64) {
     let call = ProofVerifier::verifyCall {
-        profile: profile_of(profile),
+        profile: profile.into(),
         seed,
         root,
         sampleSeed: sample_seed,
@@ -78,21 +78,4 @@ fn run(input: Bytes) -> (Verdict, u64) {
         _ => Verdict::Failed(format!("{:?} {}", result.result, result.output)),
     };
     (verdict, used)
-}
-
-fn profile_of(profile: &Profile) -> ProofVerifier::Profile {
-    ProofVerifier::Profile {
-        memoryBytes: profile.memory_bytes,
-        hashIterations: profile.hash_iterations,
-        lanes: profile.lanes,
-        steps: profile.steps,
-        windows: profile.windows,
-        cycles: profile.cycles,
-        matrixSize: profile.matrix_size,
-        innerSize: profile.inner_size,
-        rounds: profile.rounds,
-        referenceMs: profile.reference_ms,
-        passMs: profile.pass_ms,
-        unmeasuredMs: profile.unmeasured_ms,
-    }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a plain thread polls; no runtime waits for it")]
 
+mod verification;
+
 use std::{
     fs,
     io::Read,
@@ -96,8 +98,12 @@ impl Network {
         }
     }
 
-    fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + WITHIN;
+    fn until(&self, what: &str, done: impl FnMut(&Self) -> bool) {
+        self.until_within(WITHIN, what, done);
+    }
+
+    fn until_within(&self, limit: Duration, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + limit;
         while !done(self) {
             assert!(Instant::now() < deadline, "not in time: {what}");
             thread::sleep(Duration::from_millis(300));
@@ -166,7 +172,8 @@ fn a_rental_of_two_devices_outlives_queens_relay_and_chains() {
     let rentable = |offers: &Value, offer: &str| {
         offers.as_array().unwrap().iter().any(|view| view["offer"].as_u64().is_some_and(|id| id.to_string() == offer))
     };
-    network.until("both devices are proven", |network| {
+    // The second one crosses the bridge first.
+    network.until_within(UP_WITHIN, "both devices are proven", |network| {
         let offers = network.json("renter", &["market"]);
         rentable(&offers, "1") && rentable(&offers, &second)
     });

@@ -16,6 +16,7 @@ mod differential;
 mod engine;
 mod escape;
 mod evm;
+mod gpu_busy;
 mod guest;
 mod guest_hostile;
 mod kernels;

@@ -13,7 +13,7 @@ use crate::{
     chain::{BlockId, Chain, LogEntry, LogQuery},
     rules::{
         beacon,
-        verdict::{Outcome, Rules, Sums},
+        verdict::{Demand, Judgement, Outcome, Rules, Sums},
     },
     types::{
         DeviceId, RentalId,
@@ -23,6 +23,11 @@ use crate::{
     },
 };
 
+/// Reason of a CommitVoided whose answer was there, and wrong.
+const FAULT_WRONG_PROOF: u8 = 1;
+/// As the contract numbers a void challenge's verdict.
+const VERDICT_VOID: u8 = 2;
+
 /// Everything a verdict follows from. Self-contained: it can be kept, and examined again by anybody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -31,7 +36,9 @@ pub struct Evidence {
     pub contract: Address,
     /// Profiles (full, light) by class version.
     pub classes: BTreeMap<u32, (Profile, Profile)>,
-    /// Of every challenge block and every seal block: hash and timestamp of the block itself.
+    /// Stakes in wei by class version: what a device of it weighs.
+    pub stakes: BTreeMap<u32, u128>,
+    /// Of every challenge block, every seal block and every block before a refusal: hash and timestamp of the block itself.
     pub blocks: BTreeMap<u64, (B256, u64)>,
     /// What happened on Ethereum Classic, in order.
     pub entries: Vec<Entry>,
@@ -56,6 +63,7 @@ pub struct Parameters {
     pub beacon_spacing: u64,
     pub proof_samples: u32,
     pub committee_size: u16,
+    pub shard_size: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +73,7 @@ pub enum Event {
     },
     Seated {
         queens: Vec<Address>,
+        shard_seed: B256,
     },
     Opened {
         index: u64,
@@ -76,6 +85,12 @@ pub enum Event {
         block: u64,
         hash: B256,
     },
+    /// The commit window was over: whether enough had answered.
+    Judged {
+        block: u64,
+        judgement: Judgement,
+    },
+    /// A device of whoever: all weigh in a challenge.
     Added {
         device: DeviceId,
         provider: Address,
@@ -88,25 +103,60 @@ pub enum Event {
         worker: Address,
         changed_at: u64,
     },
-    /// A message of Ethereum with the terms of a rental, as delivered.
+    Removed {
+        device: DeviceId,
+        removed_at: u64,
+    },
+    /// A message of Ethereum with the terms of a rental of whosoever device, as delivered.
     Terms {
         rental: RentalId,
         device: DeviceId,
         version: u32,
         start: u64,
         end: u64,
+        renter: Address,
+        price_per_second: u128,
     },
     Committed {
         block: u64,
         device: DeviceId,
         commit: CommitRecord,
     },
+    /// A commit of somebody else's device, as far as it counts for all.
+    Attended {
+        block: u64,
+        device: DeviceId,
+        mode: u8,
+        elapsed_ms: u32,
+        is_measured: bool,
+    },
+    Demanded {
+        block: u64,
+        device: DeviceId,
+        position: u64,
+        demand: Demand,
+        /// What the Queens of a committee signed that was refused openings; `None` for a dispute, and where the call did not go to the
+        /// contract directly.
+        refusals: Option<Vec<RefusalRecord>>,
+    },
+    /// Samples of somebody else's commit.
+    DemandedElsewhere {
+        block: u64,
+    },
+    /// An answer to what the seal drew, or to the demand at `position`.
     Answered {
         block: u64,
         device: DeviceId,
+        position: Option<u64>,
         is_right: bool,
         from: Address,
         proof: Option<Bytes>,
+    },
+    /// No answer came in, `times` within the grace window.
+    Lacked {
+        block: u64,
+        device: DeviceId,
+        times: u32,
     },
     Settled {
         block: u64,
@@ -140,6 +190,14 @@ pub struct ReceiptRecord {
     pub signature: B512,
 }
 
+/// A Queen's signature under what two thirds of a committee say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalRecord {
+    pub queen_index: u16,
+    pub root: B256,
+    pub signature: B512,
+}
+
 /// Collects the evidence about all devices of `provider`.
 pub async fn collect(clients: &Clients, provider: Address) -> Result<Evidence, ClientError> {
     let (chain, contract) = (&clients.classic, clients.book.classic.work_verification);
@@ -148,15 +206,17 @@ pub async fn collect(clients: &Clients, provider: Address) -> Result<Evidence, C
         chain_id: chain.chain_id(),
         contract,
         classes: BTreeMap::new(),
+        stakes: BTreeMap::new(),
         blocks: BTreeMap::new(),
         entries: Vec::new(),
         applied: BTreeMap::new(),
     };
     let terms = messages_of_ethereum(clients).await?;
-    let devices = Collector { clients, provider, terms, devices: BTreeSet::new(), times: BTreeMap::new() }.events(&mut evidence).await?;
-    for class_version in devices {
+    let classes = Collector { clients, provider, terms, devices: BTreeSet::new(), times: BTreeMap::new() }.events(&mut evidence).await?;
+    for class_version in classes {
         let class = chain.call(contract, Contract::classProfileCall { classVersion: class_version }, BlockId::latest()).await?;
-        evidence.classes.insert(class_version, (profile(&class.full), profile(&class.light)));
+        evidence.stakes.insert(class_version, class.stake);
+        evidence.classes.insert(class_version, ((&class.full).into(), (&class.light).into()));
     }
     read_blocks(chain, &mut evidence).await?;
     for rental in rent::rentals(clients, provider).await?.into_iter().filter(|rental| rental.provider == provider) {
@@ -231,10 +291,9 @@ impl Collector<'_> {
     /// `None` for what no verdict of these devices follows from.
     async fn event(&mut self, log: &LogEntry) -> Result<Option<Event>, ClientError> {
         if let Some(added) = log.decode::<Contract::DeviceAdded>() {
-            if added.provider != self.provider {
-                return Ok(None);
+            if added.provider == self.provider {
+                self.devices.insert(added.deviceId);
             }
-            self.devices.insert(added.deviceId);
             let Contract::DeviceAdded { deviceId: device, provider, worker, classVersion: class_version } = added;
             return Ok(Some(Event::Added { device, provider, worker, class_version }));
         }
@@ -244,8 +303,15 @@ impl Collector<'_> {
         if let Some(proven) = log.decode::<Contract::WorkProven>() {
             return self.answered(log, proven.challengeBlock, proven.deviceId, true).await;
         }
-        if let Some(voided) = log.decode::<Contract::CommitVoided>() {
+        if let Some(answered) = log.decode::<Contract::DemandAnswered>() {
+            return self.answered(log, answered.challengeBlock, answered.deviceId, true).await;
+        }
+        // What is missing is told by an event of its own.
+        if let Some(voided) = log.decode::<Contract::CommitVoided>().filter(|voided| voided.reason == FAULT_WRONG_PROOF) {
             return self.answered(log, voided.challengeBlock, voided.deviceId, false).await;
+        }
+        if let Some(demanded) = log.decode::<Contract::SampleDemanded>() {
+            return self.demanded(log, &demanded).await;
         }
         Ok(self.plain_event(log))
     }
@@ -255,7 +321,7 @@ impl Collector<'_> {
             return Some(Event::Adopted { parameters: parameters(&adopted.parameters) });
         }
         if let Some(seated) = log.decode::<Contract::QueensSeated>() {
-            return Some(Event::Seated { queens: seated.operators });
+            return Some(Event::Seated { queens: seated.operators, shard_seed: seated.shardSeed });
         }
         if let Some(set) = log.decode::<Contract::WorkerKeySet>() {
             let rekeyed = Event::Rekeyed { device: set.deviceId, worker: set.worker, changed_at: set.changedAt };
@@ -267,6 +333,18 @@ impl Collector<'_> {
         }
         if let Some(sealed) = log.decode::<Contract::ChallengeSealed>() {
             return Some(Event::Sealed { block: sealed.blockNumber, hash: sealed.sealHash });
+        }
+        if let Some(judged) = log.decode::<Contract::ChallengeJudged>() {
+            let Contract::ChallengeJudged { blockNumber: block, verdict, weight, totalWeight: total_weight, owners } = judged;
+            let judgement = Judgement { is_void: verdict == VERDICT_VOID, weight, total_weight, owners };
+            return Some(Event::Judged { block, judgement });
+        }
+        if let Some(dropped) = log.decode::<Contract::DeviceDropped>() {
+            return Some(Event::Removed { device: dropped.deviceId, removed_at: dropped.removedAt });
+        }
+        if let Some(lacking) = log.decode::<Contract::AnswerMissing>() {
+            let Contract::AnswerMissing { challengeBlock: block, deviceId: device, times } = lacking;
+            return self.devices.contains(&device).then_some(Event::Lacked { block, device, times: times.saturating_to() });
         }
         if let Some(settled) = log.decode::<Contract::DeviceSettled>() {
             let outcome = Outcome::from_u8(settled.outcome)?;
@@ -286,13 +364,15 @@ impl Collector<'_> {
         }
         let delivered = log.decode::<Inbox::MessageDelivered>()?;
         let Body::RentalTerms(terms) = self.terms.get(&delivered.messageId)? else { return None };
-        let (rental, device, version) = (terms.rentalId, terms.deviceId, terms.termsVersion);
-        self.devices.contains(&device).then_some(Event::Terms { rental, device, version, start: terms.start, end: terms.end })
+        let (rental, device, version, renter) = (terms.rentalId, terms.deviceId, terms.termsVersion, terms.renter);
+        let price_per_second = terms.pricePerSecond.to();
+        Some(Event::Terms { rental, device, version, start: terms.start, end: terms.end, renter, price_per_second })
     }
 
     async fn committed(&self, log: &LogEntry, event: &Contract::WorkCommitted) -> Result<Option<Event>, ClientError> {
         if !self.devices.contains(&event.deviceId) {
-            return Ok(None);
+            let (block, device, mode) = (event.challengeBlock, event.deviceId, event.mode);
+            return Ok(Some(Event::Attended { block, device, mode, elapsed_ms: event.elapsedMs, is_measured: event.measured }));
         }
         let call = self.clients.classic.transaction(log.tx_hash).await?;
         let direct = call.to == Some(log.address);
@@ -322,8 +402,42 @@ impl Collector<'_> {
         }
         let call = self.clients.classic.transaction(log.tx_hash).await?;
         let direct = call.to == Some(log.address);
-        let proof = Contract::proveCall::abi_decode(&call.input).ok().filter(|_| direct).map(|call| call.proof.abi_encode().into());
-        Ok(Some(Event::Answered { block, device, is_right, from: call.from, proof }))
+        let input = if direct { call.input } else { Bytes::new() };
+        let (position, proof) = match (Contract::proveCall::abi_decode(&input), Contract::answerCall::abi_decode(&input)) {
+            (Ok(call), _) => (None, Some(call.proof.abi_encode().into())),
+            (_, Ok(call)) => (Some(call.position.saturating_to()), Some(call.proof.abi_encode().into())),
+            _ => (None, None),
+        };
+        Ok(Some(Event::Answered { block, device, position, is_right, from: call.from, proof }))
+    }
+
+    async fn demanded(&self, log: &LogEntry, event: &Contract::SampleDemanded) -> Result<Option<Event>, ClientError> {
+        if !self.devices.contains(&event.deviceId) {
+            // How many there are decides how long each may take.
+            return Ok(Some(Event::DemandedElsewhere { block: event.challengeBlock }));
+        }
+        let mut refusals = None;
+        if event.opener == Address::ZERO {
+            let call = self.clients.classic.transaction(log.tx_hash).await?;
+            let decoded = Contract::refuseCall::abi_decode(&call.input).ok().filter(|_| call.to == Some(log.address));
+            refusals = decoded.map(|call| {
+                let record = |signed: &Contract::RefusalSignature| RefusalRecord {
+                    queen_index: signed.queenIndex,
+                    root: call.root,
+                    signature: B512::from_slice(&[signed.r, signed.vs].concat()),
+                };
+                call.signatures.iter().map(record).collect()
+            });
+        }
+        let demand = Demand {
+            opener: event.opener,
+            sample_seed: event.sampleSeed,
+            samples: event.samples.into(),
+            answer_until: event.answerUntil,
+            is_answered: false,
+        };
+        let (block, device, position) = (event.challengeBlock, event.deviceId, event.position.saturating_to());
+        Ok(Some(Event::Demanded { block, device, position, demand, refusals }))
     }
 }
 
@@ -334,6 +448,7 @@ async fn read_blocks(chain: &Chain, evidence: &mut Evidence) -> Result<(), Clien
         match &entry.event {
             Event::Adopted { parameters } => commit_window = parameters.rules.commit_window,
             Event::Opened { block, .. } => wanted.extend([*block, beacon::seal_block(*block, commit_window)]),
+            Event::Demanded { demand, .. } if demand.opener == Address::ZERO => wanted.extend([entry.block.saturating_sub(1)]),
             _ => {}
         }
     }
@@ -354,28 +469,18 @@ fn parameters(of: &Contract::WorkParameters) -> Parameters {
             mode_slack_seconds: of.modeSlack,
             bridge_max_seconds: of.bridgeMax,
             max_per_call: of.maxPerCall.into(),
+            min_owners: of.minOwners,
+            grace_window_seconds: of.graceWindow,
+            answer_gas: of.answerGas,
+            block_gas: of.blockGas,
+            cap_window: of.capWindow,
+            value_cap: of.valueCap,
         },
         beacon_period: of.beaconPeriod,
         beacon_spacing: of.beaconSpacing,
         proof_samples: of.proofSamples,
         committee_size: u16::try_from(of.committeeSize).unwrap_or(u16::MAX),
-    }
-}
-
-fn profile(of: &Contract::Profile) -> Profile {
-    Profile {
-        memory_bytes: of.memoryBytes,
-        hash_iterations: of.hashIterations,
-        lanes: of.lanes,
-        steps: of.steps,
-        windows: of.windows,
-        cycles: of.cycles,
-        matrix_size: of.matrixSize,
-        inner_size: of.innerSize,
-        rounds: of.rounds,
-        reference_ms: of.referenceMs,
-        pass_ms: of.passMs,
-        unmeasured_ms: of.unmeasuredMs,
+        shard_size: u16::try_from(of.shardSize).unwrap_or(u16::MAX),
     }
 }
 

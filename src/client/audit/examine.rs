@@ -1,5 +1,8 @@
 //! Repeats every verdict from the evidence, on a CPU, and says where the chain disagrees.
 
+mod answers;
+mod settling;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -12,14 +15,13 @@ use super::evidence::{CommitRecord, Entry, Event, Evidence, Parameters};
 use crate::{
     rules::{
         beacon,
-        committee::{committee, is_measured, median_ms},
-        kernel::{ChallengeContext, challenge_seed, sample_seed, verify_proof},
-        verdict::{self, Answer, Challenge, Moment, Outcome, RentalBook, Sums},
+        committee::{Shards, is_measured, median_ms},
+        verdict::{self, Challenge, Demand, DeviceRecord, Outcome, Reference, RentalBook, Room, Status, Sums},
     },
     types::{
         DeviceId, RentalId,
         signing::{WorkReceipt, contract_domain, recover_compact},
-        work::{Mode, Profile, WorkProof},
+        work::Mode,
     },
 };
 
@@ -33,6 +35,9 @@ pub struct Audit {
     /// Receipts whose signatures were recovered, and proofs that were computed again.
     pub receipts: usize,
     pub proofs: usize,
+    /// Samples that Queens, committees or renters demanded, and answers that did not come.
+    pub demands: usize,
+    pub missing: usize,
     pub disagreements: Vec<Disagreement>,
 }
 
@@ -72,6 +77,12 @@ struct Device {
     previous_worker: Address,
     worker_since: u64,
     class_version: u32,
+    removed_at: Option<u64>,
+    record: DeviceRecord,
+    /// Index of the next challenge that is settled for it.
+    settled: u64,
+    /// Announced just before the challenge it belongs to is settled: its block, and how often an answer was missing.
+    lacked: Option<(u64, u32)>,
 }
 
 impl Device {
@@ -87,16 +98,35 @@ struct Opened {
     hash: B256,
     parameters: Parameters,
     queens: Arc<[Address]>,
+    shard_seed: B256,
+    /// Weights of the owners who have committed.
+    owners: BTreeMap<Address, u64>,
+    demands: u64,
+}
+
+impl Opened {
+    fn committee(&self, device: &Device, id: DeviceId) -> Vec<u16> {
+        let queens = u16::try_from(self.queens.len()).unwrap_or(u16::MAX);
+        let shards = Shards { queens, shard_size: self.parameters.shard_size, seed: self.shard_seed };
+        shards.committee(self.hash, device.provider, id, self.parameters.committee_size)
+    }
 }
 
 #[derive(Debug, Clone)]
 struct Committed {
     mode: Mode,
-    rental: RentalId,
     root: B256,
     elapsed_ms: u32,
     is_measured: bool,
-    answer: Answer,
+    status: Status,
+    demands: Vec<Demand>,
+}
+
+impl Committed {
+    fn facts(&self, is_covered: bool) -> verdict::Commit<'_> {
+        let Self { mode, is_measured, elapsed_ms, status, .. } = *self;
+        verdict::Commit { mode, is_measured, elapsed_ms, status, demands: &self.demands, is_covered }
+    }
 }
 
 struct Examiner<'a> {
@@ -105,10 +135,16 @@ struct Examiner<'a> {
     audit: Audit,
     parameters: Option<Parameters>,
     queens: Arc<[Address]>,
+    shard_seed: B256,
     challenges: Vec<Opened>,
+    /// Challenges that were judged, all before this index, and the last valid one.
+    judged: usize,
+    reference: Reference,
+    room: Room,
     devices: BTreeMap<DeviceId, Device>,
     commits: BTreeMap<(u64, DeviceId), Committed>,
     books: BTreeMap<RentalId, RentalBook>,
+    renters: BTreeMap<RentalId, Address>,
     reported: BTreeMap<RentalId, Vec<Sums>>,
 }
 
@@ -121,17 +157,22 @@ pub fn examine(evidence: &Evidence, range: Range) -> Audit {
         audit,
         parameters: None,
         queens: Arc::new([]),
+        shard_seed: B256::ZERO,
         challenges: Vec::new(),
+        judged: 0,
+        reference: Reference::default(),
+        room: Room::default(),
         devices: BTreeMap::new(),
         commits: BTreeMap::new(),
         books: BTreeMap::new(),
+        renters: BTreeMap::new(),
         reported: BTreeMap::new(),
     };
     for entry in &evidence.entries {
         examiner.take(entry);
     }
     examiner.compare_with_ethereum();
-    examiner.audit.devices = examiner.devices.len();
+    examiner.audit.devices = examiner.devices.values().filter(|device| device.provider == evidence.provider).count();
     examiner.audit
 }
 
@@ -150,29 +191,70 @@ impl Examiner<'_> {
         match &entry.event {
             Event::Opened { index, block, hash, timestamp } => self.opened(entry, *index, *block, *hash, *timestamp),
             Event::Sealed { block, hash } => self.sealed(entry, *block, *hash),
+            Event::Judged { block, judgement } => self.judged(entry, *block, *judgement),
             Event::Added { device, provider, worker, class_version } => {
-                let (provider, worker, class_version) = (*provider, *worker, *class_version);
-                let added = Device { provider, worker, previous_worker: Address::ZERO, worker_since: 0, class_version };
+                let added = Device {
+                    provider: *provider,
+                    worker: *worker,
+                    previous_worker: Address::ZERO,
+                    worker_since: 0,
+                    class_version: *class_version,
+                    removed_at: None,
+                    record: DeviceRecord::default(),
+                    // It answers only for challenges that were opened after it could know of them.
+                    settled: self.challenges.len() as u64,
+                    lacked: None,
+                };
                 self.devices.insert(*device, added);
             }
+            Event::Removed { device, removed_at } => {
+                if let Some(device) = self.devices.get_mut(device) {
+                    device.removed_at = Some(*removed_at);
+                }
+            }
             Event::Adopted { parameters } => self.parameters = Some(*parameters),
-            Event::Seated { queens } => self.queens = queens.as_slice().into(),
+            Event::Seated { queens, shard_seed } => (self.queens, self.shard_seed) = (queens.as_slice().into(), *shard_seed),
             Event::Rekeyed { device, worker, changed_at } => {
                 if let Some(device) = self.devices.get_mut(device) {
                     (device.previous_worker, device.worker, device.worker_since) = (device.worker, *worker, *changed_at);
                 }
             }
-            Event::Terms { rental, device, version, start, end } => {
+            Event::Terms { rental, device, version, start, end, renter, price_per_second } => {
                 let book = self.books.entry(*rental).or_insert_with(|| RentalBook::new(*device, *version, *start, *end));
                 book.set_terms(*version, *end);
+                book.set_price(*price_per_second);
+                self.renters.entry(*rental).or_insert(*renter);
             }
+            _ => self.take_work(entry),
+        }
+    }
+
+    /// What is said about single commits.
+    fn take_work(&mut self, entry: &Entry) {
+        match &entry.event {
             Event::Committed { block, device, commit } => self.committed(entry, *block, *device, commit),
-            Event::Answered { block, device, is_right, from, proof } => {
-                let proof = proof.as_ref().and_then(|bytes| WorkProof::abi_decode(bytes).ok());
-                self.answered(entry, *block, *device, *is_right, *from, proof);
+            Event::Attended { block, device, mode, elapsed_ms, is_measured } => {
+                self.attend(*block, *device, *mode, *elapsed_ms, *is_measured);
+            }
+            Event::Demanded { block, device, position, demand, refusals } => {
+                self.demanded(entry, (*block, *device, *position), *demand, refusals.as_deref());
+            }
+            Event::DemandedElsewhere { block } => {
+                if let Some(opened) = self.challenge_mut(*block) {
+                    opened.demands += 1;
+                }
+            }
+            Event::Answered { block, device, position, is_right, from, proof } => {
+                self.answered(entry, (*block, *device, *position), *is_right, *from, proof.as_ref().map(|bytes| bytes.as_ref()));
+            }
+            Event::Lacked { block, device, times } => {
+                if let Some(device) = self.devices.get_mut(device) {
+                    device.lacked = Some((*block, *times));
+                }
             }
             Event::Settled { block, device, outcome } => self.settled(entry, *block, *device, *outcome),
             Event::Reported { rental, sums } => self.rental_reported(entry, *rental, *sums),
+            _ => {}
         }
     }
 
@@ -192,8 +274,8 @@ impl Examiner<'_> {
             && entry.block <= beacon::open_until(block, parameters.rules.commit_window);
         self.agree(entry, subject("may be opened"), true, may_open);
         self.agree(entry, subject("index"), index, self.challenges.len());
-        let challenge = Challenge { block, timestamp, seal_hash: None };
-        self.challenges.push(Opened { challenge, hash, parameters, queens: Arc::clone(&self.queens) });
+        let (challenge, queens, shard_seed) = (Challenge::new(block, timestamp), Arc::clone(&self.queens), self.shard_seed);
+        self.challenges.push(Opened { challenge, hash, parameters, queens, shard_seed, owners: BTreeMap::new(), demands: 0 });
     }
 
     fn sealed(&mut self, entry: &Entry, block: u64, hash: B256) {
@@ -209,6 +291,10 @@ impl Examiner<'_> {
 
     fn challenge(&self, block: u64) -> Option<&Opened> {
         self.challenges.iter().find(|opened| opened.challenge.block == block)
+    }
+
+    fn challenge_mut(&mut self, block: u64) -> Option<&mut Opened> {
+        self.challenges.iter_mut().find(|opened| opened.challenge.block == block)
     }
 
     fn is_in_range(&self, block: u64) -> bool {
@@ -230,10 +316,23 @@ impl Examiner<'_> {
             self.agree(entry, subject("measured"), commit.is_measured, measured);
             self.agree(entry, subject("median of the committee, milliseconds"), commit.elapsed_ms, elapsed_ms);
         }
-        let CommitRecord { rental, root, elapsed_ms, is_measured, .. } = *commit;
-        let committed = Committed { mode, rental, root, elapsed_ms, is_measured, answer: Answer::None };
+        let CommitRecord { root, elapsed_ms, is_measured, .. } = *commit;
+        let committed = Committed { mode, root, elapsed_ms, is_measured, status: Status::Committed, demands: Vec::new() };
         let first = self.commits.insert((block, id), committed).is_none();
         self.agree(entry, subject("is the first"), true, first);
+        self.attend(block, id, commit.mode, elapsed_ms, is_measured);
+    }
+
+    /// Counts a commit of whoever towards what its challenge is judged by.
+    fn attend(&mut self, block: u64, id: DeviceId, mode: u8, elapsed_ms: u32, is_measured: bool) {
+        let (Some(device), Some(mode)) = (self.devices.get(&id).copied(), Mode::from_u8(mode)) else { return };
+        let Some(profile) = self.evidence.profile(device.class_version, mode) else { return };
+        let is_unmeasured = verdict::is_unmeasured(is_measured, elapsed_ms, profile);
+        let weight = verdict::weight_of(self.evidence.stakes.get(&device.class_version).copied().unwrap_or_default());
+        let reference = self.reference;
+        if let Some(Opened { challenge, owners, .. }) = self.challenge_mut(block) {
+            reference.count(&mut challenge.attendance, owners, device.provider, weight, is_unmeasured);
+        }
     }
 
     /// Recovers every receipt's signer and takes the median of those of the committee.
@@ -244,137 +343,21 @@ impl Examiner<'_> {
             self.agree(entry, format!("receipts of device {id} at challenge {block}"), "in the call", "made by another contract");
             return (commit.is_measured, commit.elapsed_ms);
         };
-        let seats = u16::try_from(opened.queens.len()).unwrap_or(u16::MAX);
-        let members = committee(hash, device.provider, id, seats, opened.parameters.committee_size);
+        let members = opened.committee(device, id);
         let domain = contract_domain(evidence.chain_id, evidence.contract);
         for receipt in receipts {
             let signed =
                 WorkReceipt { challengeBlock: block, deviceId: id, blockHash: hash, root: commit.root, elapsedMs: receipt.elapsed_ms };
             let signer = recover_compact(signed.eip712_signing_hash(&domain), receipt.signature.as_slice());
             let queen = opened.queens.get(usize::from(receipt.queen_index)).filter(|_| members.contains(&receipt.queen_index));
-            let shown = |address: Option<&Address>, nobody: &str| address.map_or_else(|| nobody.to_owned(), Address::to_string);
             let subject = format!("receipt of Queen {} for device {id} at challenge {block}", receipt.queen_index);
-            self.agree(entry, subject, shown(queen, "nobody of the committee"), shown(signer.as_ref(), "no signature"));
+            self.agree(entry, subject, name_of(queen, "nobody of the committee"), name_of(signer.as_ref(), "no signature"));
             self.audit.receipts += 1;
         }
         let times: Vec<u32> = receipts.iter().map(|receipt| receipt.elapsed_ms).collect();
         let measured = is_measured(times.len(), members.len());
         let median = median_ms(&times, members.len()).filter(|_| measured);
         (measured, median.unwrap_or_default())
-    }
-
-    fn answered(&mut self, entry: &Entry, block: u64, id: DeviceId, is_right: bool, from: Address, proof: Option<WorkProof>) {
-        let subject = |what: &str| format!("proof of device {id} at challenge {block}: {what}");
-        let known = (self.devices.get(&id).copied(), self.challenge(block).cloned(), self.commits.get(&(block, id)).cloned());
-        let (Some(device), Some(opened), Some(commit)) = known else {
-            self.agree(entry, subject("device, challenge and commit"), "known", "unknown");
-            return;
-        };
-        let answer = if is_right { Answer::Right } else { Answer::Wrong };
-        if let Some(commit) = self.commits.get_mut(&(block, id)) {
-            commit.answer = answer;
-        }
-        if !self.is_in_range(block) {
-            return;
-        }
-        let Some(profile) = self.evidence.profile(device.class_version, commit.mode).copied() else {
-            self.agree(entry, subject("class"), "known", "unknown");
-            return;
-        };
-        self.agree(entry, subject("sender"), from, device.worker_at(opened.challenge.timestamp));
-        let facts = facts(&commit, false);
-        let until = verdict::answer_until(&opened.challenge, id, &facts, &profile, &opened.parameters.rules);
-        self.agree(entry, subject("drawn and in time"), true, until.is_some_and(|until| entry.block <= until));
-        let verdict = match (proof, opened.challenge.seal_hash) {
-            (Some(proof), Some(seal_hash)) => self.recompute(id, &device, &commit, (&opened, seal_hash), &profile, &proof),
-            _ => "no readable proof in the call".into(),
-        };
-        self.audit.proofs += 1;
-        if is_right {
-            self.agree(entry, subject("verdict"), "right", verdict);
-        } else {
-            self.agree(entry, subject("refused"), true, verdict != "right");
-        }
-    }
-
-    fn recompute(
-        &self,
-        id: DeviceId,
-        device: &Device,
-        commit: &Committed,
-        (opened, seal_hash): (&Opened, B256),
-        profile: &Profile,
-        proof: &WorkProof,
-    ) -> String {
-        let context = ChallengeContext {
-            block_hash: opened.hash,
-            chain_id: self.evidence.chain_id,
-            verifier: self.evidence.contract,
-            provider: device.provider,
-            device_id: id,
-            class_version: device.class_version,
-            mode: commit.mode,
-        };
-        let (seed, drawn) = (challenge_seed(&context, profile), sample_seed(seal_hash, opened.challenge.block, id));
-        match verify_proof(profile, seed, commit.root, drawn, opened.parameters.proof_samples, proof) {
-            Ok(()) => "right".into(),
-            Err(error) => format!("wrong: {error}"),
-        }
-    }
-
-    fn outcome(&self, block: u64, id: DeviceId, now: Moment) -> Outcome {
-        let Some(Opened { challenge, parameters: Parameters { rules, .. }, .. }) = self.challenge(block) else { return Outcome::Pending };
-        let class_version = self.devices.get(&id).map(|device| device.class_version).unwrap_or_default();
-        let commit = self.commits.get(&(block, id)).and_then(|commit| {
-            let covers = |book: &RentalBook| book.coverage.covers(id, challenge.timestamp, rules.mode_slack_seconds);
-            let named = self.books.get(&commit.rental).is_some_and(covers);
-            let profile = self.evidence.profile(class_version, commit.mode)?;
-            Some((facts(commit, named || self.books.values().any(covers)), profile))
-        });
-        verdict::outcome(challenge, id, commit.as_ref().map(|(commit, profile)| (commit, *profile)), rules, now)
-    }
-
-    fn settled(&mut self, entry: &Entry, block: u64, id: DeviceId, outcome: Outcome) {
-        let now = Moment { block: entry.block, timestamp: entry.timestamp };
-        let recomputed = self.outcome(block, id, now);
-        let agrees = self.agree(
-            entry,
-            format!("outcome of device {id} at challenge {block}"),
-            format!("{outcome:?}").to_lowercase(),
-            format!("{recomputed:?}").to_lowercase(),
-        );
-        if self.is_in_range(block) {
-            let commit = self.commits.get(&(block, id));
-            self.audit.challenges.push(Verdict {
-                block,
-                device: id,
-                outcome,
-                elapsed_ms: commit.filter(|commit| commit.is_measured).map(|commit| commit.elapsed_ms),
-                is_measured: commit.is_some_and(|commit| commit.is_measured),
-                is_proven: commit.is_some_and(|commit| commit.answer == Answer::Right),
-                agrees,
-            });
-        }
-    }
-
-    fn rental_reported(&mut self, entry: &Entry, rental: RentalId, sums: Sums) {
-        let Some(mut book) = self.books.get(&rental).copied() else {
-            // A rental of somebody else's device.
-            return;
-        };
-        let now = Moment { block: entry.block, timestamp: entry.timestamp };
-        let timestamps: Vec<u64> = self.challenges.iter().map(|opened| opened.challenge.timestamp).collect();
-        let device = book.coverage.device;
-        let max_per_call = self.parameters.map(|parameters| parameters.rules.max_per_call).unwrap_or_default();
-        let outcome_of = |index: u64| match self.challenges.get(index as usize) {
-            Some(opened) => self.outcome(opened.challenge.block, device, now),
-            None => Outcome::Pending,
-        };
-        let recomputed = book.report(&timestamps, max_per_call, outcome_of);
-        self.books.insert(rental, book);
-        self.agree(entry, format!("report of rental {rental} of device {device}"), shown(&sums), shown(&recomputed));
-        self.reported.entry(rental).or_default().push(sums);
-        self.audit.reports += 1;
     }
 
     /// What Ethereum holds must be one of the reports, or nothing yet.
@@ -395,9 +378,8 @@ impl Examiner<'_> {
     }
 }
 
-fn facts(commit: &Committed, is_covered: bool) -> verdict::Commit {
-    let Committed { mode, is_measured, elapsed_ms, answer, .. } = *commit;
-    verdict::Commit { mode, is_measured, elapsed_ms, answer, is_covered }
+fn name_of(address: Option<&Address>, nobody: &str) -> String {
+    address.map_or_else(|| nobody.to_owned(), Address::to_string)
 }
 
 fn shown(sums: &Sums) -> String {

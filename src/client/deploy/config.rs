@@ -241,30 +241,6 @@ pub struct ClassSettings {
     pub light: Profile,
 }
 
-/// Mean time between blocks of Ethereum Classic.
-const CLASSIC_BLOCK_SECONDS: u64 = 13;
-/// A wrong answer costs at least this many times what the commits earn of which one is checked.
-const WRONG_ANSWER_FACTOR: u64 = 100;
-
-impl StakingSettings {
-    /// The bounds that StakingManager would refuse without saying which.
-    fn check(&self) -> Result<(), String> {
-        let slash = &self.slash;
-        let shares = [slash.burn_bps, slash.treasury_bps, slash.renter_bps, slash.reporter_bps].map(u32::from);
-        if shares.iter().sum::<u32>() != 10_000 {
-            return Err(format!("the shares of a slash sum to {} instead of 10000", shares.iter().sum::<u32>()));
-        }
-        if shares[0] + shares[1] < 5_000 || shares[3] > 2_000 {
-            return Err("a slash must lose at least 5000 to burn and treasury, and at most 2000 to the reporter".into());
-        }
-        let minima = [self.minimum_provider_stake, self.minimum_queen_stake, self.minimum_king_stake];
-        if minima.iter().any(|minimum| minimum.wei() < U256::from(10).pow(U256::from(18))) {
-            return Err("minimum stakes are at least 1 token".into());
-        }
-        Ok(())
-    }
-}
-
 pub(super) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
     let text = String::deserialize(deserializer)?;
     let amount = Amount::parse_tokens(&text).map_err(D::Error::custom)?;
@@ -342,25 +318,6 @@ impl DeployConfig {
                 }
             }
             self.check_deterrence(class)?;
-        }
-        Ok(())
-    }
-
-    /// A commit that was not computed is found with one in `proof_rate`: what it costs then must outweigh all that were not found.
-    fn check_deterrence(&self, class: &ClassSettings) -> Result<(), DeployError> {
-        let verification = &self.verification;
-        let blocks = U256::from(verification.beacon_spacing.saturating_sub(1).saturating_add(verification.beacon_period));
-        let interval_pay = class.price_ceiling_per_hour.wei() * blocks * U256::from(CLASSIC_BLOCK_SECONDS) / U256::from(3_600);
-        let minimum = interval_pay * U256::from(verification.proof_rate) * U256::from(WRONG_ANSWER_FACTOR);
-        if class.required_stake.wei() < minimum {
-            let reason = format!(
-                "class {}: a wrong answer costs {} tokens, but must cost {} ({WRONG_ANSWER_FACTOR} x proof_rate x an interval's pay): raise \
-                 required_stake, or lower proof_rate or price_ceiling_per_hour",
-                class.name,
-                class.required_stake,
-                Amount(minimum)
-            );
-            return Err(DeployError::Config { reason });
         }
         Ok(())
     }
@@ -529,26 +486,9 @@ impl DeployConfig {
         let convert = |class: &ClassSettings| work_verification::WorkVerification::ClassProfile {
             classVersion: class.version,
             stake: wei(class.required_stake),
-            full: profile_to_abi(&class.full),
-            light: profile_to_abi(&class.light),
+            full: (&class.full).into(),
+            light: (&class.light).into(),
         };
         self.classes.iter().map(convert).collect()
-    }
-}
-
-fn profile_to_abi(profile: &Profile) -> work_verification::WorkVerification::Profile {
-    work_verification::WorkVerification::Profile {
-        memoryBytes: profile.memory_bytes,
-        hashIterations: profile.hash_iterations,
-        lanes: profile.lanes,
-        steps: profile.steps,
-        windows: profile.windows,
-        cycles: profile.cycles,
-        matrixSize: profile.matrix_size,
-        innerSize: profile.inner_size,
-        rounds: profile.rounds,
-        referenceMs: profile.reference_ms,
-        passMs: profile.pass_ms,
-        unmeasuredMs: profile.unmeasured_ms,
     }
 }

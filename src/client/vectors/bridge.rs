@@ -14,7 +14,7 @@ use crate::types::addresses::KingMember;
 use crate::types::bridge::{self, Body, BridgeMessage};
 use crate::types::record::NodeRecord;
 use crate::types::signing::{self, compact, contract_domain, recover_compact};
-use crate::types::work::{Profile, cpu_test_class};
+use crate::types::work::cpu_test_class;
 
 const ETHEREUM: u64 = 1;
 const CLASSIC: u64 = 61;
@@ -232,21 +232,7 @@ fn rental_terms(end: u64, price: U96) -> Body {
 
 fn class_profile_set() -> Body {
     let (full, light) = cpu_test_class();
-    let profile = |profile: Profile| bridge::Profile {
-        memoryBytes: profile.memory_bytes,
-        hashIterations: profile.hash_iterations,
-        lanes: profile.lanes,
-        steps: profile.steps,
-        windows: profile.windows,
-        cycles: profile.cycles,
-        matrixSize: profile.matrix_size,
-        innerSize: profile.inner_size,
-        rounds: profile.rounds,
-        referenceMs: profile.reference_ms,
-        passMs: profile.pass_ms,
-        unmeasuredMs: profile.unmeasured_ms,
-    };
-    let class = bridge::ClassProfile { classVersion: 2, stake: 500, full: profile(full), light: profile(light) };
+    let class = bridge::ClassProfile { classVersion: 2, stake: 500, full: (&full).into(), light: (&light).into() };
     Body::ClassProfileSet(Box::new(bridge::ClassProfileSet { profile: class }))
 }
 

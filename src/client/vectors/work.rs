@@ -343,7 +343,7 @@ pub(super) fn draws() -> Vec<DrawVector> {
         challenge_block,
         device_id,
         proof_rate,
-        is_drawn: is_drawn(seal_hash, challenge_block, device_id, proof_rate),
+        is_drawn: is_drawn(seal_hash, challenge_block, device_id, proof_rate.into()),
         sample_seed: sample_seed(seal_hash, challenge_block, device_id),
     };
     let mut vectors = Vec::new();

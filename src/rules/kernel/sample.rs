@@ -6,7 +6,7 @@ use super::seed::tag;
 use crate::types::work::{Profile, SampleIndex};
 
 /// Whether the seal draws the commit of this device: one in `proof_rate`. A rate of zero draws nobody.
-pub fn is_drawn(seal_hash: B256, challenge_block: u64, device_id: u64, proof_rate: u32) -> bool {
+pub fn is_drawn(seal_hash: B256, challenge_block: u64, device_id: u64, proof_rate: u64) -> bool {
     let hash = sealed("gpumkt/draw/v1", seal_hash, challenge_block, device_id);
     proof_rate > 0 && (U256::from_be_bytes(hash.0) % U256::from(proof_rate)).is_zero()
 }

@@ -1,0 +1,120 @@
+//! Which challenges belong to a rental: time decides, however late a message arrives.
+
+use gpumkt::{
+    chain::BlockId,
+    client::{
+        rent::{self, RentalState, RentalView},
+        stake::{self, OfferTerms},
+    },
+    rules::verdict::Outcome,
+    types::{Amount, OfferId, RentalId, abi::WorkVerification, work::Mode},
+};
+use nix::sys::signal::Signal;
+
+use super::world::{World, until};
+
+/// The renter, as its command line acts.
+async fn renter(world: &World, words: &[&str]) -> serde_json::Value {
+    let config = world.network.write_config("renter", &world.network.bootstrap()).unwrap();
+    let mut command = tokio::process::Command::new(&world.network.program);
+    command.args(words).arg("--config").arg(config).arg("--json").stdin(std::process::Stdio::null());
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+async fn rent_for(world: &World, offer: OfferId, duration: &str) -> RentalId {
+    let told = renter(world, &["rent", &offer.to_string(), "--duration", duration, "--yes"]).await;
+    told["rental"].as_u64().or_else(|| told["rentals"][0].as_u64()).unwrap_or_else(|| panic!("{told}"))
+}
+
+pub async fn offer(world: &World) -> OfferId {
+    let provider = world.clients.with_signer(world.network.accounts.signer("provider").unwrap());
+    let terms = OfferTerms {
+        device: world.device,
+        price_per_second_wei: stake::per_second(Amount::parse_tokens("3.6").unwrap()).unwrap(),
+        min_duration_seconds: 10,
+        max_duration_seconds: 86_400,
+        region: "local".into(),
+        attributes: "{}".into(),
+    };
+    stake::create_offer(&provider, &terms).await.unwrap().0
+}
+
+async fn view(world: &World, rental: RentalId) -> RentalView {
+    rent::rental(&world.clients, rental).await.unwrap()
+}
+
+async fn completed(world: &World, rental: RentalId) -> RentalView {
+    until(&format!("rental {rental} is completed"), async || {
+        let view = view(world, rental).await;
+        (view.state == RentalState::Completed).then_some(view)
+    })
+    .await
+}
+
+/// What Ethereum Classic knows of a rental's end; `None` before the first message about it.
+async fn known_end(world: &World, rental: RentalId) -> Option<u64> {
+    let call = WorkVerification::rentalCall { rentalId: rental };
+    world.clients.classic.call(world.contract(), call, BlockId::latest()).await.ok().map(|known| known.end)
+}
+
+/// A light commit for a challenge no earlier than `from`, in time for Queens on a machine that may be busy.
+async fn light_commit(world: &World, rental: RentalId, from: u64) -> u64 {
+    until("the rented device answers a light challenge", async || {
+        let opened = world.all::<WorkVerification::ChallengeOpened>().await;
+        let commits = world.all::<WorkVerification::WorkCommitted>().await;
+        let is_meant = |commit: &&WorkVerification::WorkCommitted| {
+            let timestamp = opened.iter().find(|opened| opened.blockNumber == commit.challengeBlock).map(|opened| opened.timestamp);
+            let is_light = commit.rentalId == rental && commit.mode == Mode::Light as u8;
+            is_light && commit.measured && timestamp.is_some_and(|timestamp| timestamp >= from)
+        };
+        commits.iter().find(is_meant).map(|commit| commit.challengeBlock)
+    })
+    .await
+}
+
+fn relay(world: &mut World, signal: Signal) {
+    world.network.node("relay").unwrap().process.signal(signal).unwrap();
+}
+
+/// Ten seconds, most likely between two challenges: the first one after the end closes it.
+pub async fn a_short_rental_is_closed_by_the_next_challenge(world: &World, offer: OfferId) {
+    let rental = rent_for(world, offer, "10s").await;
+    let done = completed(world, rental).await;
+    assert!(done.challenges_due >= 1 && done.covered_until == done.end, "{done:?}");
+    // A machine that is very busy misses challenges; what passed is verified, and the final audit says whether that is right.
+    assert!(done.challenges_passed < done.challenges_due || done.verified_seconds == 10, "{done:?}");
+}
+
+/// Nothing crosses the bridge while the rental starts and while it is extended; what was answered meanwhile counts all the same.
+pub async fn messages_that_come_late_change_nothing(world: &mut World, offer: OfferId) -> RentalId {
+    relay(world, Signal::SIGSTOP);
+    let rental = rent_for(world, offer, "1m").await;
+    let block = light_commit(world, rental, 0).await;
+    assert_eq!(known_end(world, rental).await, None, "nobody has told Ethereum Classic");
+    relay(world, Signal::SIGCONT);
+    assert_eq!(world.settled(world.device, block).await, Outcome::Passed as u8);
+
+    until("the terms arrive", async || known_end(world, rental).await).await;
+    let before = view(world, rental).await.end;
+    relay(world, Signal::SIGSTOP);
+    renter(world, &["extend", &rental.to_string(), "--hours", "1", "--yes"]).await;
+    assert_eq!(view(world, rental).await.end, before + 3_600);
+    let block = light_commit(world, rental, before).await;
+    assert_eq!(known_end(world, rental).await, Some(before), "the extension is on its way");
+    relay(world, Signal::SIGCONT);
+    assert_eq!(world.settled(world.device, block).await, Outcome::Passed as u8);
+    rental
+}
+
+/// The challenge that closes the first rental is a light one of the second.
+pub async fn a_device_is_rented_again_before_the_closing_challenge(world: &World, offer: OfferId, first: RentalId) {
+    renter(world, &["end", &first.to_string()]).await;
+    let second = rent_for(world, offer, "20s").await;
+    let (first, second) = (completed(world, first).await, completed(world, second).await);
+    for done in [&first, &second] {
+        assert!(done.challenges_due >= 1 && done.covered_until == done.end, "{done:?}");
+    }
+    assert!(first.end <= second.start);
+}

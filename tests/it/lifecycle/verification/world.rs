@@ -1,0 +1,214 @@
+//! A network of real nodes with windows wide enough for a loaded machine, and what a test asks of it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use alloy::{
+    primitives::{Address, B256, U256},
+    signers::local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English},
+    sol_types::{SolCall, SolEvent},
+};
+use gpumkt::{
+    chain::{BlockId, LogEntry, LogQuery},
+    client::{
+        Clients,
+        audit::{Audit, Range, audit},
+        stake,
+    },
+    devnet::{
+        accounts::Accounts,
+        chains::MNEMONIC,
+        network::{self, DevNetwork},
+        proxy::FaultProxy,
+    },
+    types::{
+        DeviceId,
+        abi::{GPUToken, WorkVerification},
+    },
+};
+use serde_json::{Value, json};
+
+/// For whatever has to happen on two chains and a bridge between them, on a loaded machine.
+const WITHIN: Duration = Duration::from_secs(420);
+const LOOK: Duration = Duration::from_millis(200);
+/// In place of the devnet's. Owners are few, so that three of them can be an outage.
+const VERIFICATION: [(&str, i64); 7] = [
+    ("beacon_spacing", 8),
+    ("commit_window_blocks", 12),
+    ("dispute_window_blocks", 14),
+    ("answer_window_blocks", 12),
+    ("min_owners", 3),
+    ("bridge_max_seconds", 120),
+    ("open_disputes", 8),
+];
+
+/// A challenge as its event names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    pub block: u64,
+    pub hash: B256,
+}
+
+pub struct World {
+    pub network: DevNetwork,
+    /// The deployer's.
+    pub clients: Clients,
+    /// The honest provider's.
+    pub device: DeviceId,
+}
+
+/// One of the accounts that both chains fund and anvil signs for.
+pub fn signer(index: u32) -> PrivateKeySigner {
+    MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(index).unwrap().build().unwrap()
+}
+
+pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(began.elapsed() < WITHIN, "not in time: {what}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl World {
+    pub async fn start(folder: &Path) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_gpumkt"));
+        let folder = folder.canonicalize().unwrap();
+        let accounts = Accounts::create(&folder.join("keys")).unwrap();
+        let (chains, measured) = tokio::try_join!(DevNetwork::chains(None, &folder), network::calibrate_device()).unwrap();
+        let mut deployment = network::deployment(&chains, &measured).unwrap();
+        let section = deployment["verification"].as_table_mut().unwrap();
+        section.extend(VERIFICATION.map(|(key, value)| (key.to_owned(), value.into())));
+        let book = network::deploy(&program, &folder, &chains, &accounts, &deployment).await.unwrap();
+        let proxies = [FaultProxy::start(&chains.ethereum.url()).await.unwrap(), FaultProxy::start(&chains.classic.url()).await.unwrap()];
+        let mut network = DevNetwork { program, folder, accounts, book, nodes: Vec::new(), nodes_up_at: 0, proxies, chains };
+        network.stake_all().await.unwrap();
+        let provider = network.clients("provider").await.unwrap();
+        let (device, _) = stake::register_device(&provider, 1, network.accounts.address("worker").unwrap()).await.unwrap();
+        network.start_nodes().await.unwrap();
+        let clients = network.clients("deployer").await.unwrap();
+        let world = Self { network, clients, device };
+        world.passes("the provider's device is proven", 0).await;
+        world
+    }
+
+    pub fn contract(&self) -> Address {
+        self.network.book.classic.work_verification
+    }
+
+    pub fn address(&self, name: &str) -> Address {
+        self.network.accounts.address(name).unwrap()
+    }
+
+    pub async fn call<C: SolCall>(&self, call: C) -> C::Return {
+        self.clients.classic.call(self.contract(), call, BlockId::latest()).await.unwrap()
+    }
+
+    pub async fn head(&self) -> u64 {
+        self.clients.classic.head().await.unwrap().number
+    }
+
+    /// A transaction of an account that anvil signs for, to WorkVerification; its receipt.
+    pub async fn send(&self, from: Address, value: U256, data: Vec<u8>) -> Value {
+        let anvil = &self.network.chains.classic;
+        let data = alloy::primitives::Bytes::from(data);
+        let transaction =
+            json!({ "from": from, "to": self.contract(), "value": value, "data": data, "gas": "0x5b8d80", "gasPrice": "0x3b9aca00" });
+        let hash = anvil.ask("eth_sendTransaction", json!([transaction])).await.unwrap();
+        until("a transaction of the test", async || {
+            let receipt = anvil.ask("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+            (!receipt.is_null()).then_some(receipt)
+        })
+        .await
+    }
+
+    pub async fn logs(&self) -> Vec<LogEntry> {
+        let (to, mut logs) = (self.head().await, Vec::new());
+        let mut from = self.network.book.classic.start_block;
+        while from <= to {
+            let query = LogQuery { addresses: vec![self.contract()], topics: Vec::new(), from, to };
+            let batch = self.clients.classic.logs(&query).await.unwrap();
+            logs.extend(batch.logs);
+            from = batch.covered_to + 1;
+        }
+        logs
+    }
+
+    /// All events of a kind so far.
+    pub async fn all<E: SolEvent>(&self) -> Vec<E> {
+        self.logs().await.iter().filter_map(LogEntry::decode::<E>).collect()
+    }
+
+    /// The first event of a kind that fits; waits for it.
+    pub async fn log_of<E: SolEvent>(&self, what: &str, fits: impl Fn(&E) -> bool) -> E {
+        until(what, async || self.all::<E>().await.into_iter().find(&fits)).await
+    }
+
+    /// The next challenge that is opened after `block`.
+    pub async fn challenge_after(&self, block: u64) -> Opened {
+        let opened = self.log_of::<WorkVerification::ChallengeOpened>("a challenge is opened", |opened| opened.blockNumber > block).await;
+        Opened { block: opened.blockNumber, hash: opened.blockHash }
+    }
+
+    /// A new challenge, with most of its commit window before it.
+    pub async fn next_challenge(&self) -> Opened {
+        let newest = self.all::<WorkVerification::ChallengeOpened>().await.last().map_or(0, |opened| opened.blockNumber);
+        self.challenge_after(newest).await
+    }
+
+    /// What a challenge amounted to, once it is settled; whoever asks may bring that about.
+    pub async fn settled(&self, device: DeviceId, block: u64) -> u8 {
+        let anybody = signer(20).address();
+        until(&format!("challenge {block} is settled for device {device}"), async || {
+            let events = self.all::<WorkVerification::DeviceSettled>().await;
+            let found = events.into_iter().find(|settled| settled.deviceId == device && settled.challengeBlock == block);
+            if found.is_none() {
+                // Fails where there is nothing new.
+                self.send(anybody, U256::ZERO, WorkVerification::reportDeviceCall { deviceId: device }.abi_encode()).await;
+            }
+            found.map(|settled| settled.outcome)
+        })
+        .await
+    }
+
+    /// Waits until the honest device has passed a challenge after `block`.
+    pub async fn passes(&self, what: &str, block: u64) -> u64 {
+        let passed = |settled: &WorkVerification::DeviceSettled| {
+            settled.deviceId == self.device && settled.challengeBlock > block && settled.outcome == 1
+        };
+        self.log_of::<WorkVerification::DeviceSettled>(what, passed).await.challengeBlock
+    }
+
+    /// Gives `account` what it needs to stake.
+    pub async fn endow(&self, account: Address) {
+        let renter = self.clients.with_signer(self.network.accounts.signer("renter").unwrap());
+        let amount = gpumkt::types::Amount::parse_tokens("5000").unwrap().wei();
+        renter
+            .ethereum_wallet()
+            .send("transfer", self.network.book.ethereum.gpu_token, GPUToken::transferCall { to: account, value: amount })
+            .await
+            .unwrap();
+    }
+
+    pub fn kill(&mut self, name: &str) {
+        let position = self.network.nodes.iter().position(|node| node.name == name).unwrap();
+        self.network.nodes.remove(position).process.kill().unwrap();
+    }
+
+    pub async fn revive(&mut self, name: &str) {
+        let node = self.network.start_node(name, &self.network.bootstrap()).await.unwrap();
+        self.network.nodes.push(node);
+    }
+
+    /// Everything about `provider` replayed from the two chains; nothing may disagree.
+    pub async fn agrees(&self, provider: Address) -> Audit {
+        let audit = audit(&self.clients, provider, Range { from: 0, to: u64::MAX }).await.unwrap();
+        assert_eq!(audit.disagreements, [], "{audit:?}");
+        audit
+    }
+}
