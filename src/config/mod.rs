@@ -10,8 +10,8 @@ use std::path::Path;
 use config::{Environment, File, FileFormat};
 pub use error::ConfigError;
 pub use node::{
-    AlertsSection, ChainSection, ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, Delivery, HttpSection, KeysSection,
-    KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection, RelaySection,
+    AlertsSection, ApiSection, ChainSection, ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, Delivery, HttpSection,
+    KeysSection, KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection, RelaySection,
 };
 use serde::de::DeserializeOwned;
 

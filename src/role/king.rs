@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Node, RoleError, error::boxed};
+use super::{Node, RoleError, api::add_api, error::boxed};
 use crate::{
     chain::{Chain, ChainError},
     config::NodeConfig,
@@ -32,6 +32,7 @@ pub async fn run_king(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         alerts: node.alerts.clone(),
         metrics: node.metrics.clone(),
     });
+    node.api_address = add_api(&mut node).await?;
     let handlers = Handlers { checkpoints: Some(node.checkpoints.clone()), ..Handlers::default() };
     node.run(handlers).await
 }
