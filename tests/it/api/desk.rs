@@ -258,7 +258,15 @@ impl Desk {
         anvil.ask("anvil_impersonateAccount", json!([from])).await.unwrap();
         let data = alloy::hex::encode_prefixed(call.abi_encode());
         let hash = anvil.ask("eth_sendTransaction", json!([{ "from": from, "to": to, "data": data, "gas": "0x2dc6c0" }])).await.unwrap();
-        let receipt = anvil.ask("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        let began = Instant::now();
+        let receipt = loop {
+            let receipt = anvil.ask("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+            if !receipt.is_null() {
+                break receipt;
+            }
+            assert!(began.elapsed() < DEADLINE, "{hash} is not mined");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
         assert_eq!(receipt["status"], "0x1", "{receipt}");
     }
 }
