@@ -117,7 +117,8 @@ impl LiveReader {
         for class in missing.into_iter().take(READS) {
             let call = WorkDisputes::classProfileCall { classVersion: class };
             let profile = self.classic.call(self.index.book.classic.work_verification, call, BlockId::latest()).await?;
-            self.write(|live| drop(live.profiles.insert(class, (ModeTold::from(&profile.full), ModeTold::from(&profile.light)))));
+            let modes = (ModeTold::from(&profile.full), ModeTold::from(&profile.light));
+            self.write(|live| live.profiles.extend([(class, modes)]));
         }
         Ok(())
     }
@@ -133,7 +134,7 @@ impl LiveReader {
         for (id, snapshot) in missing.into_iter().take(READS) {
             let call = Governance::quorumCall { timepoint: U256::from(snapshot) };
             let quorum = self.ethereum.call(self.index.book.ethereum.governance, call, BlockId::latest()).await?;
-            self.write(|live| drop(live.quorums.insert(id, quorum)));
+            self.write(|live| live.quorums.extend([(id, quorum)]));
         }
         Ok(())
     }

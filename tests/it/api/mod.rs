@@ -214,6 +214,8 @@ async fn a_reorganisation_takes_entries_back_and_a_rebuilt_index_is_equal() {
     offer_device(&desk).await;
     let folder = tempfile::tempdir().unwrap();
     let served = desk.serve(&folder.path().join("db"), generous()).await;
+    // The newest thing there is, so that the stream starts with what comes after it.
+    served.until("/offers/1", "the report", |offer| offer["score_ppm"] == "750000").await;
     let mut stream = served.stream("", None).await;
     let relay = desk.clients("relay").await;
     let before = served.get("/offers").await;
@@ -261,6 +263,9 @@ async fn a_reorganisation_takes_entries_back_and_a_rebuilt_index_is_equal() {
     // The same from nothing, and from a store that was closed.
     served.until("/offers/1", "the last change", |offer| offer["price_per_second_wei"] == "7").await;
     let rebuilt = desk.serve(&folder.path().join("other"), generous()).await;
+    for index in [&served, &rebuilt] {
+        index.until("/config", "the classes", |config| config["classes"][0]["full"].is_object()).await;
+    }
     let paths = ["/offers", "/providers", "/stakes", "/messages", "/allocations", "/distribution", "/config", "/slashes"];
     for path in paths {
         assert_eq!(served.get(path).await, rebuilt.get(path).await, "{path}");
