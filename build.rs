@@ -3,8 +3,10 @@
 //! It is built by the compiler of this very build and linked statically, so that it starts in any image and always speaks the
 //! protocol of the node that carries it.
 
-use std::{env, error::Error, path::Path, process::Command};
+use std::{env, error::Error, fs, path::Path, process::Command};
 
+/// The built web interface. A build without it is complete but for that.
+const DAPP: &str = "dapp/dist";
 const SOURCE: &str = "src/guest/main.rs";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_NODE").is_none() {
         return Ok(());
     }
+    embed_dapp()?;
     let target = env::var("TARGET")?;
     if !target.ends_with("-linux-gnu") {
         return Err(format!("gpumkt runs on GNU/Linux only, not on {target}: containers and their agent need its kernel").into());
@@ -30,4 +33,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let status = rustc.arg("-o").arg(&output).arg(SOURCE).status()?;
     if status.success() { Ok(()) } else { Err(format!("rustc could not compile {SOURCE}: {status}").into()) }
+}
+
+/// Writes the table of (path, content) that `http::api::assets` includes.
+fn embed_dapp() -> Result<(), Box<dyn Error>> {
+    let mut files = Vec::new();
+    // A path that is missing would have this run at every build.
+    if Path::new(DAPP).is_dir() {
+        println!("cargo::rerun-if-changed={DAPP}");
+        collect(Path::new(DAPP), &mut files)?;
+    }
+    files.sort();
+    let mut table = String::from("&[\n");
+    for path in files {
+        let name = path.strip_prefix(DAPP).ok_or("a file outside of the folder")?.trim_start_matches('/');
+        let full = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join(&path);
+        table.push_str(&format!("    ({name:?}, include_bytes!({:?})),\n", full));
+    }
+    table.push_str("]\n");
+    fs::write(Path::new(&env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("assets.rs"), table)?;
+    Ok(())
+}
+
+fn collect(folder: &Path, files: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_none_or(|extension| extension != "map") {
+            files.push(path.to_str().ok_or("a file name that is not UTF-8")?.to_string());
+        }
+    }
+    Ok(())
 }

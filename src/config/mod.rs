@@ -10,7 +10,7 @@ use std::path::Path;
 use config::{Environment, File, FileFormat};
 pub use error::ConfigError;
 pub use node::{
-    AlertsSection, ChainSection, ConfigSource, ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, Delivery,
+    AlertsSection, ApiSection, ChainSection, ConfigSource, ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, Delivery,
     HttpSection, KeysSection, KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection, RelaySection,
 };
 use serde::de::DeserializeOwned;

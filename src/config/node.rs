@@ -28,6 +28,8 @@ pub struct NodeConfig {
     #[serde(default)]
     pub http: HttpSection,
     #[serde(default)]
+    pub api: ApiSection,
+    #[serde(default)]
     pub alerts: AlertsSection,
     #[serde(default)]
     pub king: KingSection,
@@ -134,6 +136,29 @@ pub struct HttpSection {
 impl Default for HttpSection {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 7780)) }
+    }
+}
+
+/// The public interface of a King: the HTTP API and the web interface.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiSection {
+    /// Where it listens; left out, the King serves and indexes nothing for others.
+    pub listen: Option<SocketAddr>,
+    /// Web sites that may read it, such as `https://gpumkt.example`; `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Requests of one address: so many per second, after so many at once.
+    pub requests_per_second: u32,
+    pub burst: u32,
+    /// Event streams in all.
+    pub max_streams: usize,
+    /// Reverse proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for ApiSection {
+    fn default() -> Self {
+        Self { listen: None, cors_origins: Vec::new(), requests_per_second: 20, burst: 100, max_streams: 256, trusted_proxies: Vec::new() }
     }
 }
 
@@ -414,6 +439,9 @@ impl NodeConfig {
             }
             _ => return invalid("provider.containers needs both public_ports and public_host, or neither".into()),
         }
+        if let Some(problem) = self.api.problem() {
+            return invalid(problem);
+        }
         if self.king.ethereum_stride == 0 || self.king.classic_stride == 0 {
             return invalid("king strides must be at least 1".into());
         }
@@ -427,4 +455,22 @@ impl NodeConfig {
         }
         Ok(())
     }
+}
+
+impl ApiSection {
+    fn problem(&self) -> Option<String> {
+        if self.requests_per_second == 0 || self.burst == 0 || self.max_streams > 65_536 {
+            return Some("api.requests_per_second and api.burst must be positive, api.max_streams at most 65536".into());
+        }
+        let wrong = self.cors_origins.iter().find(|origin| *origin != "*" && !is_origin(origin))?;
+        Some(format!("api.cors_origins: {wrong:?} is no origin: a scheme and a host, without a path"))
+    }
+}
+
+/// `https://host` or `http://host:port`, as browsers send it.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && host.chars().all(|character| character.is_ascii_alphanumeric() || ".-:[]".contains(character))
+    })
 }

@@ -370,6 +370,9 @@ fn announce(network: &DevNetwork) -> Result<(), DevnetError> {
     let config = config.display();
     println!("\nThe network is running; Ctrl-C stops it. Logs: {}", network.folder.join("logs").display());
     println!("  Ethereum {}   Ethereum Classic {}", network.chains.ethereum.url(), network.chains.classic.url());
+    if let Some(api) = network.nodes.iter().find_map(|node| node.info.api) {
+        println!("  Web interface http://{api}/   API http://{api}/api/v1/openapi.json");
+    }
     println!("Try, in another terminal:");
     println!("  {program} market --config {config}");
     println!("  {program} rent 1 --duration 10m --config {config}");

@@ -47,12 +47,17 @@ pub const FINAL_AFTER_BLOCKS: u64 = 2;
 /// What a deployment to real clients has in place of the devnet's.
 const REAL_WINDOWS: [(&str, i64); 4] =
     [("beacon_spacing", 20), ("commit_window_blocks", 20), ("answer_window_blocks", 20), ("bridge_max_seconds", 120)];
+/// The node that serves the HTTP API and the web interface.
+pub const PUBLIC: &str = "king-1";
 const STAKES: [(Role, &str); 3] = [(Role::King, "200000"), (Role::Queen, "20000"), (Role::Provider, "5000")];
 
 /// What a node says about itself once it is up.
 #[derive(Debug, Clone, Deserialize)]
 pub struct NodeInfo {
     pub http: SocketAddr,
+    /// Of its public interface, where it has one.
+    #[serde(default)]
+    pub api: Option<SocketAddr>,
     /// Multiaddrs that end in the peer id.
     pub listen: Vec<String>,
 }
@@ -125,6 +130,9 @@ impl DevNetwork {
             "queen": { "report_after_blocks": 40 },
             "relay": { "deliver": "all", "max_wait_seconds": 0 },
         });
+        if name == PUBLIC {
+            config["api"] = json!({ "listen": "127.0.0.1:0" });
+        }
         if name == "provider" {
             config["keys"]["worker"] = json!(self.accounts.keystore("worker"));
         }

@@ -1,5 +1,6 @@
-//! The only module that names axum: liveness, readiness, metrics; and the webhook that alerts go to.
+//! The only module that names axum: liveness, readiness, metrics; the public interface; and the webhook that alerts go to.
 
+pub mod api;
 mod webhook;
 
 use std::net::SocketAddr;

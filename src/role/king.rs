@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Node, RoleError, error::boxed};
+use super::{Node, RoleError, api::add_api, error::boxed};
 use crate::{
     chain::{Chain, ChainError},
     config::NodeConfig,
@@ -37,6 +37,7 @@ pub async fn run_king(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     // The only gas that a King spends: what it reports is rewarded.
     let sender = node.add_sender(ChainKind::Ethereum, node.operator.clone());
     node.add_prosecutor(sender);
+    node.api_address = add_api(&mut node).await?;
     let handlers = node.bridge_handlers();
     node.run(handlers).await
 }

@@ -1,5 +1,6 @@
 //! What each tier runs: lists of services and the channels between them. No decisions here.
 
+mod api;
 mod bridge;
 mod containers;
 mod dry_run;

@@ -56,6 +56,8 @@ pub struct Node {
     pub supervisor: Supervisor,
     pub alerts: Alerts,
     pub(super) http_address: SocketAddr,
+    /// Of the public interface, where there is one.
+    pub(super) api_address: Option<SocketAddr>,
     events: NetEvents,
     /// Keys that pay gas.
     pub(super) watched: Vec<(ChainKind, Address)>,
@@ -118,6 +120,7 @@ impl Node {
             supervisor,
             alerts,
             http_address,
+            api_address: None,
             events,
             watched: Vec::new(),
         })

@@ -109,6 +109,7 @@ pub(super) async fn tell_where(node: &Node) -> Result<(), Box<dyn Coded>> {
         "account": node.account,
         "peer_id": node.peers.net.local_peer_id().to_string(),
         "http": node.http_address,
+        "api": node.api_address,
         "listen": listen,
     });
     let path = node.config.data_dir.join("node.json");

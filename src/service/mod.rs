@@ -1,6 +1,8 @@
 //! Supervised loops: the only place where rules meet adapters.
 
 #[cfg(feature = "node")]
+pub mod api;
+#[cfg(feature = "node")]
 pub mod audits;
 #[cfg(feature = "node")]
 pub mod challenges;
@@ -24,6 +26,8 @@ pub mod fund;
 pub mod hosting;
 #[cfg(feature = "node")]
 pub mod index;
+#[cfg(feature = "node")]
+pub mod indexer;
 #[cfg(feature = "node")]
 pub mod kings;
 #[cfg(feature = "node")]
@@ -62,6 +66,8 @@ pub mod worker;
 pub const COLUMNS: &[&str] = &[
     index::LOG_TABLES[0].name(),
     index::LOG_TABLES[1].name(),
+    indexer::TABLES[0].name(),
+    indexer::TABLES[1].name(),
     signer::SIGNED.name(),
     delivery::MESSAGES.name(),
     delivery::BATCHES.name(),

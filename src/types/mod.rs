@@ -5,6 +5,7 @@ pub mod addresses;
 pub mod advice;
 pub mod agent;
 pub mod amount;
+pub mod api;
 pub mod bridge;
 pub mod fault;
 pub mod launch;

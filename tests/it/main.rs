@@ -6,6 +6,7 @@
 /// Held by a test that runs a whole network of processes: two at once on a small machine would time each other out.
 static WHOLE_NETWORK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+mod api;
 mod attacks;
 mod audit;
 mod bad_inputs;
