@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
-    court, earnings, gov, launch, money, provide,
+    court, doctor, earnings, gov, launch, money, network, provide,
     render::{OperatorError, output, table},
     rental,
 };
@@ -77,6 +77,8 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Earnings(args) => earnings::show(&args, json).await,
         Command::Price(args) => earnings::price(&args, json).await,
         Command::Claim(args) => claim(&args, json).await,
+        Command::Network(args) => network::run(&args, json).await,
+        Command::Doctor(args) => doctor::run(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
         #[cfg(feature = "node")]
         Command::Deploy(args) => deploy::run(&args, json).await,

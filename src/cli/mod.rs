@@ -9,12 +9,14 @@ mod court;
 mod delegation;
 #[cfg(feature = "node")]
 mod deploy;
+mod doctor;
 #[cfg(feature = "node")]
 mod dry_run;
 mod earnings;
 mod gov;
 mod launch;
 mod money;
+mod network;
 #[cfg(feature = "node")]
 mod operator;
 mod provide;

@@ -7,7 +7,7 @@ use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use super::{
     error::boxed,
     startup::{account_of, check_kings, follow, net_config, tell_where},
-    watch::{watch, webhook},
+    watch::{network_report, watch, webhook},
 };
 use crate::{
     chain::{Chain, ChainConfig},
@@ -18,10 +18,12 @@ use crate::{
     rules::quorum::KingSet,
     service::{
         COLUMNS,
+        census::Census,
         checkpoints::CheckpointBook,
         index::ChainIndex,
         kings::KingSets,
         peers::Peers,
+        pulse::Pulses,
         records::{OwnNode, Records},
         router::{Handlers, Router},
         stake::ChainStakes,
@@ -51,6 +53,7 @@ pub struct Node {
     pub health: Health,
     pub supervisor: Supervisor,
     pub alerts: Alerts,
+    pub pulses: Pulses,
     pub(super) http_address: SocketAddr,
     events: NetEvents,
     /// Keys that pay gas.
@@ -91,7 +94,9 @@ impl Node {
         supervisor.add(records_service);
         let peers = Peers { net, records, stakes };
         let http_address = http.local_address();
-        supervisor.add(http);
+        let pulses = Pulses::new(classic_index.clone());
+        let census = Census { peers: peers.clone(), classic: classic_index.clone(), pulses: pulses.clone(), role, account };
+        supervisor.add(http.with_network(network_report(census)));
         webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
         let checkpoints = CheckpointBook::new(KingSets::new(kings), book.clone());
         Ok(Self {
@@ -111,6 +116,7 @@ impl Node {
             health,
             supervisor,
             alerts,
+            pulses,
             http_address,
             events,
             watched: Vec::new(),

@@ -1,12 +1,18 @@
 //! The look at gas, stake and chains that every tier has.
 
+use std::sync::Arc;
+
+use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use super::{Node, error::boxed};
 use crate::{
     config::NodeConfig,
-    http::Webhook,
-    service::watch::{WatchService, WatchedChain},
+    http::{NetworkReport, Webhook},
+    service::{
+        census::Census,
+        watch::{WatchService, WatchedChain},
+    },
     telemetry::{Alert, Metrics},
     types::{ChainKind, Coded, Role},
 };
@@ -30,6 +36,14 @@ pub(super) fn watch(node: &Node) -> WatchService {
         metrics: node.metrics.clone(),
         stake_wei: None,
     }
+}
+
+/// What `/network` answers.
+pub(super) fn network_report(census: Census) -> NetworkReport {
+    Arc::new(move || {
+        let census = census.clone();
+        async move { serde_json::to_value(census.view().await.ok()?).ok() }.boxed()
+    })
 }
 
 /// Where alerts are sent, if anywhere.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "node")]
 pub mod audits;
+pub mod census;
 #[cfg(feature = "node")]
 pub mod challenges;
 #[cfg(feature = "node")]
@@ -10,6 +11,8 @@ pub mod checkpoints;
 pub mod commands;
 #[cfg(feature = "node")]
 pub mod committee;
+#[cfg(feature = "node")]
+pub mod court;
 #[cfg(feature = "node")]
 pub mod delivery;
 #[cfg(feature = "node")]
@@ -26,6 +29,10 @@ pub mod kings;
 pub mod peers;
 #[cfg(feature = "node")]
 pub mod prover;
+#[cfg(feature = "node")]
+pub mod pulse;
+#[cfg(feature = "node")]
+pub mod reach;
 #[cfg(feature = "node")]
 pub mod records;
 #[cfg(feature = "node")]

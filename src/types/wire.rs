@@ -213,6 +213,8 @@ pub enum Request {
     Ping,
     /// A Queen asks another one whether it, too, was refused openings of a committed root.
     Refusal { challenge_block: u64, device_id: DeviceId, block_hash: B256, root: B256 },
+    /// A provider asks a Queen of a case's committee to come to its door as a renter would, and to sign that it opened.
+    Reachable { case_id: u64, rental_id: u64, time: u64 },
 }
 
 impl Request {
@@ -226,6 +228,7 @@ impl Request {
             Request::Checkpoints { .. } => "checkpoints",
             Request::Ping => "ping",
             Request::Refusal { .. } => "refusal",
+            Request::Reachable { .. } => "reachable",
         }
     }
 
@@ -267,6 +270,13 @@ pub enum Response {
         /// EIP-2098 compact.
         signature: B512,
     },
+    /// A Queen's signature under `Reachable`.
+    Reachable {
+        /// Position in the case's committee.
+        member: u8,
+        /// EIP-2098 compact.
+        signature: B512,
+    },
 }
 
 impl Response {
@@ -286,6 +296,7 @@ impl Response {
             Response::Refused { .. } => "refused",
             Response::Pong => "pong",
             Response::Refusal { .. } => "refusal",
+            Response::Reachable { .. } => "reachable",
         }
     }
 
@@ -336,7 +347,9 @@ impl Checked for Request {
             Request::Start { mode, .. } => check_mode(*mode),
             Request::Openings { samples, .. } => within("samples", (1..=MAX_SAMPLES).contains(samples)),
             Request::Checkpoints { limit, .. } => within("limit", (1..=MAX_CHECKPOINTS).contains(limit)),
-            Request::Receipt { .. } | Request::Record { .. } | Request::Ping | Request::Refusal { .. } => Ok(()),
+            Request::Receipt { .. } | Request::Record { .. } | Request::Ping | Request::Refusal { .. } | Request::Reachable { .. } => {
+                Ok(())
+            }
         }
     }
 }
@@ -351,7 +364,8 @@ impl Checked for Response {
                 within("code", code.len() <= MAX_REFUSAL_BYTES)?;
                 within("reason", reason.len() <= MAX_REFUSAL_BYTES)
             }
-            Response::Receipt { .. } | Response::Openings(_) | Response::Record(None) | Response::Pong | Response::Refusal { .. } => Ok(()),
+            Response::Receipt { .. } | Response::Openings(_) | Response::Record(None) => Ok(()),
+            Response::Pong | Response::Refusal { .. } | Response::Reachable { .. } => Ok(()),
         }
     }
 }
