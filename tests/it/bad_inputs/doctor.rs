@@ -98,7 +98,7 @@ fn broken_things_are_named_one_by_one() {
     assert_eq!(find(&findings, "address book")["status"], "fail");
     gpumkt(&["doctor", "relay", "--config", "/nonexistent"]).go().refused("E-CONFIG-001");
     gpumkt(&["doctor", "emperor"]).go().misused();
-    desk.run(&["network", "--visit"]).refused("E-CONFIG-001");
+    desk.run(&["network", "--visit"]).refused("E-CONFIG-003");
 }
 
 #[test]
