@@ -1,6 +1,6 @@
 //! How far the network goes: real nodes in one process, and a simulation of a hundred thousand providers with the protocol's own rules.
 //!
-//! `cargo bench --bench scale` writes `target/bench/scale.json` and, as docs/scale.md shows them, `docs/scale/*.svg`. With
+//! `cargo bench --bench scale` writes `target/bench/scale.json` and plots, `docs/scale/*.svg`. With
 //! `GPUMKT_SCALE=nodes` or `simulation` only one part runs; `GPUMKT_SCALE_NODES` is the number of real nodes, 200 where left out.
 
 // A bench fails as a test does.
