@@ -14,7 +14,7 @@ ROUNDS ?= 5
 # Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
 PROFILE ?= release
 
-.PHONY: deb errors help setup build demo e2e-real test lint fmt check check-full bench chaos lifecycle fuzz symbolic coverage static vectors abi install clean
+.PHONY: deb errors help setup build demo e2e-real test lint fmt check check-full bench chaos chaos-net lifecycle fuzz symbolic coverage static vectors abi install clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,7 +52,7 @@ fmt: ## Format Rust and Solidity
 check: ## Everything CI runs: lint, artifacts, all tests, vectors, one demo
 	@scripts/check.sh
 
-check-full: check fuzz chaos lifecycle e2e-real ## check, deep fuzzing, faults, real clients: before a capability is called done
+check-full: check fuzz chaos chaos-net lifecycle e2e-real ## check, deep fuzzing, faults, real clients: before a capability is called done
 
 fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full
@@ -62,7 +62,11 @@ fuzz: ## Deep property and invariant tests of both languages
 
 chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/chaos/summary.json
 	@scripts/setup.sh demo
-	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message --nocapture
+	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message_is --nocapture
+
+chaos-net: ## Throw faults of the network at all roles, each in a network namespace (root); writes target/chaos-net/summary.json
+	@scripts/setup.sh demo
+	@cargo test --locked --test it -- namespaces::chaos --nocapture
 
 lifecycle: ## Whole networks: a rental of two devices through outages, and a cheat among real nodes
 	@scripts/setup.sh full

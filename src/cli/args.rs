@@ -13,8 +13,10 @@ use super::deploy::DeployArgs;
 use super::operator::{KingArgs, RelayArgs};
 use super::{
     court::CourtCommand,
+    doctor::DoctorArgs,
     gov::GovCommand,
     money::MoneyCommand,
+    network::NetworkArgs,
     provide::ProvideCommand,
     rental::{KeepArgs, RentalCommand},
     shell::ShellCommand,
@@ -90,6 +92,10 @@ pub enum Command {
     /// Claim what rentals have credited to you
     Claim(ClaimArgs),
 
+    /// Show the network: peers with their roles and round trips, and the shards
+    Network(NetworkArgs),
+    /// Look at everything that a role needs, and say what to do about what is missing
+    Doctor(DoctorArgs),
     /// Make, import and list keystores
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
-    court, earnings, gov, launch, manual, money, provide,
+    court, doctor, earnings, gov, launch, manual, money, network, provide,
     render::{OperatorError, line, output, table},
     rental,
 };
@@ -88,6 +88,8 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Earnings(args) => earnings::show(&args, json).await,
         Command::Price(args) => earnings::price(&args, json).await,
         Command::Claim(args) => claim(&args, json).await,
+        Command::Network(args) => network::run(&args, json).await,
+        Command::Doctor(args) => doctor::run(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
         Command::Completions { shell } => Ok(manual::completions(shell)),
         Command::Manual { folder } => manual::pages(&folder, json),

@@ -9,6 +9,7 @@ mod court;
 mod delegation;
 #[cfg(feature = "node")]
 mod deploy;
+mod doctor;
 #[cfg(feature = "node")]
 mod dry_run;
 mod earnings;
@@ -16,6 +17,7 @@ mod gov;
 mod launch;
 mod manual;
 mod money;
+mod network;
 #[cfg(feature = "node")]
 mod operator;
 mod provide;

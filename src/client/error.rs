@@ -85,6 +85,10 @@ pub enum ClientError {
     LocalPort { port: u16, source: std::io::Error },
     #[error("{program} cannot be started: {source}")]
     Start { program: &'static str, source: std::io::Error },
+    #[error("no node at {address} describes its network: {reason}")]
+    NodeAnswer { address: std::net::SocketAddr, reason: String },
+    #[error("nobody of the network was met")]
+    NobodyThere,
     #[error("the signature cannot be made: {0}")]
     Signing(#[from] alloy::signers::Error),
 }
@@ -137,6 +141,8 @@ impl Coded for ClientError {
             ClientError::NotActive { .. } => "E-CLIENT-051",
             ClientError::NoShell { .. } => "E-CLIENT-052",
             ClientError::LocalPort { .. } => "E-CLIENT-053",
+            ClientError::NodeAnswer { .. } => "E-CLIENT-070",
+            ClientError::NobodyThere => "E-CLIENT-071",
         }
     }
 
@@ -187,6 +193,8 @@ impl Coded for ClientError {
             }
             ClientError::NotActive { .. } => "see `gpumkt rentals`; a rental can be used once it is active and until it ends".into(),
             ClientError::NoShell { .. } => "run kernels with `gpumkt run RENTAL KERNEL.cl`, or rent an offer that runs containers".into(),
+            ClientError::NodeAnswer { .. } => "start the node, or name its http.listen with --http; --visit needs no node".into(),
+            ClientError::NobodyThere => "check network.bootstrap; `gpumkt doctor` tries each of its nodes".into(),
             ClientError::LocalPort { .. } => "choose another local port: LOCAL:REMOTE, such as 9000:8888".into(),
         }
     }

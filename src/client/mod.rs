@@ -7,6 +7,7 @@ pub mod court;
 pub mod delegation;
 #[cfg(feature = "node")]
 pub mod deploy;
+pub mod doctor;
 pub mod earnings;
 pub mod emission;
 mod error;
@@ -18,6 +19,7 @@ pub mod launch;
 pub mod market;
 #[cfg(feature = "node")]
 pub mod measured;
+pub mod network;
 #[cfg(feature = "node")]
 pub mod operator;
 pub mod outlay;

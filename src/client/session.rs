@@ -35,6 +35,8 @@ use crate::{
 
 pub use crate::sandbox::{KernelArg, KernelJob, KernelResult};
 
+/// Any free port.
+const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
 /// A login lasts this long; a new one needs nothing but the session key.
 const KEY_SECONDS: u64 = 3_600;
 /// Time to find and reach the provider.
@@ -49,7 +51,8 @@ const LOGIN_WITHIN: Duration = Duration::from_secs(30);
 /// Largest file that remembers a provider.
 const MAX_REMEMBERED_BYTES: u64 = 16 * 1024;
 
-/// A renter's node: calls others, listens nowhere, lives as long as the command.
+/// A renter's node: calls others, lives as long as the command. It listens for one thing only: where renter and provider both sit behind
+/// routers, the direct path between them is a call from each side at once.
 pub struct RenterNode {
     net: NetHandle,
     bootstrap: Vec<Multiaddr>,
@@ -60,7 +63,8 @@ pub struct RenterNode {
 impl RenterNode {
     pub fn start(config: &NodeConfig, identity: [u8; 32]) -> Result<Self, ClientError> {
         let bootstrap = parse_addresses(&config.network.bootstrap)?;
-        let net_config = NetConfig { bootstrap: bootstrap.clone(), ..NetConfig::default() };
+        let listen = LISTEN.iter().filter_map(|address| address.parse().ok()).collect();
+        let net_config = NetConfig { listen, bootstrap: bootstrap.clone(), ..NetConfig::default() };
         let (net, mut events, mut event_loop) = Network::start(net_config, identity, Metrics::default())?;
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();

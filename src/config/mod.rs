@@ -11,7 +11,7 @@ use config::{Environment, File, FileFormat};
 pub use error::ConfigError;
 pub use node::{
     AlertsSection, ApiSection, ChainSection, ConfigSource, ContainerNetwork, ContainerRuntime, ContainerUsers, ContainersSection, Delivery,
-    HttpSection, KeysSection, KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection, RelaySection,
+    HttpSection, KeysSection, KingSection, LogSection, NetworkSection, NodeConfig, ProviderSection, QueenSection, RelaySection, RelayUse,
 };
 use serde::de::DeserializeOwned;
 

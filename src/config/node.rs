@@ -100,6 +100,18 @@ fn default_poll_ms() -> u64 {
     2_000
 }
 
+/// When a provider listens through relays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayUse {
+    /// Where other nodes tried to reach it directly and could not.
+    #[default]
+    Auto,
+    /// From the start, also beside direct addresses.
+    Always,
+    Never,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkSection {
@@ -108,6 +120,10 @@ pub struct NetworkSection {
     pub external: Vec<String>,
     /// Multiaddrs with `/p2p/…` of nodes to join by.
     pub bootstrap: Vec<String>,
+    /// Whether a provider that nobody reaches directly is reached through Queens.
+    pub relay: RelayUse,
+    /// Multiaddrs with `/p2p/…` of relays to be reached through in any case.
+    pub relays: Vec<String>,
     /// Finds peers on the local network; only for a devnet.
     pub mdns: bool,
     /// All nodes share one machine or one private network: listen addresses count as reachable.
@@ -120,6 +136,8 @@ impl Default for NetworkSection {
             listen: vec!["/ip4/0.0.0.0/tcp/7700".into(), "/ip4/0.0.0.0/udp/7700/quic-v1".into()],
             external: Vec::new(),
             bootstrap: Vec::new(),
+            relay: RelayUse::default(),
+            relays: Vec::new(),
             mdns: false,
             local: false,
         }

@@ -3,9 +3,10 @@
 pub mod api;
 mod webhook;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 pub use webhook::Webhook;
 
@@ -45,13 +46,17 @@ impl Coded for HttpError {
     }
 }
 
+/// Describes the network at this moment; `None` while it stops.
+pub type NetworkReport = Arc<dyn Fn() -> BoxFuture<'static, Option<serde_json::Value>> + Send + Sync>;
+
 #[derive(Clone)]
 struct Shared {
     health: Health,
     metrics: Metrics,
+    network: Option<NetworkReport>,
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics`.
+/// Serves `/healthz`, `/readyz`, `/metrics` and `/network`.
 pub struct HttpServer {
     listener: Option<TcpListener>,
     address: SocketAddr,
@@ -63,7 +68,13 @@ impl HttpServer {
     pub async fn bind(address: SocketAddr, health: Health, metrics: Metrics) -> Result<Self, HttpError> {
         let listener = TcpListener::bind(address).await.map_err(|source| HttpError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| HttpError::Listen { address, source })?;
-        Ok(Self { listener: Some(listener), address, shared: Shared { health, metrics } })
+        Ok(Self { listener: Some(listener), address, shared: Shared { health, metrics, network: None } })
+    }
+
+    /// Serves `/network` too.
+    pub fn with_network(mut self, report: NetworkReport) -> Self {
+        self.shared.network = Some(report);
+        self
     }
 
     pub fn local_address(&self) -> SocketAddr {
@@ -88,6 +99,7 @@ impl Service for HttpServer {
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(readiness))
             .route("/metrics", get(metrics))
+            .route("/network", get(network))
             .with_state(self.shared.clone());
         let stop = shutdown.intake.clone();
         axum::serve(listener, router)
@@ -105,6 +117,11 @@ async fn readiness(State(shared): State<Shared>) -> impl IntoResponse {
 
 async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], shared.metrics.encode())
+}
+
+async fn network(State(shared): State<Shared>) -> impl IntoResponse {
+    let Some(report) = &shared.network else { return Err(StatusCode::NOT_FOUND) };
+    report().await.map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 #[cfg(test)]

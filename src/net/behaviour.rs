@@ -1,6 +1,9 @@
 //! The protocols of a node and how they are set up.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport, allow_block_list, autonat, connection_limits,
@@ -31,9 +34,12 @@ const MAX_REQUEST_STREAMS: usize = 32;
 const MAX_PER_PEER: u32 = 4;
 /// Connections being set up. Each costs a handshake.
 const MAX_PENDING: u32 = 64;
-/// Bytes and time of one relayed connection: enough for a renter's session until a direct path is found.
-const MAX_CIRCUIT_BYTES: u64 = 1 << 30;
-const MAX_CIRCUIT_DURATION: Duration = Duration::from_secs(4 * 3600);
+/// Bytes of one relayed connection; 0 is no limit. Where no direct path is found, a renter's whole work runs through it: a model of
+/// hundreds of GiB is copied in one piece, and at a limit the copy would die near its end. What a relay carries is bounded by the number
+/// of circuits, and by whom it lets be reached ([`super::RelayGate`]).
+const MAX_CIRCUIT_BYTES: u64 = 0;
+/// The longest rental and a day: whoever cuts a circuit cuts the renter's terminal.
+const MAX_CIRCUIT_DURATION: Duration = Duration::from_secs(31 * 24 * 3600);
 
 #[derive(NetworkBehaviour)]
 pub(super) struct NodeBehaviour {
@@ -174,6 +180,9 @@ fn relay_config(config: &NetConfig) -> relay::Config {
         relay.reservation_rate_limiters.clear();
         relay.circuit_src_rate_limiters.clear();
         relay = relay.reservation_rate_per_peer(per_peer, minute).circuit_src_per_peer(per_peer, minute);
+    }
+    if let Some(gate) = config.relay_gate.clone() {
+        relay.reservation_rate_limiters.insert(0, Box::new(move |peer: PeerId, _: &Multiaddr, _: Instant| gate.is_admitted(peer)));
     }
     relay
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
-use super::NetError;
+use super::{NetError, RelayGate};
 use crate::config::NetworkSection;
 
 /// Time from sending a request to its answer. Below 30 s a provider's answer to a full challenge would be missed.
@@ -28,6 +28,8 @@ pub struct NetConfig {
     pub local_network: bool,
     /// Carries traffic for nodes behind NAT and probes others' reachability.
     pub relay_server: bool,
+    /// Who may be reached through this node; everybody where left out.
+    pub relay_gate: Option<RelayGate>,
     pub max_connections: u32,
     /// New connections are refused while the process holds more memory; `None` for nodes whose memory belongs to a device's work.
     pub max_memory_bytes: Option<usize>,
@@ -44,6 +46,7 @@ impl Default for NetConfig {
             mdns: false,
             local_network: false,
             relay_server: false,
+            relay_gate: None,
             max_connections: MAX_CONNECTIONS,
             max_memory_bytes: None,
             request_timeout: REQUEST_TIMEOUT,
@@ -58,6 +61,7 @@ impl NetConfig {
             listen: parse_addresses(&section.listen)?,
             external: parse_addresses(&section.external)?,
             bootstrap: parse_addresses(&section.bootstrap)?,
+            relays: parse_addresses(&section.relays)?,
             mdns: section.mdns,
             ..Self::default()
         })
@@ -68,6 +72,11 @@ impl NetConfig {
 pub fn parse_addresses<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<Vec<Multiaddr>, NetError> {
     let parse = |text: &String| text.parse().map_err(|error: libp2p::multiaddr::Error| bad(text, error));
     texts.into_iter().map(parse).collect()
+}
+
+/// The peer an address ends in, if it does.
+pub fn peer_in(address: &Multiaddr) -> Option<PeerId> {
+    peer_of(address).ok()
 }
 
 /// The peer an address ends in.

@@ -27,7 +27,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Addresses, NetConfig, NetError, NetEvent, NetEvents, NetHandle, PeerInfo, Published, ValidationTicket, Verdict,
+    acquaintance::Acquaintances,
     behaviour::{self, NodeBehaviour},
+    config::peer_of,
     gossip::Outbox,
     handle::Command,
     limits::Limits,
@@ -86,7 +88,8 @@ impl Network {
         let (events, receiver) = mpsc::channel(MAX_EVENTS);
         let (addresses, watched) = watch::channel(Addresses::default());
         let control = swarm.behaviour().streams.new_control();
-        let handle = NetHandle::new(*swarm.local_peer_id(), command_sender.clone(), watched, control, config.request_timeout);
+        let gate = config.relay_gate.clone().unwrap_or_default();
+        let handle = NetHandle::new(*swarm.local_peer_id(), command_sender.clone(), watched, control, config.request_timeout, gate);
         let event_loop = EventLoop {
             swarm,
             config,
@@ -104,7 +107,7 @@ impl Network {
             open_inbound: HashSet::new(),
             arrivals: SelectAll::new(),
             hand_overs: FuturesUnordered::new(),
-            round_trips: HashMap::new(),
+            acquaintances: Acquaintances::default(),
             failed_dials: LruCache::new(MAX_FAILED_DIALS),
             blocked: LruCache::new(MAX_BLOCKED),
             is_closing: false,
@@ -145,7 +148,7 @@ pub struct EventLoop {
     pub(super) open_inbound: HashSet<InboundRequestId>,
     arrivals: SelectAll<BoxStream<'static, Arrival>>,
     hand_overs: FuturesUnordered<BoxFuture<'static, bool>>,
-    pub(super) round_trips: HashMap<PeerId, Duration>,
+    pub(super) acquaintances: Acquaintances,
     pub(super) failed_dials: LruCache<PeerId, String>,
     /// Until when; `None` is until somebody says otherwise.
     blocked: LruCache<PeerId, Option<Instant>>,
@@ -268,6 +271,9 @@ impl EventLoop {
             Command::Peers { reply } => {
                 let _ = reply.send(self.peers());
             }
+            Command::ChooseRelays { relays, reply } => {
+                let _ = reply.send(self.choose_relays(&relays));
+            }
             Command::Block { peer } => self.block(peer, None),
             Command::Unblock { peer } => self.unblock(peer),
         }
@@ -337,10 +343,26 @@ impl EventLoop {
     fn peers(&self) -> Vec<PeerInfo> {
         let info = |peer: &PeerId| PeerInfo {
             peer: *peer,
-            round_trip: self.round_trips.get(peer).copied(),
+            round_trip: self.acquaintances.round_trip(peer),
+            agent: self.acquaintances.agent(peer),
+            is_relayed: self.acquaintances.is_relayed(peer),
             score: self.swarm.behaviour().gossip.peer_score(peer),
         };
         self.swarm.connected_peers().map(info).collect()
+    }
+
+    /// Reservations at these relays are made as soon as they are connected; others that were chosen before are given up.
+    fn choose_relays(&mut self, relays: &[Multiaddr]) -> Result<(), NetError> {
+        for listener in self.redial.choose_relays(relays, Instant::now())? {
+            self.swarm.remove_listener(listener);
+        }
+        for relay in relays {
+            let peer = peer_of(relay)?;
+            if self.swarm.is_connected(&peer) {
+                self.redial.connected(peer, Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Counts an offence outside gossip, which keeps its own books.

@@ -2,15 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use libp2p::{Multiaddr, PeerId, request_response::ResponseChannel};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, request_response::ResponseChannel};
 use libp2p_stream::Control;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{InboundStreams, NetError, NetStream, Published, Responder, ValidationTicket, Verdict, limits::OpenRequest, streams};
+use super::{
+    InboundStreams, NetError, NetStream, Published, RelayGate, Responder, ValidationTicket, Verdict, limits::OpenRequest, streams,
+};
 use crate::types::wire::{GossipMessage, Request, Response, Topic};
 
-/// Outgoing operations at a time; more wait. Each holds at most one response.
-const MAX_OPERATIONS: usize = 256;
+/// Outgoing operations at a time; more wait. Each holds at most one response. A Queen times all its providers at once, and has one
+/// operation under way for each of them.
+const MAX_OPERATIONS: usize = 1024 + 256;
 /// Time for a connection, over all addresses of a peer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -23,6 +26,7 @@ pub(super) enum Command {
     Connect { peer: PeerId, addresses: Vec<Multiaddr>, reply: oneshot::Sender<Result<(), NetError>> },
     Accept { protocol: &'static str, reply: oneshot::Sender<Result<InboundStreams, NetError>> },
     Peers { reply: oneshot::Sender<Vec<PeerInfo>> },
+    ChooseRelays { relays: Vec<Multiaddr>, reply: oneshot::Sender<Result<(), NetError>> },
     Block { peer: PeerId },
     Unblock { peer: PeerId },
 }
@@ -35,6 +39,10 @@ pub struct PeerInfo {
     pub round_trip: Option<Duration>,
     /// Standing in gossip: below zero is bad, below -80 the peer is not heard any more.
     pub score: Option<f64>,
+    /// What it says it runs, printable and short.
+    pub agent: Option<String>,
+    /// Reached through a relay only.
+    pub is_relayed: bool,
 }
 
 /// Where this node can be found.
@@ -47,10 +55,25 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Whether others reach this node without a relay.
+    pub fn is_direct(&self) -> bool {
+        self.external.iter().any(|address| !is_circuit(address))
+    }
+
+    /// Whether this node holds a reservation at `relay`.
+    pub fn is_through(&self, relay: PeerId) -> bool {
+        self.listen.iter().any(|address| is_circuit(address) && address.iter().any(|part| part == Protocol::P2p(relay)))
+    }
+
     /// What to tell others: reachable addresses if there are any, bound ones otherwise.
     pub fn advertised(&self) -> &[Multiaddr] {
         if self.external.is_empty() { &self.listen } else { &self.external }
     }
+}
+
+/// Whether an address leads through a relay.
+pub fn is_circuit(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 /// Something a peer did.
@@ -100,6 +123,7 @@ pub struct NetHandle {
     streams: Control,
     operations: Arc<Semaphore>,
     request_timeout: Duration,
+    gate: RelayGate,
 }
 
 impl std::fmt::Debug for NetHandle {
@@ -115,8 +139,9 @@ impl NetHandle {
         addresses: watch::Receiver<Addresses>,
         streams: Control,
         request_timeout: Duration,
+        gate: RelayGate,
     ) -> Self {
-        Self { local, commands, addresses, streams, operations: Arc::new(Semaphore::new(MAX_OPERATIONS)), request_timeout }
+        Self { local, commands, addresses, streams, operations: Arc::new(Semaphore::new(MAX_OPERATIONS)), request_timeout, gate }
     }
 
     pub fn local_peer_id(&self) -> PeerId {
@@ -208,6 +233,18 @@ impl NetHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Peers { reply }).await?;
         answer.await.map_err(|_| NetError::Stopped)
+    }
+
+    /// Who may be reached through this node.
+    pub fn relay_gate(&self) -> &RelayGate {
+        &self.gate
+    }
+
+    /// Listens through exactly these relays from now on, besides those of the configuration. Each address ends in the relay's peer id.
+    pub async fn choose_relays(&self, relays: Vec<Multiaddr>) -> Result<(), NetError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::ChooseRelays { relays, reply }).await?;
+        answer.await.map_err(|_| NetError::Stopped)?
     }
 
     /// Disconnects `peer` and refuses it until [`NetHandle::unblock`].

@@ -6,8 +6,10 @@
 //!
 //! Layout: `config` what an operator chooses, `behaviour` the protocols, `event_loop` the owner of the swarm, `handle` its interface,
 //! `gossip` and `request` the two message protocols, `streams` raw byte streams, `limits` what one peer may do, `redial` the nodes
-//! that are called again for ever, `listen` whether a port is free.
+//! that are called again for ever, `relaying` for whom traffic is carried, `acquaintance` what is known about connected peers, `listen`
+//! whether a port is free.
 
+mod acquaintance;
 mod behaviour;
 mod config;
 mod error;
@@ -17,17 +19,19 @@ mod handle;
 mod limits;
 mod listen;
 mod redial;
+mod relaying;
 mod request;
 mod streams;
 mod swarm_events;
 
-pub use config::{NetConfig, parse_addresses};
+pub use config::{NetConfig, parse_addresses, peer_in};
 pub use error::NetError;
 pub use event_loop::{EventLoop, Network};
 pub use gossip::{Published, ValidationTicket, Verdict};
-pub use handle::{Addresses, NetEvent, NetEvents, NetHandle, PeerInfo};
+pub use handle::{Addresses, NetEvent, NetEvents, NetHandle, PeerInfo, is_circuit};
 pub use libp2p::{Multiaddr, PeerId};
 pub use listen::check_listen;
+pub use relaying::RelayGate;
 pub use request::Responder;
 pub use streams::{InboundStreams, NetStream};
 

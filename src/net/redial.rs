@@ -14,6 +14,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// A connection that lasted this long was a success, so that the next pause is the first one again.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
+/// Relays chosen at a time.
+const MAX_CHOSEN: usize = 4;
+
 struct Backoff {
     next: Instant,
     pause: Duration,
@@ -42,12 +45,16 @@ impl Backoff {
 struct Target {
     peer: PeerId,
     addresses: Vec<Multiaddr>,
+    /// Only as long as it is a chosen relay.
+    is_chosen: bool,
     backoff: Backoff,
     connected_at: Option<Instant>,
 }
 
 struct Reservation {
     address: Multiaddr,
+    /// By the node, not by its configuration.
+    is_chosen: bool,
     backoff: Backoff,
     listener: Option<ListenerId>,
 }
@@ -67,16 +74,39 @@ impl Redial {
                 Some(target) => target.addresses.push(address.clone()),
                 None => {
                     let addresses = vec![address.clone()];
-                    targets.push(Target { peer, addresses, backoff: Backoff::new(now), connected_at: None });
+                    targets.push(Target { peer, addresses, is_chosen: false, backoff: Backoff::new(now), connected_at: None });
                 }
             }
         }
         let reservation = |address: &Multiaddr| Reservation {
             address: address.clone().with(Protocol::P2pCircuit),
+            is_chosen: false,
             backoff: Backoff::new(now),
             listener: None,
         };
         Ok(Self { targets, reservations: relays.iter().map(reservation).collect() })
+    }
+
+    /// Replaces the relays that were chosen before by `relays`; answers the listeners of those that are given up.
+    pub(super) fn choose_relays(&mut self, relays: &[Multiaddr], now: Instant) -> Result<Vec<ListenerId>, NetError> {
+        let wanted =
+            relays.iter().take(MAX_CHOSEN).map(|address| Ok((peer_of(address)?, address))).collect::<Result<Vec<_>, NetError>>()?;
+        let circuit = |address: &Multiaddr| address.clone().with(Protocol::P2pCircuit);
+        let is_wanted = |entry: &Reservation| !entry.is_chosen || wanted.iter().any(|(_, address)| circuit(address) == entry.address);
+        let given_up = self.reservations.iter().filter(|entry| !is_wanted(entry)).filter_map(|entry| entry.listener).collect();
+        self.reservations.retain(is_wanted);
+        self.targets.retain(|target| !target.is_chosen || wanted.iter().any(|(peer, _)| *peer == target.peer));
+        for (peer, address) in wanted {
+            if !self.targets.iter().any(|target| target.peer == peer) {
+                let addresses = vec![address.clone()];
+                self.targets.push(Target { peer, addresses, is_chosen: true, backoff: Backoff::new(now), connected_at: None });
+            }
+            let address = circuit(address);
+            if !self.reservations.iter().any(|entry| entry.address == address) {
+                self.reservations.push(Reservation { address, is_chosen: true, backoff: Backoff::new(now), listener: None });
+            }
+        }
+        Ok(given_up)
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = (PeerId, &[Multiaddr])> {

@@ -31,8 +31,15 @@ impl EventLoop {
         self.swarm_metrics.record(&event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
-            SwarmEvent::ConnectionEstablished { peer_id, num_established, .. } => self.on_connected(peer_id, num_established.get() == 1),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, num_established, .. } => {
+                self.acquaintances.connected(peer_id, connection_id, &endpoint);
+                self.on_connected(peer_id, num_established.get() == 1);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                self.acquaintances.closed(peer_id, connection_id);
+                if num_established > 0 {
+                    return;
+                }
                 tracing::debug!(peer = %peer_id, cause = cause.map(|cause| cause.to_string()), "peer disconnected");
                 self.on_disconnected(peer_id);
             }
@@ -74,7 +81,7 @@ impl EventLoop {
                 if let ping::Event { peer, result: Ok(round_trip), .. } = event
                     && self.swarm.is_connected(&peer)
                 {
-                    self.round_trips.insert(peer, round_trip);
+                    self.acquaintances.measured(peer, round_trip);
                 }
             }
             NodeBehaviourEvent::Kad(event) => {
@@ -107,7 +114,6 @@ impl EventLoop {
 
     fn on_disconnected(&mut self, peer: PeerId) {
         self.redial.disconnected(peer, Instant::now());
-        self.round_trips.remove(&peer);
         self.metrics.event("net_peer", "disconnected");
         let _ = self.events.try_send(NetEvent::PeerDisconnected { peer });
     }
@@ -147,6 +153,7 @@ impl EventLoop {
     }
 
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
+        self.acquaintances.identified(peer, &info.agent_version);
         if !behaviour::routes(&info.protocols) {
             return;
         }

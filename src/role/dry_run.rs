@@ -63,6 +63,19 @@ pub async fn dry_run_provider(config: &NodeConfig) -> Vec<Check> {
     checks
 }
 
+/// What only a provider's machine has to have: a device whose kernels compute what they should, and what runs renters' work.
+pub async fn examine_machine(config: &NodeConfig) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut note = |what, found: Found| match found {
+        Ok(found) => checks.push(Check { what, found, fault: None }),
+        Err(error) => checks.push(Check { what, found: error.to_string(), fault: Some((error.code(), error.next_step())) }),
+    };
+    note("OpenCL device", machine::tested_device(config).await);
+    note("containers", containers::probe(config).await);
+    note("bare kernels", machine::kernels(config).await);
+    checks
+}
+
 struct Seen {
     book: AddressBook,
     ethereum: Chain,

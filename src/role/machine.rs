@@ -1,10 +1,12 @@
-//! What a provider's machine has to have, for a dry run.
+//! What a provider's machine has to have, for a dry run, and what tells how it is.
 
 use std::path::Path;
 
+use alloy::primitives::Address;
 use nix::sys::statvfs::statvfs;
 
 use super::{
+    Node,
     dry_run::Found,
     error::{RoleError, boxed},
     startup::net_config,
@@ -14,7 +16,7 @@ use crate::{
     http::HttpServer,
     net::check_listen,
     sandbox::{Limits, Sandbox},
-    service::worker::GpuWorker,
+    service::{pulse::PulseService, worker::GpuWorker},
     telemetry::{Health, Metrics},
     types::Role,
 };
@@ -22,6 +24,13 @@ use crate::{
 pub(super) async fn device(config: &NodeConfig) -> Found {
     GpuWorker::check(config.provider.device).await.map_err(boxed)?;
     Ok(format!("number {} opens; `gpumkt bench --device {}` tells its classes", config.provider.device, config.provider.device))
+}
+
+/// Opens the device and has it compute what is known.
+pub(super) async fn tested_device(config: &NodeConfig) -> Found {
+    let device = config.provider.device;
+    GpuWorker::start(device, Vec::new()).await.map_err(boxed)?;
+    Ok(format!("number {device} passes its self-test"))
 }
 
 pub(super) async fn kernels(config: &NodeConfig) -> Found {
@@ -48,4 +57,19 @@ pub(super) async fn ports(config: &NodeConfig) -> Found {
     check_listen(&net_config(config, Role::Provider).map_err(boxed)?).map_err(boxed)?;
     HttpServer::bind(config.http.listen, Health::default(), Metrics::default()).await.map_err(boxed)?;
     Ok(format!("{} and health on {} are free", config.network.listen.join(", "), config.http.listen))
+}
+
+/// Tells Queens how the device is.
+pub(super) fn pulse(node: &Node, worker: Address) -> PulseService {
+    let (provider, peers) = (&node.config.provider, &node.peers);
+    PulseService {
+        net: peers.net.clone(),
+        classic: node.classic_index.clone(),
+        account: node.account,
+        worker,
+        device: provider.device,
+        cdi_device: provider.containers.cdi_device.clone(),
+        device_nodes: provider.containers.device_nodes.clone(),
+        metrics: node.metrics.clone(),
+    }
 }

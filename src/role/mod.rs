@@ -14,7 +14,7 @@ mod relay;
 mod startup;
 mod watch;
 
-pub use dry_run::{Check, dry_run_provider};
+pub use dry_run::{Check, dry_run_provider, examine_machine};
 pub use error::RoleError;
 pub use king::run_king;
 pub use node::Node;

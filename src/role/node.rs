@@ -8,7 +8,7 @@ use super::{
     bridge::books,
     error::boxed,
     startup::{account_of, check_kings, follow, net_config, tell_where},
-    watch::{watch, webhook},
+    watch::{network_report, watch, webhook},
 };
 use crate::{
     chain::{Chain, ChainConfig},
@@ -19,11 +19,13 @@ use crate::{
     rules::quorum::KingSet,
     service::{
         COLUMNS,
+        census::Census,
         checkpoints::CheckpointBook,
         council::book::StatementBook,
         docket::Docket,
         index::ChainIndex,
         peers::Peers,
+        pulse::Pulses,
         records::{OwnNode, Records},
         router::{Handlers, Router},
         stake::ChainStakes,
@@ -55,6 +57,7 @@ pub struct Node {
     pub health: Health,
     pub supervisor: Supervisor,
     pub alerts: Alerts,
+    pub pulses: Pulses,
     pub(super) http_address: SocketAddr,
     /// Of the public interface, where there is one.
     pub(super) api_address: Option<SocketAddr>,
@@ -97,7 +100,9 @@ impl Node {
         supervisor.add(records_service);
         let peers = Peers { net, records, stakes };
         let http_address = http.local_address();
-        supervisor.add(http);
+        let pulses = Pulses::new(classic_index.clone());
+        let census = Census { peers: peers.clone(), classic: classic_index.clone(), pulses: pulses.clone(), role, account };
+        supervisor.add(http.with_network(network_report(census)));
         webhook.into_iter().for_each(|webhook| supervisor.add(webhook));
         let (checkpoints, statements, docket) = books(kings, &book, &store);
         Ok(Self {
@@ -119,6 +124,7 @@ impl Node {
             health,
             supervisor,
             alerts,
+            pulses,
             http_address,
             api_address: None,
             events,

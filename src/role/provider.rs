@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy::{primitives::U256, signers::local::PrivateKeySigner};
 
-use super::{Node, containers, error::boxed};
+use super::{Node, containers, error::boxed, machine};
 use crate::{
     chain::ChainError,
     config::NodeConfig,
@@ -12,9 +12,11 @@ use crate::{
     sandbox::{Limits, Sandbox, SshServer},
     service::{
         challenges::Challenges,
+        court::{CourtService, Side},
         fund::FundService,
         hosting::{Host, HostingService, PublicPorts},
         prover::{Prover, ProverParts, ProverService},
+        reach::ReachService,
         reporter::{Reporter, Scope},
         router::Handlers,
         sender::Sender,
@@ -40,6 +42,10 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let worker = worker.unwrap_or_else(|| node.operator.clone());
     let on_classic = node.add_sender(ChainKind::Classic, worker.clone());
     let on_ethereum = node.add_sender(ChainKind::Ethereum, node.operator.clone());
+    let pulse = machine::pulse(&node, worker.address());
+    node.supervisor.add(pulse);
+    let side = Side::Provider { peers: node.peers.clone(), sender: on_ethereum.clone() };
+    node.supervisor.add(CourtService::new(node.court(), node.ethereum_index.clone(), node.account, side, node.metrics.clone()));
     let tenants = containers::tenants(&node).await?;
     let prover = Prover::new(ProverParts {
         chain: node.classic.clone(),
@@ -56,6 +62,9 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         challenges: challenges.clone(),
     });
     node.supervisor.add(ProverService { prover: Arc::clone(&prover) });
+    let peers = &node.peers;
+    let reach = ReachService::new(peers.net.clone(), peers.records.clone(), node.config.network.relay, node.metrics.clone());
+    node.supervisor.add(reach);
     node.supervisor.add(Reporter {
         chain: node.classic.clone(),
         classic: node.classic_index.clone(),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::{Node, error::boxed};
 use crate::{
     config::NodeConfig,
@@ -9,6 +11,7 @@ use crate::{
         audits::{AuditService, Auditor},
         challenges::Challenges,
         committee::{Committee, CommitteeService},
+        court::{CourtService, DoorTester, Side},
         reporter::{Reporter, Scope},
         router::Handlers,
     },
@@ -30,6 +33,7 @@ pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         metrics: node.metrics.clone(),
         challenges: challenges.clone(),
         signed: Default::default(),
+        cores: Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| cores.get())),
     });
     let auditor = Arc::new(Auditor {
         classic: node.classic_index.clone(),
@@ -54,5 +58,12 @@ pub async fn run_queen(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         metrics: node.metrics.clone(),
         tried: Default::default(),
     });
-    node.run(Handlers { committee: Some(committee), audits: Some(auditor), ..Handlers::default() }).await
+    let court = node.court();
+    let alerts = Side::Queen { alerts: node.alerts.clone() };
+    node.supervisor.add(CourtService::new(court.clone(), node.ethereum_index.clone(), node.account, alerts, node.metrics.clone()));
+    let pulses = Some(node.pulses.clone());
+    let doors = DoorTester::new(court, node.account, node.operator.clone(), node.peers.clone(), node.metrics.clone());
+    let handlers =
+        Handlers { committee: Some(committee), audits: Some(auditor), doors: Some(Arc::new(doors)), pulses, ..Handlers::default() };
+    node.run(handlers).await
 }

@@ -8,9 +8,10 @@ use super::{Node, RoleError, error::boxed};
 use crate::{
     chain::{BlockId, Chain},
     config::NodeConfig,
-    net::{NetConfig, NetError, parse_addresses},
+    net::{NetConfig, NetError, RelayGate, parse_addresses},
     rules::quorum::KingSet,
     service::{
+        court::Court,
         follower::Follower,
         index::{ChainIndex, Indexer},
         sender::{Sender, SenderConfig, sender},
@@ -26,6 +27,8 @@ use crate::{
 
 /// Events between a follower and its index. Smaller stalls the follower at start, larger only costs memory.
 const EVENTS: usize = 1_024;
+/// Connections of a Queen, 100 KiB each. Fewer than its providers makes it call them anew for every challenge.
+const QUEEN_CONNECTIONS: u32 = 2048;
 /// Time the network has to bind its addresses.
 const LISTEN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -86,9 +89,13 @@ pub(super) fn net_config(config: &NodeConfig, role: Role) -> Result<NetConfig, N
         listen: parse_addresses(&config.network.listen)?,
         external: parse_addresses(&config.network.external)?,
         bootstrap: parse_addresses(&config.network.bootstrap)?,
+        relays: parse_addresses(&config.network.relays)?,
         mdns: config.network.mdns,
         local_network: config.network.local,
         relay_server: role == Role::Queen,
+        // It meets every provider of its shard, and carries circuits besides.
+        max_connections: if role == Role::Queen { QUEEN_CONNECTIONS } else { NetConfig::default().max_connections },
+        relay_gate: Some(RelayGate::default()),
         ..NetConfig::default()
     })
 }
@@ -128,6 +135,11 @@ impl Node {
         let (handle, service) = sender(self.chain(kind).0.clone(), self.store.clone(), Arc::new(signer), config);
         self.supervisor.add(service);
         handle
+    }
+
+    pub fn court(&self) -> Court {
+        let book = &self.book.ethereum;
+        Court { chain: self.ethereum.clone(), contract: book.rental_court, rentals: book.gpu_rental }
     }
 
     /// Age up to which a full pass makes a device rentable, seconds.

@@ -1,12 +1,16 @@
 //! The look at gas, stake and chains that every tier has.
 
+use std::sync::Arc;
+
+use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 
 use super::{Node, error::boxed};
 use crate::{
     config::NodeConfig,
-    http::Webhook,
+    http::{NetworkReport, Webhook},
     service::{
+        census::Census,
         reload::ReloadService,
         watch::{WatchService, WatchedChain},
     },
@@ -32,6 +36,14 @@ pub(super) fn watch(node: &Node) -> Result<(WatchService, ReloadService), Box<dy
         stake_wei: None,
     };
     Ok((service, ReloadService::new(node.config.clone(), changed).map_err(boxed)?))
+}
+
+/// What `/network` answers.
+pub(super) fn network_report(census: Census) -> NetworkReport {
+    Arc::new(move || {
+        let census = census.clone();
+        async move { serde_json::to_value(census.view().await.ok()?).ok() }.boxed()
+    })
 }
 
 /// Where alerts are sent, if anywhere.

@@ -11,7 +11,10 @@ use alloy::{
     sol_types::{SolCall, SolStruct},
 };
 use rand::Rng;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 
 use super::{
     challenges::{Challenges, SeenChallenge},
@@ -38,13 +41,14 @@ use crate::{
 /// Receipts signed, by (challenge block hash, device). Never two roots for one challenge.
 pub const RECEIPTS: Table<(B256, DeviceId), SignedReceipt> = Table::new("receipts");
 /// Samples of each kind asked from a provider before its receipt is signed.
-const SAMPLES: u32 = 8;
+pub const SAMPLES: u32 = 8;
 /// Most of the round trip that is taken off, so that nobody is paid for being far away.
 const MAX_ROUND_TRIP_MS: u64 = 200;
 /// How long a provider that asks for a receipt is kept waiting for the samples to be checked.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
-/// Providers timed at once.
-const MAX_PARALLEL: usize = 64;
+/// Providers timed at once. A device starts its work when it sees the block, so a Queen that asks it later than that measures too little:
+/// below the number of providers that a Queen has, its clocks show nothing. Each costs a few KiB while its device computes.
+pub const MAX_PARALLEL: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SignedReceipt {
@@ -104,6 +108,8 @@ pub struct Committee {
     pub metrics: Metrics,
     pub challenges: Challenges,
     pub signed: Notify,
+    /// As many as the machine has.
+    pub cores: Semaphore,
 }
 
 impl Committee {
@@ -198,6 +204,8 @@ impl Committee {
         let proof = WorkProof::abi_decode(&bytes).map_err(|_| CommitteeError::UnexpectedAnswer { device: id, request: "openings" })?;
         let profile = self.challenges.profile(device.class_version, mode).await?;
         let seed = self.challenges.seed(challenge.block_hash, id, device, mode, &profile);
+        // Many devices are done at the same moment; more checks than cores would only slow each other down.
+        let _core = self.cores.acquire().await;
         let started = Instant::now();
         let verdict = tokio::task::spawn_blocking(move || verify_proof(&profile, seed, root, sample_seed, SAMPLES, &proof))
             .await

@@ -4,6 +4,7 @@
 pub mod api;
 #[cfg(feature = "node")]
 pub mod audits;
+pub mod census;
 #[cfg(feature = "node")]
 pub mod challenges;
 #[cfg(feature = "node")]
@@ -14,6 +15,8 @@ pub mod commands;
 pub mod committee;
 #[cfg(feature = "node")]
 pub mod council;
+#[cfg(feature = "node")]
+pub mod court;
 #[cfg(feature = "node")]
 pub mod delivery;
 #[cfg(feature = "node")]
@@ -36,6 +39,10 @@ pub mod peers;
 pub mod prosecutor;
 #[cfg(feature = "node")]
 pub mod prover;
+#[cfg(feature = "node")]
+pub mod pulse;
+#[cfg(feature = "node")]
+pub mod reach;
 #[cfg(feature = "node")]
 pub mod records;
 #[cfg(feature = "node")]

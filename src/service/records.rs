@@ -11,6 +11,7 @@ mod exchange;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -57,6 +58,8 @@ const REFUSED_FRESH: Duration = Duration::from_secs(2);
 const MAX_LOOKUPS: usize = 16;
 /// Peers that may wait to be asked who they are.
 const MAX_NEWCOMERS: usize = 256;
+/// Records looked through for nodes to join by.
+const MAX_RECALLED: usize = 4096;
 /// Peers asked for the record of somebody else.
 const MAX_ASKED: usize = 4;
 
@@ -210,6 +213,7 @@ impl Records {
             }
             Ok(None) => {
                 self.state().peers.pop(&peer);
+                self.shared.net.relay_gate().dismiss(peer);
                 Ok(None)
             }
             Err(_) if known.checked_at.elapsed() < STAKE_GRACE => Ok(Some(known.role)),
@@ -222,12 +226,40 @@ impl Records {
         self.known(peer).map(|known| known.claim.account)
     }
 
+    /// The account behind `peer` and its role, as last read; for showing, not for deciding.
+    pub fn staked(&self, peer: PeerId) -> Option<(Address, Role)> {
+        self.known(peer).map(|known| (known.claim.account, known.role))
+    }
+
+    /// Operator keys of nodes with a good record of `role`, this node's own among them.
+    pub fn operators_of(&self, role: Role) -> BTreeSet<Address> {
+        let now = unix_seconds();
+        let state = self.state();
+        let of_role = state.peers.iter().filter(|(_, known)| known.role == role && known.expiry > now);
+        let own = state.own.as_ref().filter(|signed| signed.record.role == role as u8);
+        let own = own.and_then(|signed| signed.operator(&self.shared.domain).ok());
+        of_role.map(|(_, known)| known.claim.operator).chain(own).collect()
+    }
+
     /// Peers with a good record of `role`, with their accounts.
     pub fn peers_of(&self, role: Role) -> Vec<(PeerId, Address)> {
         let now = unix_seconds();
         let state = self.state();
         let of_role = state.peers.iter().filter(|(_, known)| known.role == role && known.expiry > now);
         of_role.map(|(peer, known)| (*peer, known.claim.account)).collect()
+    }
+
+    /// Where the nodes in the database were last, Kings and Queens first: what a node that has restarted joins by, whatever has become of
+    /// those it once joined by. Records that have expired count too: the connection proves who answers.
+    fn last_places(&self) -> Result<Vec<(PeerId, Vec<Multiaddr>)>, RecordsError> {
+        let mut stored = self.shared.store.scan(&RECORDS, None, MAX_RECALLED)?;
+        stored.sort_by_key(|(_, signed)| (signed.record.role == Role::Provider as u8, std::cmp::Reverse(signed.record.expiry)));
+        let places = stored.into_iter().filter_map(|(_, signed)| {
+            let peer = PeerId::from_bytes(&signed.record.peer_id).ok()?;
+            let addresses = parse_addresses(&signed.record.addresses).ok()?;
+            (!addresses.is_empty() && peer != self.shared.net.local_peer_id()).then_some((peer, addresses))
+        });
+        Ok(places.collect())
     }
 
     fn known(&self, peer: PeerId) -> Option<Known> {
@@ -318,8 +350,10 @@ impl Records {
             && former != peer
         {
             state.peers.pop(&former);
+            self.shared.net.relay_gate().dismiss(former);
         }
         state.peers.push(peer, Known { claim, role, expiry: signed.record.expiry, checked_at: Instant::now() });
+        self.shared.net.relay_gate().admit(peer);
         tracing::debug!(%peer, account = %claim.account, ?role, "node is known");
         Verdict::Accept
     }

@@ -9,7 +9,9 @@ use super::{
     checkpoints::{Admission, CheckpointBook},
     committee::Committee,
     council::book::{Heard, StatementBook},
+    court::DoorTester,
     prover::Prover,
+    pulse::Pulses,
     records::Records,
 };
 use crate::{
@@ -35,6 +37,8 @@ pub struct Handlers {
     pub committee: Option<Arc<Committee>>,
     pub prover: Option<Arc<Prover>>,
     pub audits: Option<Arc<Auditor>>,
+    pub doors: Option<Arc<DoorTester>>,
+    pub pulses: Option<Pulses>,
 }
 
 pub struct Router {
@@ -68,7 +72,11 @@ fn tell_contradiction(alerts: &Alerts, evidence: &[CheckpointSignature; 2]) {
 /// Judging may read a stake from the chain, so it must not hold up the next event.
 async fn judge(router: Judge, source: PeerId, message: GossipMessage, ticket: ValidationTicket) {
     let Judge { net, records, handlers, alerts } = router;
-    let verdict = match (records.judge(source, &message).await, message, &handlers) {
+    let judged = match (records.judge(source, &message).await, &message, &handlers.pulses, records.account_of(source)) {
+        (Verdict::Accept, GossipMessage::Heartbeat(heartbeat), Some(pulses), Some(account)) => pulses.take(account, heartbeat),
+        (verdict, ..) => verdict,
+    };
+    let verdict = match (judged, message, &handlers) {
         (Verdict::Accept, GossipMessage::Statement(signed), Handlers { statements: Some(book), .. }) => match book.add(&signed) {
             Heard::New | Heard::Known => Verdict::Accept,
             Heard::Unknown => Verdict::Ignore,
@@ -105,6 +113,9 @@ async fn answer(handlers: Handlers, records: Records, request: Request) -> Respo
         }
         (Request::Refusal { block_hash, device_id, root, .. }, Handlers { audits: Some(audits), .. }) => {
             audits.answer_refusal(block_hash, device_id, root)
+        }
+        (Request::Reachable { case_id, rental_id, time }, Handlers { doors: Some(doors), .. }) => {
+            doors.answer(case_id, rental_id, time).await
         }
         (Request::Start { challenge_block, block_hash, device_id, .. }, Handlers { prover: Some(prover), .. }) => {
             prover.answer_start(challenge_block, block_hash, device_id).await.unwrap_or_else(|error| Response::refused(error.code(), error))

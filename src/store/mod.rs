@@ -95,6 +95,15 @@ impl Store {
         Ok(Self { db: Arc::new(db), exclusive: Arc::default() })
     }
 
+    /// The format of an existing database that this build can use. Nothing is written, also while its node runs.
+    pub fn format_of(path: &Path) -> Result<u32, StoreError> {
+        let store = Self::open_read_only(path)?;
+        let meta = store.column(META)?;
+        let found = store.db.get_cf(&meta, FORMAT_KEY).map_err(StoreError::Io)?;
+        let found = found.and_then(|bytes| bytes.as_slice().try_into().map(u32::from_be_bytes).ok()).unwrap_or(0);
+        if found == FORMAT { Ok(found) } else { Err(StoreError::Format { path: path.into(), found, supported: FORMAT }) }
+    }
+
     fn check_format(&self, path: &Path) -> Result<(), StoreError> {
         let meta = self.column(META)?;
         match self.db.get_cf(&meta, FORMAT_KEY).map_err(StoreError::Io)? {

@@ -31,6 +31,9 @@ sol! {
     /// A Queen's statement that a provider opened no samples of the root it committed to.
     #[derive(Debug, PartialEq, Eq)]
     struct NoOpening { uint64 challengeBlock; uint64 deviceId; bytes32 blockHash; bytes32 root; }
+    /// A Queen's statement that a provider's door opened when it came as a renter would.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Reachable { uint64 rentalId; uint64 time; }
     /// The renter's statement that it was let in.
     #[derive(Debug, PartialEq, Eq)]
     struct SessionOpened { uint64 rentalId; uint64 time; }

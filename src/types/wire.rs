@@ -229,6 +229,8 @@ pub enum Request {
     Refusal { challenge_block: u64, device_id: DeviceId, block_hash: B256, root: B256 },
     /// Asks a King, or whoever listens to them, for signatures under rotations, recoveries and pauses.
     Statements,
+    /// A provider asks a Queen of a case's committee to come to its door as a renter would, and to sign that it opened.
+    Reachable { case_id: u64, rental_id: u64, time: u64 },
 }
 
 impl Request {
@@ -243,6 +245,7 @@ impl Request {
             Request::Ping => "ping",
             Request::Refusal { .. } => "refusal",
             Request::Statements => "statements",
+            Request::Reachable { .. } => "reachable",
         }
     }
 
@@ -285,6 +288,13 @@ pub enum Response {
         signature: B512,
     },
     Statements(Vec<StatementSignature>),
+    /// A Queen's signature under `Reachable`.
+    Reachable {
+        /// Position in the case's committee.
+        member: u8,
+        /// EIP-2098 compact.
+        signature: B512,
+    },
 }
 
 impl Response {
@@ -305,6 +315,7 @@ impl Response {
             Response::Pong => "pong",
             Response::Refusal { .. } => "refusal",
             Response::Statements(_) => "statements",
+            Response::Reachable { .. } => "reachable",
         }
     }
 
@@ -361,7 +372,12 @@ impl Checked for Request {
             Request::Start { mode, .. } => check_mode(*mode),
             Request::Openings { samples, .. } => within("samples", (1..=MAX_SAMPLES).contains(samples)),
             Request::Checkpoints { limit, .. } => within("limit", (1..=MAX_CHECKPOINTS).contains(limit)),
-            Request::Receipt { .. } | Request::Record { .. } | Request::Ping | Request::Refusal { .. } | Request::Statements => Ok(()),
+            Request::Receipt { .. }
+            | Request::Record { .. }
+            | Request::Ping
+            | Request::Refusal { .. }
+            | Request::Statements
+            | Request::Reachable { .. } => Ok(()),
         }
     }
 }
@@ -377,7 +393,8 @@ impl Checked for Response {
                 within("code", code.len() <= MAX_REFUSAL_BYTES)?;
                 within("reason", reason.len() <= MAX_REFUSAL_BYTES)
             }
-            Response::Receipt { .. } | Response::Openings(_) | Response::Record(None) | Response::Pong | Response::Refusal { .. } => Ok(()),
+            Response::Receipt { .. } | Response::Openings(_) | Response::Record(None) => Ok(()),
+            Response::Pong | Response::Refusal { .. } | Response::Reachable { .. } => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Wrong input, as a user meets it: the real binary, its exit code, its one line with code and cause, its next step, and nothing lost.
 
 mod desk;
+mod doctor;
 mod nodes;
 mod operator;
 mod running;

@@ -23,6 +23,7 @@ mod guest_hostile;
 mod kernels;
 mod lifecycle;
 mod money;
+mod namespaces;
 mod net;
 mod sandbox;
 mod ssh;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, B512};
 use gpumkt::{
-    net::{Multiaddr, NetConfig, NetError, NetEvent, NetEvents, NetHandle, Network, PeerId, Published, ValidationTicket, Verdict},
+    net::{
+        Multiaddr, NetConfig, NetError, NetEvent, NetEvents, NetHandle, Network, PeerId, Published, RelayGate, ValidationTicket, Verdict,
+    },
     task::{Service, Shutdown},
     telemetry::Metrics,
     types::{
@@ -454,4 +456,71 @@ async fn a_stopping_node_finishes_its_answers_and_takes_no_new_requests() {
     responder.send(Response::Record(None)).await.unwrap();
     assert_eq!(timeout(DEADLINE, first).await.unwrap().unwrap().unwrap(), Response::Record(None));
     timeout(DEADLINE, server.running).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_carries_for_those_it_has_admitted_and_a_node_can_change_its_relays() {
+    let gate = RelayGate::default();
+    let relay = |seed| Node::start(seed, NetConfig { relay_server: true, relay_gate: Some(gate.clone()), ..config(&[]) });
+    let (first, second) = (relay(131), relay(132));
+    let through = [first.address().await, second.address().await];
+    let hidden = Node::start(133, caller(&[]));
+    hidden.handle.choose_relays(vec![through[0].clone()]).await.unwrap();
+    until("asked in vain", async || first.is_connected(hidden.peer()).await && hidden.is_connected(first.peer()).await).await;
+    let mut addresses = hidden.handle.addresses();
+    let refused = timeout(Duration::from_secs(2), addresses.wait_for(|addresses| addresses.is_through(first.peer()))).await.is_err();
+    assert!(refused, "nobody has admitted it");
+
+    gate.admit(hidden.peer());
+    timeout(DEADLINE, addresses.wait_for(|addresses| addresses.is_through(first.peer()))).await.unwrap().unwrap();
+    assert!(!addresses.borrow().is_direct());
+    let client = Node::start(134, caller(&[]));
+    let circuit = addresses.borrow().advertised()[0].clone();
+    client.handle.connect(hidden.peer(), &[circuit]).await.unwrap();
+    let info = client.handle.connected_peers().await.unwrap().into_iter().find(|info| info.peer == hidden.peer()).unwrap();
+    assert!(info.is_relayed, "a node that listens nowhere is reached through its relay only");
+    until("what it runs is told", async || {
+        let peers = client.handle.connected_peers().await.unwrap();
+        peers.iter().any(|info| info.agent.as_deref().is_some_and(|agent| agent.starts_with("gpumkt/")))
+    })
+    .await;
+
+    hidden.handle.choose_relays(vec![through[1].clone()]).await.unwrap();
+    let moved = addresses.wait_for(|addresses| addresses.is_through(second.peer()) && !addresses.is_through(first.peer()));
+    timeout(DEADLINE, moved).await.unwrap().unwrap();
+    let bad = hidden.handle.choose_relays(vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()]).await.unwrap_err();
+    assert_eq!(bad.code(), "E-NET-002", "a relay needs a peer id");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_gossip_is_dropped_and_others_are_still_heard() {
+    let mut judge = Node::start(141, config(&[]));
+    let address = judge.address().await;
+    let (flooding, modest) = (Node::start(142, caller(std::slice::from_ref(&address))), Node::start(143, caller(&[address])));
+    until("both are connected", async || judge.handle.connected_peers().await.unwrap().len() == 2).await;
+    until("somebody listens", async || flooding.handle.publish(&checkpoint(0)).await.unwrap() == Published::Sent).await;
+    for count in 1..400 {
+        flooding.handle.publish(&checkpoint(count)).await.unwrap();
+    }
+    until("the flood is cut", async || judge.counted("net_gossip", "limited")).await;
+    // Whoever floods spends an allowance of its own.
+    let publish = async {
+        for count in 1_000.. {
+            modest.handle.publish(&checkpoint(count)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let heard = async {
+        loop {
+            let (source, _, ticket) = judge.next_gossip().await;
+            judge.handle.decide(ticket, Verdict::Ignore).await.unwrap();
+            if source == modest.peer() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = heard => {}
+        () = publish => panic!("does not end"),
+    }
 }

@@ -43,6 +43,10 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// Peers being asked at a time.
 const MAX_ASKING: usize = 16;
+/// A node that nobody is connected to calls nodes it knew before this often.
+const RECALL_EVERY: Duration = Duration::from_secs(5);
+/// Nodes called then; the window moves on with every round.
+const MAX_RECALLED: usize = 8;
 const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
 /// Who this node is.
@@ -63,12 +67,22 @@ pub struct RecordsService {
     asked: LruCache<PeerId, (Instant, Duration)>,
     asking: FuturesUnordered<BoxFuture<'static, PeerId>>,
     being_asked: HashSet<PeerId>,
+    calls: FuturesUnordered<BoxFuture<'static, ()>>,
+    recalled: (Option<Instant>, usize),
 }
 
 impl RecordsService {
     pub(super) fn new(records: Records, newcomers: mpsc::Receiver<PeerId>, own: Option<OwnNode>) -> Self {
-        let asked = LruCache::new(MAX_REMEMBERED);
-        Self { records, newcomers, own, asked, asking: FuturesUnordered::new(), being_asked: HashSet::new() }
+        Self {
+            records,
+            newcomers,
+            own,
+            asked: LruCache::new(MAX_REMEMBERED),
+            asking: FuturesUnordered::new(),
+            being_asked: HashSet::new(),
+            calls: FuturesUnordered::new(),
+            recalled: (None, 0),
+        }
     }
 
     async fn serve(&mut self, shutdown: &Shutdown) -> Result<(), RecordsError> {
@@ -94,10 +108,15 @@ impl RecordsService {
                     self.ask(peer);
                 }
                 _ = round.tick() => {
-                    for info in self.records.shared.net.connected_peers().await? {
+                    let connected = self.records.shared.net.connected_peers().await?;
+                    for info in &connected {
                         self.ask(info.peer);
                     }
+                    if connected.is_empty() {
+                        self.recall()?;
+                    }
                 }
+                Some(()) = self.calls.next(), if !self.calls.is_empty() => {}
                 Some(peer) = self.asking.next(), if !self.asking.is_empty() => {
                     self.being_asked.remove(&peer);
                 }
@@ -127,6 +146,26 @@ impl RecordsService {
         self.records.state().own = Some(signed.clone());
         shared.net.publish(&GossipMessage::Record(signed)).await?;
         shared.metrics.event("record", "announced");
+        Ok(())
+    }
+
+    /// Calls nodes that were known before, a few at a time, until somebody answers.
+    fn recall(&mut self) -> Result<(), RecordsError> {
+        let (last, skip) = self.recalled;
+        if !self.calls.is_empty() || last.is_some_and(|last| last.elapsed() < RECALL_EVERY) {
+            return Ok(());
+        }
+        let places = self.records.last_places()?;
+        let skip = if skip < places.len() { skip } else { 0 };
+        for (peer, addresses) in places.into_iter().skip(skip).take(MAX_RECALLED) {
+            let net = self.records.shared.net.clone();
+            self.calls.push(Box::pin(async move {
+                if let Err(error) = net.connect(peer, &addresses).await {
+                    tracing::debug!(%peer, %error, "a node of former days does not answer");
+                }
+            }));
+        }
+        self.recalled = (Some(Instant::now()), skip + MAX_RECALLED);
         Ok(())
     }
 

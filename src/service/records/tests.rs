@@ -274,3 +274,48 @@ async fn nodes_learn_who_they_talk_to_and_renters_find_accounts() {
     assert_eq!(tokio::time::timeout(DEADLINE, found).await.expect("the queen tells the renter where the provider is"), provider_peer);
     assert!(matches!(renter_records.reach(Address::repeat_byte(9)).await, Err(RecordsError::Unknown { .. })));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_node_finds_its_peers_without_those_it_once_joined_by() {
+    let (queen_key, king_key) = (PrivateKeySigner::random(), PrivateKeySigner::random());
+    let (queen_account, king_account) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let stakes = Stakes::of(&[(queen_account, &queen_key, Role::Queen), (king_account, &king_key, Role::King)]);
+    let listening = NetConfig { listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()], local_network: true, ..NetConfig::default() };
+    let own = |account, role, key| Some(OwnNode { account, role, signer: Arc::new(key) });
+    let queen = setup(21, listening.clone(), stakes.clone(), own(queen_account, Role::Queen, queen_key));
+    let mut addresses = queen.records.shared.net.addresses();
+    let queen_peer = queen.records.shared.net.local_peer_id();
+    let _queen = (run(queen.service, queen.event_loop), serve(queen.records, queen.events));
+    let bound = tokio::time::timeout(DEADLINE, addresses.wait_for(|known| !known.listen.is_empty())).await.unwrap().unwrap().listen.clone();
+
+    let first = setup(22, NetConfig { bootstrap: bound, ..listening.clone() }, stakes.clone(), None);
+    let (records, folder) = (first.records.clone(), first._folder);
+    let (shutdown, tasks) = run(first.service, first.event_loop);
+    let serving = serve(first.records, first.events);
+    let known = async {
+        while !records.lookup(queen_account).unwrap().is_some_and(|signed| !signed.record.addresses.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, known).await.expect("the Queen's record is stored");
+    assert!(records.shared.net.relay_gate().is_admitted(queen_peer), "whoever holds a stake may be reached through this node");
+    shutdown.intake.cancel();
+    for task in tasks {
+        tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
+    }
+    serving.abort();
+    let _ = serving.await;
+    drop((records, first.store));
+
+    // The same database, no nodes to join by.
+    let store = Store::open(folder.path(), &TABLES).unwrap();
+    let (net, events, event_loop) = Network::start(listening, [22; 32], Metrics::default()).unwrap();
+    let (records, service) = Records::new(store, domain(), stakes, net, Metrics::default(), own(king_account, Role::King, king_key));
+    let _restarted = (run(service, event_loop), serve(records.clone(), events));
+    let found = async {
+        while records.role_of(queen_peer).await.unwrap() != Some(Role::Queen) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, found).await.expect("the Queen is met again, and known");
+}

@@ -103,6 +103,13 @@ fn request() -> impl Strategy<Value = Request> {
         }),
         Just(Request::Ping),
         Just(Request::Statements),
+        (any::<(u64, u64)>(), hash(), hash()).prop_map(|((challenge_block, device_id), block_hash, root)| Request::Refusal {
+            challenge_block,
+            device_id,
+            block_hash,
+            root
+        }),
+        any::<(u64, u64, u64)>().prop_map(|(case_id, rental_id, time)| Request::Reachable { case_id, rental_id, time }),
     ]
 }
 
@@ -120,6 +127,8 @@ fn response() -> impl Strategy<Value = Response> {
         vec(statement(), 0..16).prop_map(Response::Statements),
         (".{0,400}", ".{0,400}").prop_map(|(code, reason)| Response::refused(&code, reason)),
         Just(Response::Pong),
+        (any::<u16>(), signature()).prop_map(|(queen_index, signature)| Response::Refusal { queen_index, signature }),
+        (any::<u8>(), signature()).prop_map(|(member, signature)| Response::Reachable { member, signature }),
     ]
 }
 
