@@ -71,6 +71,7 @@ function Shown({ page, id }: { page: string; id: string | null }) {
   useEffect(() => {
     document.title = entry ? `${entry.title}${id ? ` ${id.slice(0, 10)}` : ''} · gpumkt` : 'gpumkt';
     // After a step to another page, reading goes on at its heading; after the first load it stays where the browser put it.
+    if (!shown) return;
     if (isFirst.current) {
       isFirst.current = false;
       return;

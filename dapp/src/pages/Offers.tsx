@@ -12,7 +12,7 @@ import { FinalityNote } from '../ui/finality';
 const SORTS = [
   ['score', 'Best reputation'],
   ['price', 'Lowest price'],
-  ['speed_per_token', 'Most speed per GPU token'],
+  ['speed_per_token', 'Most speed per GPUTOKEN'],
   ['performance', 'Fastest'],
   ['newest', 'Newest'],
 ] as const;
@@ -160,7 +160,7 @@ function Row({ offer, best, entry }: { offer: Offer; best: bigint; entry: Class 
       <div class="offer-price">
         <span class="price"><Amount wei={big(offer.price_per_hour_wei)} /></span>
         <span class="muted">per hour</span>
-        <a class={`button ${offer.is_available ? '' : 'quiet'}`} href={`#/offers/${offer.id}`} aria-label={`${offer.is_available ? 'Rent' : 'See'} offer ${offer.id}`}>{offer.is_available ? 'Rent' : 'Details'}</a>
+        <a class={`button ${offer.is_available ? '' : 'quiet'}`} href={`#/offers/${offer.id}`} aria-label={`${offer.is_available ? 'Rent' : 'Details of'} offer ${offer.id}`}>{offer.is_available ? 'Rent' : 'Details'}</a>
       </div>
     </li>
   );

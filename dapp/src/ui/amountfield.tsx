@@ -16,7 +16,7 @@ export function AmountField({ label, value, onValue, most, testId }: { label: st
         <input id={id} type="text" inputMode="decimal" value={value} onInput={(event) => onValue(event.currentTarget.value)} aria-invalid={problem !== null} aria-describedby={`${id}-help`} data-testid={testId} />
         {most !== null && most > 0n && <button type="button" class="quiet" onClick={() => onValue(format(most).replaceAll(',', ''))} aria-label={`${label}: all of ${format(most)}`}>All</button>}
       </div>
-      <span id={`${id}-help`} class={problem ? 'wrong' : 'muted'}>{problem ?? (most !== null ? `${format(most)} GPU there` : '')}</span>
+      <span id={`${id}-help`} class={problem ? 'wrong' : 'muted'}>{problem ?? (most !== null ? `${format(most)} GPUTOKEN there` : '')}</span>
     </div>
   );
 }

@@ -8,7 +8,7 @@ import { ago, local } from '../lib/time';
 import { words } from '../wallet/words';
 
 /** Exact to the wei; digits that matter less at a glance are smaller, none are missing. */
-export function Amount({ wei, unit = 'GPU', least = 2, near = 4 }: { wei: bigint; unit?: string | null; least?: number; near?: number }) {
+export function Amount({ wei, unit = 'GPUTOKEN', least = 2, near = 4 }: { wei: bigint; unit?: string | null; least?: number; near?: number }) {
   const { sign, whole, near: shown, far } = parts(wei, least, near);
   return (
     <span class="amount">
@@ -52,8 +52,8 @@ export function Copy({ text, label, children }: { text: string; label: string; c
     setTimeout(() => say(''), 2_000);
   };
   return (
-    <button type="button" class="copy" onClick={copy} aria-label={label} title={text}>
-      {children ?? 'Copy'}
+    <button type="button" class="copy" onClick={copy} title={text}>
+      {children ?? 'Copy'}<span class="unseen"> {label}</span>
       <span class="copied" role="status">{said}</span>
     </button>
   );

@@ -57,7 +57,7 @@ function WalletDialog({ wrong }: { wrong: boolean }) {
   return (
     <dialog ref={dialog} class="sheet" aria-labelledby="wallet-title" onClose={close} onClick={(event) => { if (event.target === dialog.current) close(); }}>
       <div class="sheet-body">
-        <header><h2 id="wallet-title">{current ? 'Your wallet' : 'Connect a wallet'}</h2><button type="button" class="quiet" onClick={close}>Close</button></header>
+        <div class="sheet-head"><h2 id="wallet-title">{current ? 'Your wallet' : 'Connect a wallet'}</h2><button type="button" class="quiet" onClick={close}>Close</button></div>
         {current ? (
           <>
             <p>{current.wallet.name}: <Copy text={current.account} label="Copy your address"><span class="mono">{current.account}</span></Copy></p>
