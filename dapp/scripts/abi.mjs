@@ -9,7 +9,7 @@ const WANTED = {
   GPURental: ['quote', 'rentWithPermit', 'extend', 'extendWithPermit', 'endRental', 'cancel', 'claim', 'closeAfterDeadline',
     'collectFees', 'releaseDelayed', 'rental', 'RentalRequested'],
   RentalCourt: ['parameters', 'complain', 'claim', 'draw', 'vote', 'expire', 'openComplaint', 'CaseOpened'],
-  StakingManager: ['stakeWithPermit', 'requestUnstake', 'withdraw', 'delegate', 'delegateStake', 'undelegateStake', 'withdrawDelegation',
+  StakingManager: ['stakeWithPermit', 'addStake', 'requestUnstake', 'withdraw', 'delegate', 'delegateStake', 'undelegateStake', 'withdrawDelegation',
     'claimRewards', 'claimCredit', 'earned', 'getVotes', 'staker'],
   Governance: ['castVote', 'castVoteWithReason', 'queue', 'execute', 'hasVoted', 'getVotes', 'proposalSnapshot'],
   TokenDistributor: ['release', 'claim', 'settleRental', 'settled'],

@@ -77,13 +77,13 @@ function StakeForm({ config, current, me }: { config: Config; current: Stake | n
   const least = { provider: big(staking.minimum_provider_stake_wei), queen: big(staking.minimum_queen_stake_wei), king: big(staking.minimum_king_stake_wei) }[role];
   const wei = parse(text);
   const named = operator.trim() === '' ? (current?.operator ?? me) : address(operator);
-  const needsPeer = role !== 'provider' && !current;
   const total = (wei ?? 0n) + big(current?.staked_wei);
   const stake = () => act.run(async (actions, on) => {
     if (!wei || !named) throw new Error('the stake is not complete');
-    await actions.stake(role, wei, named, peer.trim(), on);
+    if (current) await actions.addStake(wei, on);
+    else await actions.stake(role, wei, named, peer.trim(), on);
     setText('');
-    return `Staked as ${role}`;
+    return current ? 'Added to your stake' : `Staked as ${role}`;
   });
   return (
     <Panel title={current ? 'Add to it' : 'Stake for a role'}>
@@ -92,11 +92,11 @@ function StakeForm({ config, current, me }: { config: Config; current: Stake | n
           <select value={role} onChange={(event) => setRole(event.currentTarget.value as Stake['role'])} data-testid="role">{ROLES.map(([value, name]) => <option key={value} value={value}>{name}</option>)}</select></label>}
         <AmountField label="Amount" value={text} onValue={setText} most={has} testId="stake-amount" />
         <p class="muted">At least <Amount wei={least} /> in all. It leaves {duration(staking.unbonding_period_seconds)} after you ask for it, and can be slashed until then.</p>
-        <label class="field"><span>Operator: the key your node signs with{current ? '; empty keeps the one you have' : '; empty for this account'}</span>
-          <input type="text" value={operator} onInput={(event) => setOperator(event.currentTarget.value)} placeholder="0x…" aria-invalid={named === null} /></label>
-        {role !== 'provider' && <label class="field"><span>Peer id of your node{current ? '; empty keeps none' : ''}</span>
-          <input type="text" value={peer} onInput={(event) => setPeer(event.currentTarget.value)} placeholder="12D3Koo…" /></label>}
-        <button type="submit" disabled={!wei || !named || total < least || (needsPeer && !peer.trim()) || act.busy} data-testid="stake">Stake</button>
+        {!current && <label class="field"><span>Operator: the key your node signs with; empty for this account</span>
+          <input type="text" value={operator} onInput={(event) => setOperator(event.currentTarget.value)} placeholder="0x…" aria-invalid={named === null} /></label>}
+        {!current && <label class="field"><span>Peer id of your node, which it prints when it starts</span>
+          <input type="text" value={peer} onInput={(event) => setPeer(event.currentTarget.value)} placeholder="12D3Koo…" data-testid="peer" /></label>}
+        <button type="submit" disabled={!wei || !named || total < least || (!current && !peer.trim()) || act.busy} data-testid="stake">Stake</button>
       </form>
       <Outcome of={act} />
     </Panel>

@@ -155,15 +155,24 @@ export const ROLE_NUMBERS = { provider: 1, queen: 2, king: 3 } as const;
 
 export async function stake(role: keyof typeof ROLE_NUMBERS, amount: bigint, operator: string, peerId: string, on: Progress): Promise<Receipt> {
   const found = await context();
+  const peer = keccak256(peerIdBytes(peerId));
   on('checking');
   await requireTokens(found, 'The stake', amount);
   on('signing');
   const { deadline, v, r, s } = await permit(found, found.eth.staking_manager, amount);
   on('confirming');
-  const zero: Hex = `0x${'0'.repeat(64)}`;
-  const hash = peerId ? keccak256(peerIdBytes(peerId)) : zero;
-  const call = callOf(found.eth.staking_manager, StakingManager, 'stakeWithPermit', ROLE_NUMBERS[role], amount, operator, hash, deadline, v, r, s);
+  const call = callOf(found.eth.staking_manager, StakingManager, 'stakeWithPermit', ROLE_NUMBERS[role], amount, operator, peer, deadline, v, r, s);
   return send(found.chainId, call, (sent) => on('sent', sent));
+}
+
+/** More of the same: role, operator and peer id stay as they are. */
+export async function addStake(amount: bigint, on: Progress): Promise<Receipt> {
+  const found = await context();
+  on('checking');
+  await requireTokens(found, 'The stake', amount);
+  await allow(found, found.eth.staking_manager, amount, on);
+  on('confirming');
+  return send(found.chainId, callOf(found.eth.staking_manager, StakingManager, 'addStake', amount), (hash) => on('sent', hash));
 }
 
 const staking = (name: string, ...args: unknown[]) => (on: Progress) =>
