@@ -77,7 +77,8 @@ function Shown({ page, id }: { page: string; id: string | null }) {
       return;
     }
     scrollTo(0, 0);
-    document.querySelector<HTMLElement>('main h1')?.focus({ preventScroll: true });
+    // The heading may still be on its way; then the page itself.
+    (document.querySelector<HTMLElement>('main h1') ?? document.getElementById('main'))?.focus({ preventScroll: true });
   }, [shown?.key, page, id]);
   if (!entry) return <div class="notice warn"><strong>There is no such page</strong><p><a href="#/offers">See the offers</a></p></div>;
   if (error) return <Failure error={error} retry={() => location.reload()} />;

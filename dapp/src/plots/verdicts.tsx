@@ -35,7 +35,7 @@ export function layout(verdicts: readonly Verdict[], limits: Limits): { marks: M
     title: `Block ${verdict.challenge}: ${verdict.verdict}${verdict.elapsed_ms === null ? '' : `, ${count(verdict.elapsed_ms)} ms`}`,
   }));
   const ticks = [0, 0.5, 1].map((part) => ({ y: y(top * part), text: seconds(top * part) }));
-  const clock = (time: number) => new Date(time * 1000).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' });
+  const clock = (time: number) => new Date(time * 1000).toLocaleString(undefined, { ...(span > 72_000 ? { day: 'numeric', month: 'short' } : {}), hour: '2-digit', minute: '2-digit' });
   const times = sorted.length > 1 ? [{ x: x(from), text: clock(from) }, { x: x(from + span), text: clock(from + span) }] : [];
   return { marks, ticks, times, passY: limits.passMs !== null && limits.passMs <= top ? y(limits.passMs) : null, top };
 }
