@@ -16,11 +16,11 @@ const KIND_DEVICE_REPORT = '11';
 
 const first = (what, paths) => paths.find((path) => path && existsSync(path)) ?? (() => { throw new Error(`no ${what}: ${paths.filter(Boolean)}`); })();
 const anvil = () => first('anvil', [process.env.ANVIL, join(root, 'contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil')]);
-const gpumkt = () => first('gpumkt', [process.env.GPUMKT, join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/gpumkt')]);
+export const gpumkt = () => first('gpumkt', [process.env.GPUMKT, join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/gpumkt')]);
 
 export const abiOf = (name) => JSON.parse(readFileSync(join(root, 'contracts/abi', `${name}.json`), 'utf8')).abi;
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => { const { port } = server.address(); server.close(() => resolve(port)); });
   });

@@ -39,8 +39,8 @@ export async function serve(api) {
   const server = createServer((asked, answer) => {
     if (!asked.url.startsWith('/api/')) return file(new URL(asked.url, 'http://x').pathname, answer);
     if (isAway) return asked.socket.destroy();
+    if (!open.has(asked.socket)) asked.socket.once('close', () => open.delete(asked.socket));
     open.add(asked.socket);
-    asked.socket.on('close', () => open.delete(asked.socket));
     return api(asked, answer);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
