@@ -5,6 +5,7 @@ import { learnChain } from './ui/walletmenu';
 import { startWallets } from './wallet/session';
 import './style/base.css';
 import './style/parts.css';
+import './style/pages.css';
 
 startRouting();
 startWallets();
