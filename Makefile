@@ -14,7 +14,7 @@ ROUNDS ?= 5
 # Set PROFILE=dev to bench without waiting for an optimised build; the figures are then worth less.
 PROFILE ?= release
 
-.PHONY: deb errors help setup build demo e2e-real test lint fmt check check-full bench chaos chaos-net lifecycle fuzz symbolic coverage static vectors abi install clean
+.PHONY: deb errors help setup build demo e2e-real test lint fmt check check-full bench chaos chaos-net lifecycle fuzz symbolic coverage static vectors abi dapp dapp-test install clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -96,6 +96,15 @@ vectors: build ## Write the protocol's test vectors anew
 abi: ## Compile the contracts and write contracts/abi anew
 	@scripts/setup.sh full
 	@npm --prefix contracts run --silent abi
+
+dapp: ## Build the web pages into dapp/dist, which is committed (needs Node.js)
+	@npm --prefix dapp ci --no-audit --no-fund --silent
+	@npm --prefix dapp run --silent build
+
+dapp-test: ## Type checks, unit tests and staleness of the web pages, then Chromium against a devnet
+	@npm --prefix dapp ci --no-audit --no-fund --silent
+	@npm --prefix dapp run --silent check
+	@npm --prefix dapp run --silent e2e
 
 install: ## Optimised build into PREFIX (/usr/local), with example configs and systemd units
 	@scripts/setup.sh build
