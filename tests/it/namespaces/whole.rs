@@ -67,7 +67,16 @@ impl Whole {
         let chains = DevNetwork::chains(None, folder).await.unwrap();
         let book = deploy(folder, &chains, &accounts).await;
         let proxies = [FaultProxy::start(&chains.ethereum.url()).await.unwrap(), FaultProxy::start(&chains.classic.url()).await.unwrap()];
-        let network = DevNetwork { folder: folder.into(), accounts, book, nodes: Vec::new(), nodes_up_at: 0, proxies, chains };
+        let network = DevNetwork {
+            program: PROGRAM.into(),
+            folder: folder.into(),
+            accounts,
+            book,
+            nodes: Vec::new(),
+            nodes_up_at: 0,
+            proxies,
+            chains,
+        };
         network.stake_all().await.unwrap();
         let machines = names().into_iter().map(|name| (name.clone(), lab.public_machine(host_of(&name)))).collect();
         let mut whole = Self { lab, network, lines: BTreeMap::new(), machines, bootstrap: Vec::new() };
