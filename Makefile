@@ -102,6 +102,8 @@ dapp: ## Build the web pages into dapp/dist, which is committed (needs Node.js)
 	@npm --prefix dapp run --silent build
 
 dapp-test: ## Type checks, unit tests and staleness of the web pages, then Chromium against a devnet
+	@scripts/setup.sh web
+	@cargo build --locked
 	@npm --prefix dapp ci --no-audit --no-fund --silent
 	@npm --prefix dapp run --silent check
 	@npm --prefix dapp run --silent e2e

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 readonly GPUMKT=$CARGO_TARGET_DIR/debug/gpumkt
 readonly LOGS=$CARGO_TARGET_DIR/check
-readonly ALL=(format layering licences errors clippy features abi forge gas compile tests vectors demo)
+readonly ALL=(format layering licences errors web clippy features abi forge gas compile tests vectors demo)
 
 stage_setup() { scripts/setup.sh full; }
 
@@ -28,6 +28,13 @@ stage_licences() { node scripts/licences.mjs; }
 stage_errors() {
   node scripts/errors.mjs --check
   node scripts/dashboard.mjs --check
+}
+
+# Types, unit tests, staleness and licences of the pages, and the clients of the API; no browser (make dapp-test has one).
+stage_web() {
+  npm --prefix dapp ci --no-audit --no-fund --silent
+  npm --prefix dapp run --silent check
+  node scripts/api-clients.mjs --check
 }
 
 stage_clippy() { cargo clippy --locked --all-targets -- -D warnings; }

@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# Installs what is missing and nothing else. Usage: scripts/setup.sh [build|demo|bench|full]
+# Installs what is missing and nothing else. Usage: scripts/setup.sh [build|demo|bench|full|web]
 #   build  system packages and the place of RocksDB      (make build)
 #   demo   and the two chains' node, anvil               (make demo)
 #   bench  and a plain SSH server to compare with        (make bench)
 #   full   and the Solidity compiler, forge, libraries,  (make test, lint, check)
 #          and a container engine for the tests
+#   web    and Chromium                                  (make dapp-test)
 # Needs no network and well under a second when everything is there.
 # shellcheck disable=SC2015 # `a && b || fail`: whichever of the two fails, the answer is the same
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly LEVEL=${1:-full}
+LEVEL=${1:-full}
+# A browser on top of everything else.
+[[ $LEVEL != web ]] || readonly BROWSER=chromium
+[[ $LEVEL != web ]] || LEVEL=full
+readonly LEVEL
 readonly RUST_MINOR=95 # Rust 1.95: edition 2024 and what the dependencies ask for
 readonly NODE_MAJOR=20
 [[ $(id -u) == 0 ]] && readonly SUDO='' || readonly SUDO='sudo '
@@ -25,13 +30,14 @@ PACKAGES=(
 # For tests only. podman, runc (its usual runtime crun refuses machines with both versions of control groups), netavark
 # with iptables: containers and their networks. nftables: the rules of the egress policy. iproute2: namespaces that stand
 # for other machines. busybox-static: the image. docker-registry, apache2-utils (htpasswd): a registry on loopback.
-# procps (pgrep), rsync: the tests of a renter's access run what renters run.
+# procps (pgrep), rsync: the tests of a renter's access run what renters run. python3: one of the generated clients of the API.
 readonly TEST_PACKAGES=(
-  apache2-utils busybox-static docker-registry iproute2 iptables netavark nftables podman procps rsync runc
+  apache2-utils busybox-static docker-registry iproute2 iptables netavark nftables podman procps python3 rsync runc
 )
-readonly TEST_PROGRAMS=(busybox docker-registry htpasswd ip iptables nft pgrep podman rsync runc)
+readonly TEST_PROGRAMS=(busybox docker-registry htpasswd ip iptables nft pgrep podman python3 rsync runc)
 [[ $LEVEL != full ]] || PACKAGES+=("${TEST_PACKAGES[@]}")
 [[ $LEVEL != bench ]] || PACKAGES+=(openssh-server)
+[[ -z ${BROWSER:-} ]] || PACKAGES+=("$BROWSER")
 readonly PACKAGES
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -190,7 +196,7 @@ install_npm() {
 main() {
   case $LEVEL in
   build | demo | bench | full) ;;
-  *) fail "unknown level '$LEVEL'; use build, demo, bench or full" ;;
+  *) fail "unknown level '$LEVEL'; use build, demo, bench, full or web" ;;
   esac
   check_machine
   # Everything the user has to install is asked for before the first long download.

@@ -11,6 +11,7 @@ mod node;
 mod provider;
 mod queen;
 mod relay;
+mod run;
 mod startup;
 mod watch;
 

@@ -7,8 +7,8 @@ use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use super::{
     bridge::books,
     error::boxed,
-    startup::{account_of, check_kings, follow, net_config, tell_where},
-    watch::{network_report, watch, webhook},
+    startup::{account_of, check_kings, follow, net_config},
+    watch::{network_report, webhook},
 };
 use crate::{
     chain::{Chain, ChainConfig},
@@ -27,7 +27,6 @@ use crate::{
         peers::Peers,
         pulse::Pulses,
         records::{OwnNode, Records},
-        router::{Handlers, Router},
         stake::ChainStakes,
     },
     store::Store,
@@ -61,7 +60,7 @@ pub struct Node {
     pub(super) http_address: SocketAddr,
     /// Of the public interface, where there is one.
     pub(super) api_address: Option<SocketAddr>,
-    events: NetEvents,
+    pub(super) events: NetEvents,
     /// Keys that pay gas.
     pub(super) watched: Vec<(ChainKind, Address)>,
 }
@@ -130,32 +129,5 @@ impl Node {
             events,
             watched: Vec::new(),
         })
-    }
-
-    pub fn chain(&self, kind: ChainKind) -> (&Chain, &ChainIndex) {
-        match kind {
-            ChainKind::Ethereum => (&self.ethereum, &self.ethereum_index),
-            ChainKind::Classic => (&self.classic, &self.classic_index),
-        }
-    }
-
-    /// Adds the router, says that the node is ready, and runs until it is stopped.
-    pub async fn run(mut self, handlers: Handlers) -> Result<(), Box<dyn Coded>> {
-        self.supervisor.take_signals().map_err(boxed)?;
-        let (watch, reload) = watch(&self)?;
-        self.supervisor.add(watch);
-        self.supervisor.add(reload);
-        tell_where(&self).await?;
-        let router = Router {
-            net: self.peers.net.clone(),
-            events: self.events,
-            records: self.peers.records.clone(),
-            handlers,
-            alerts: self.alerts.clone(),
-        };
-        self.supervisor.add(router);
-        self.health.ready("services");
-        tracing::info!(role = ?self.role, account = %self.account, peer = %self.peers.net.local_peer_id(), "node is up");
-        self.supervisor.run().await
     }
 }

@@ -288,9 +288,13 @@ impl Follower {
             None if target < position.number => return Ok(false),
             _ => {}
         }
+        // One endpoint's word is not enough to throw away what was read: it may lie, or stand on a branch of its own.
+        if self.block_of_most(position.number).await?.is_some_and(|block| block.hash == position.hash) {
+            return Ok(false);
+        }
         let mut ancestor = None;
         for (&number, &hash) in self.recent.range(..position.number).rev() {
-            let block = self.chain.find_block(number).await.map_err(|source| self.failed(source))?;
+            let block = self.block_of_most(number).await?;
             if block.is_some_and(|block| block.hash == hash) {
                 ancestor = Some(Cursor { number, hash });
                 break;
@@ -305,6 +309,15 @@ impl Follower {
         }
         self.continue_from(ancestor).await;
         Ok(true)
+    }
+
+    /// What a majority of the endpoints has at `number`; without a majority, because too many are silent, what one of them has: following
+    /// must go on, and nothing is signed without a majority.
+    async fn block_of_most(&self, number: u64) -> Result<Option<BlockInfo>, FollowError> {
+        match self.chain.agreed_block(number).await {
+            Ok(block) => Ok(Some(block)),
+            Err(_) => self.chain.find_block(number).await.map_err(|source| self.failed(source)),
+        }
     }
 
     /// Forgets what was handed out above `to_block`, or above the newest block before it whose hash is known.
@@ -408,7 +421,9 @@ impl Follower {
         FollowError::Chain { name: self.name, source }
     }
 
+    /// Blocks and logs may come from two endpoints, of which one lies or stands elsewhere: the next attempt asks another pair.
     fn inconsistent(&self, chain_view: String) -> FollowError {
+        self.chain.change_log_endpoint();
         FollowError::Inconsistent { name: self.name, chain_view }
     }
 }

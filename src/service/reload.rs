@@ -41,6 +41,7 @@ impl ReloadService {
                 return;
             }
             self.config.log.filter.clone_from(&new.log.filter);
+            tracing::debug!(filter = new.log.filter, "the log filter was changed");
         }
         // The address of the webhook is opened once, at the start.
         let webhook = self.config.alerts.webhook.clone();

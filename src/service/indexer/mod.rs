@@ -224,10 +224,14 @@ impl MarketIndexer {
     fn fold_all(&self) -> Result<(), StoreError> {
         let mut view = ChainView::default();
         let mut from = (0, 0);
+        let mut newest = Head::default();
         loop {
             let step = self.index.store.scan(self.table(), Some(&from), SCAN_STEP)?;
             for (_, stored) in &step {
                 view.apply(stored, self.chain, &self.index.book);
+            }
+            if let Some((_, stored)) = step.last() {
+                newest = Head { number: stored.log.block_number, timestamp: stored.timestamp, hash: stored.log.block_hash };
             }
             match step.last() {
                 Some((last, _)) if step.len() == SCAN_STEP => from = (last.0, last.1 + 1),
@@ -236,7 +240,8 @@ impl MarketIndexer {
         }
         let mut current = self.index.views[self.chain as usize].write().unwrap_or_else(PoisonError::into_inner);
         view.generation = current.generation + 1;
-        view.head = current.head;
+        // After a start no block has come yet, and on a chain that stands still none will: what is stored was read up to here at least.
+        view.head = if current.head.number == 0 { newest } else { current.head };
         *current = view;
         Ok(())
     }

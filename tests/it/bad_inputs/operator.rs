@@ -63,8 +63,7 @@ fn a_running_node_reads_its_configuration_again() {
     let log = told("these changes need a restart", 1);
     let line = log.lines().find(|line| line.contains("need a restart")).unwrap();
     assert!(line.contains("classic.poll_ms ethereum.poll_ms") && !line.contains("log.filter") && !line.contains("alerts"), "{line}");
-    // Debug messages from now on.
-    told("DEBUG", 1);
+    told("the log filter was changed", 1);
     reload(&process, &format!("{good}\n[log]\nfilter = \"gpumkt=info\"\n"));
     told("the configuration was read again", 2);
     stop(process);
@@ -100,7 +99,7 @@ fn packages_get_pages_and_completions() {
     let script = gpumkt(&["completions", "bash"]).go().accepted();
     let file = folder.path().join("gpumkt.bash");
     fs::write(&file, script).unwrap();
-    let complete = "source \"$1\"; COMP_WORDS=(gpumkt rel); COMP_CWORD=1; _gpumkt gpumkt rel gpumkt; echo \"${COMPREPLY[@]}\"";
+    let complete = "source \"$1\"; COMP_WORDS=(gpumkt rela); COMP_CWORD=1; _gpumkt gpumkt rela gpumkt; echo \"${COMPREPLY[@]}\"";
     let output = Command::new("bash").args(["-c", complete, "bash"]).arg(&file).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "relay", "{}", String::from_utf8_lossy(&output.stderr));
     gpumkt(&["manual", "/proc/nowhere"]).go().refused("E-CLIENT-011");
