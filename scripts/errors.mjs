@@ -9,7 +9,7 @@ const CODE = /"(E-[A-Z]+-\d{3})"/g
 const IGNORED = new Set(['E-X-001'])
 const AREAS = {
   AUDIT: 'demands that Queens make of commits', BENCH: 'measuring a device', CHAIN: 'an endpoint of a chain, or a transaction', CLIENT: 'commands',
-  CONFIG: 'configuration files', DEPLOY: 'deploying and auditing contracts', DEVNET: 'the local network', FOLLOW: 'following the log of a chain',
+  CONFIG: 'configuration files', COUNCIL: 'what Kings decide about themselves', COURT: 'cases about rentals', DEPLOY: 'deploying and auditing contracts', DEVNET: 'the local network', FOLLOW: 'following the log of a chain',
   GPU: 'OpenCL and devices', HTTP: 'health, metrics, webhooks', KEY: 'keystores and passwords', KING: 'signing checkpoints',
   NET: 'the peer-to-peer network', PEER: 'finding the peer of a node', PROFILE: 'class profiles', PROOF: 'proofs that do not hold',
   QUEEN: 'committees and receipts', RECORDS: 'records of nodes', ROLE: 'starting a node', SANDBOX: 'containers, and programs of renters',

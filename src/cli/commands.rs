@@ -91,7 +91,10 @@ async fn run_client(command: Command, json: bool) -> Outcome {
         Command::Network(args) => network::run(&args, json).await,
         Command::Doctor(args) => doctor::run(&args, json).await,
         Command::Keys(command) => manage_keys(command, json),
-        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Completions { shell } => {
+            manual::completions(shell);
+            Ok(())
+        }
         Command::Manual { folder } => manual::pages(&folder, json),
         #[cfg(feature = "node")]
         Command::Deploy(args) => deploy::run(&args, json).await,

@@ -44,7 +44,7 @@ pub async fn run_provider(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
     let on_ethereum = node.add_sender(ChainKind::Ethereum, node.operator.clone());
     let pulse = machine::pulse(&node, worker.address());
     node.supervisor.add(pulse);
-    let side = Side::Provider { peers: node.peers.clone(), sender: on_ethereum.clone() };
+    let side = Side::Provider { peers: Box::new(node.peers.clone()), sender: on_ethereum.clone() };
     node.supervisor.add(CourtService::new(node.court(), node.ethereum_index.clone(), node.account, side, node.metrics.clone()));
     let tenants = containers::tenants(&node).await?;
     let prover = Prover::new(ProverParts {

@@ -196,7 +196,7 @@ impl DoorTester {
 /// What a node does with open cases.
 pub enum Side {
     /// Carries on those about its own rentals.
-    Provider { peers: Peers, sender: Sender },
+    Provider { peers: Box<Peers>, sender: Sender },
     /// Tells about those that it is to vote on.
     Queen { alerts: Alerts },
 }

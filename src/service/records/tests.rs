@@ -293,7 +293,7 @@ async fn a_restarted_node_finds_its_peers_without_those_it_once_joined_by() {
     let (shutdown, tasks) = run(first.service, first.event_loop);
     let serving = serve(first.records, first.events);
     let known = async {
-        while !records.lookup(queen_account).unwrap().is_some_and(|signed| !signed.record.addresses.is_empty()) {
+        while records.lookup(queen_account).unwrap().is_none_or(|signed| signed.record.addresses.is_empty()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
