@@ -2,13 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IWorkVerification} from "../../src/interfaces/IWorkVerification.sol";
-import {
-    CommitInput,
-    QueenSetRotated,
-    ReceiptSignature,
-    RefusalSignature,
-    WorkReceipt
-} from "../../src/types/Protocol.sol";
+import {CommitInput, QueenSetRotated, ReceiptSignature, RefusalSignature, WorkReceipt} from "../../src/types/Protocol.sol";
 import {IWorkDigest} from "../utils/World.sol";
 import {WorkWorld} from "../utils/WorkWorld.sol";
 
@@ -35,7 +29,11 @@ contract WorkShardsTest is WorkWorld {
         }
     }
 
-    function _receipts(CommitInput memory input, uint16[] memory seats) private view returns (ReceiptSignature[] memory receipts) {
+    function _receipts(CommitInput memory input, uint16[] memory seats)
+        private
+        view
+        returns (ReceiptSignature[] memory receipts)
+    {
         WorkReceipt memory receipt = WorkReceipt(input.challengeBlock, DEVICE, input.blockHash, input.root, 60);
         bytes32 digest = IWorkDigest(address(work)).receiptDigest(receipt);
         receipts = new ReceiptSignature[](seats.length);
