@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
     court, doctor, earnings, gov, launch, manual, money, network, provide,
-    render::{OperatorError, line, output, table},
+    render::{OperatorError, output, table},
     rental,
 };
 #[cfg(feature = "node")]
@@ -20,6 +20,7 @@ use super::{
     args::{DevnetArgs, DevnetCommand, DumpArgs},
     bench, deploy,
     operator::{self, KingArgs, RelayArgs},
+    render::line,
 };
 use crate::{
     client::{self, ClientError, Clients, market, rent, session},

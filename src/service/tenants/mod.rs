@@ -206,8 +206,8 @@ impl Tenants {
             let mut state = tenant.state();
             match state.tenancy.phase {
                 Phase::Waiting | Phase::Failed => {}
-                // Asked again after a broken connection.
-                Phase::Preparing | Phase::Prepared if state.launch.as_ref() == Some(&launch) => return Ok(()),
+                // Asked again after a broken connection, or so late that the default was started, and that is what is asked for.
+                Phase::Preparing | Phase::Prepared if state.launch.clone().unwrap_or_default() == launch => return Ok(()),
                 Phase::Preparing | Phase::Prepared | Phase::Ended => return Err(TenantError::Launched { rental }),
             }
             state.launch = Some(launch);
