@@ -122,7 +122,10 @@ async fn a_false_dispute_earns_the_provider_the_bond(world: &mut World) {
     world.kill("queen-3");
     let (queen, provider) = (world.address("queen-3"), world.address("provider"));
     let bond = U256::from(world.call(WorkVerification::parametersCall {}).await.disputeBond);
+    let mut tried = 0;
     let block = loop {
+        tried += 1;
+        assert!(tried <= 10, "no demand for a commit that is right was taken");
         let challenge = world.next_challenge().await;
         world
             .log_of::<WorkVerification::WorkCommitted>("the provider commits", |commit| {
