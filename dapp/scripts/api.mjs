@@ -1,11 +1,9 @@
 // Writes src/api/schema.ts, the types of every answer, from docs/openapi.json. `--check` compares instead.
-// GPUMKT_OPENAPI names another description, for work on an API that is not merged yet.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, writeOrCheck } from './files.mjs';
 
-const path = process.env.GPUMKT_OPENAPI ?? join(root, 'docs/openapi.json');
-const { components, paths } = JSON.parse(readFileSync(path, 'utf8'));
+const { components, paths } = JSON.parse(readFileSync(join(root, 'docs/openapi.json'), 'utf8'));
 
 function type(schema) {
   if (schema.$ref) return schema.$ref.split('/').pop();

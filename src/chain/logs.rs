@@ -32,6 +32,21 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
+    /// `event` as block 1 would hold it.
+    #[cfg(test)]
+    pub(crate) fn of(event: &impl SolEvent) -> Self {
+        let data = event.encode_log_data();
+        Self {
+            address: Address::ZERO,
+            topics: data.topics().to_vec(),
+            data: data.data,
+            block_number: 1,
+            block_hash: B256::ZERO,
+            tx_hash: B256::ZERO,
+            log_index: 0,
+        }
+    }
+
     /// `None` when the log is another event, or not one of `E`'s shape.
     pub fn decode<E: SolEvent>(&self) -> Option<E> {
         if self.topics.first() != Some(&E::SIGNATURE_HASH) {

@@ -316,21 +316,10 @@ pub(super) async fn first_block_at(chain: &Chain, timestamp: u64, start_block: u
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Address;
-
     use super::*;
 
     fn log<E: SolEvent>(event: &E, tx: u8) -> LogEntry {
-        let data = event.encode_log_data();
-        LogEntry {
-            address: Address::ZERO,
-            topics: data.topics().to_vec(),
-            data: data.data,
-            block_number: 1,
-            block_hash: B256::ZERO,
-            tx_hash: B256::repeat_byte(tx),
-            log_index: 0,
-        }
+        LogEntry { tx_hash: B256::repeat_byte(tx), ..LogEntry::of(event) }
     }
 
     #[test]

@@ -100,22 +100,7 @@ fn member(packed: &B256) -> Option<KingMember> {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Bytes;
-
     use super::*;
-
-    fn log(event: &impl SolEvent) -> LogEntry {
-        let data = event.encode_log_data();
-        LogEntry {
-            address: Address::ZERO,
-            topics: data.topics().to_vec(),
-            data: Bytes::from(data.data.to_vec()),
-            block_number: 1,
-            block_hash: B256::ZERO,
-            tx_hash: B256::ZERO,
-            log_index: 0,
-        }
-    }
 
     #[test]
     fn sets_follow_rotations_and_recoveries() {
@@ -128,22 +113,22 @@ mod tests {
             totalWeight: Default::default(),
             expiresAt: 9,
         };
-        view.apply(&log(&installed));
+        view.apply(&LogEntry::of(&installed));
         assert_eq!(view.after(1), std::slice::from_ref(&set));
         let recovered = Contract::KingSetRecovered { setEpoch: 3, originChainId: 61, outbox: Address::ZERO, forkCount: 4 };
-        view.apply(&log(&recovered));
+        view.apply(&LogEntry::of(&recovered));
         assert_eq!(view.after(2), [KingSet::new(3, set.members().to_vec())]);
         assert_eq!(view.after(3), []);
         let nominated =
             Contract::KingSetNominated { setEpoch: 4, setHash: set.hash(), members: set.packed(), nominatedAt: 10, expiresAt: 20 };
-        view.apply(&log(&nominated));
-        view.apply(&log(&Contract::KingSetNominated { nominatedAt: 15, ..nominated }));
+        view.apply(&LogEntry::of(&nominated));
+        view.apply(&LogEntry::of(&Contract::KingSetNominated { nominatedAt: 15, ..nominated }));
         let times: Vec<u64> = view.nominations(4).iter().map(|nomination| nomination.nominated_at).collect();
         assert_eq!(times, [10, 15]);
         assert_eq!(view.nominations(4)[0].set_hash(), set.hash());
         assert!(view.nominations(3).is_empty());
         let absurd = Contract::KingSetInstalled { setEpoch: 4, members: vec![B256::repeat_byte(0xff)], ..installed };
-        view.apply(&log(&absurd));
+        view.apply(&LogEntry::of(&absurd));
         assert_eq!(view.after(3), [], "weights that this build cannot count");
     }
 }

@@ -20,7 +20,7 @@ use gpumkt::{
     net::Multiaddr,
     types::{
         Role,
-        abi::{GPURental, GPUToken},
+        abi::{GPURental, GPUToken, WorkVerification},
         wire::{CheckpointData, CheckpointSignature, GossipMessage, Heartbeat, Request, Topic, VERSION},
     },
 };
@@ -33,8 +33,10 @@ use super::{
 
 /// Time for the next verdict. A challenge comes every nine seconds, and is settled some ten blocks later.
 const VERDICT_WITHIN: Duration = Duration::from_secs(240);
-/// How long a fault lasts: two challenges at least.
-const FAULT: Duration = Duration::from_secs(25);
+/// How long an attack floods.
+const ATTACK: Duration = Duration::from_secs(25);
+/// How long a fault lasts.
+const FAULT_CHALLENGES: u64 = 2;
 /// Identities without a stake that an attacker takes on.
 const SYBILS: u8 = 6;
 
@@ -45,6 +47,18 @@ async fn passes(whole: &Whole, count: usize) {
     while passed().await < wanted {
         assert!(started.elapsed() < VERDICT_WITHIN, "no verdict in time: {:?}", whole.verdicts().await);
         tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+}
+
+/// Waits until `count` further challenges are open.
+async fn challenges(whole: &Whole, count: u64) {
+    let (clients, started) = (whole.clients("renter").await, Instant::now());
+    let work = clients.book.classic.work_verification;
+    let opened = async || clients.classic.call(work, WorkVerification::challengeCountCall {}, BlockId::latest()).await.unwrap();
+    let wanted = opened().await + count;
+    while opened().await < wanted {
+        assert!(started.elapsed() < VERDICT_WITHIN, "no challenge in time");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -105,7 +119,7 @@ async fn partitions(whole: &Whole) -> Vec<Value> {
     for (name, pairs) in cuts {
         let before = missed(whole).await;
         whole.lab.cut(&pairs);
-        tokio::time::sleep(FAULT).await;
+        challenges(whole, FAULT_CHALLENGES).await;
         whole.lab.cut(&[]);
         passes(whole, 1).await;
         faults.push(json!({ "fault": name, "missed": missed(whole).await - before }));
@@ -122,7 +136,7 @@ async fn bad_lines(whole: &Whole) -> Value {
         }
     };
     set(200, 20);
-    tokio::time::sleep(FAULT).await;
+    challenges(whole, FAULT_CHALLENGES).await;
     passes(whole, 1).await;
     set(0, 0);
     json!({ "fault": "200 ms and 2 % loss on every line to the chains", "missed": missed(whole).await - before })
@@ -193,7 +207,7 @@ async fn attack(whole: &mut Whole) -> u64 {
                 Actor::start(setup)
             })
             .collect();
-        let until = Instant::now() + FAULT;
+        let until = Instant::now() + ATTACK;
         while Instant::now() < until {
             for actor in &actors {
                 for message in [forged(sent as u32), GossipMessage::Heartbeat(heartbeat(sent))] {

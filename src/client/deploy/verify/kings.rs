@@ -75,15 +75,18 @@ impl View<'_> {
 
 /// Epochs that were installed, with the hash of the members that the events name.
 fn installed(logs: &[LogEntry]) -> Vec<(u64, B256)> {
-    let events = logs.iter().filter_map(|log| log.decode::<KingSet::KingSetInstalled>());
-    events.map(|event| (event.setEpoch, keccak256(event.members.concat()))).collect()
+    logs.iter().filter_map(installed_by).collect()
+}
+
+fn installed_by(log: &LogEntry) -> Option<(u64, B256)> {
+    log.decode::<KingSet::KingSetInstalled>().map(|event| (event.setEpoch, keccak256(event.members.concat())))
 }
 
 /// Follows the events epoch by epoch; what does not continue the one before is left out, so that the result differs from the chain.
 fn follow(logs: &[LogEntry], first: u64) -> Lineage {
     let mut found: Option<Lineage> = None;
     for log in logs {
-        let installed = log.decode::<KingSet::KingSetInstalled>().map(|event| (event.setEpoch, keccak256(event.members.concat())));
+        let installed = installed_by(log);
         let recovered = log.decode::<KingSet::KingSetRecovered>().map(|event| event.setEpoch);
         found = match (found.take(), installed, recovered) {
             (None, Some((epoch, hash)), _) if epoch == first => Some(Lineage { epoch, hash, ..Lineage::default() }),
@@ -101,22 +104,9 @@ fn follow(logs: &[LogEntry], first: u64) -> Lineage {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{Address, Bytes};
+    use alloy::primitives::Address;
 
     use super::*;
-
-    fn log(event: &impl SolEvent) -> LogEntry {
-        let data = event.encode_log_data();
-        LogEntry {
-            address: Address::ZERO,
-            topics: data.topics().to_vec(),
-            data: Bytes::from(data.data.to_vec()),
-            block_number: 1,
-            block_hash: B256::ZERO,
-            tx_hash: B256::ZERO,
-            log_index: 0,
-        }
-    }
 
     fn set(epoch: u64, member: u8) -> KingSet::KingSetInstalled {
         let members = vec![B256::repeat_byte(member)];
@@ -126,10 +116,10 @@ mod tests {
     #[test]
     fn rotations_and_recoveries_lead_from_the_first_set_to_the_present_one() {
         let recovered = KingSet::KingSetRecovered { setEpoch: 3, originChainId: 61, outbox: Address::ZERO, forkCount: 4 };
-        let logs = [log(&set(1, 1)), log(&set(2, 2)), log(&recovered)];
+        let logs = [LogEntry::of(&set(1, 1)), LogEntry::of(&set(2, 2)), LogEntry::of(&recovered)];
         let hash = keccak256(B256::repeat_byte(2));
         assert_eq!(follow(&logs, 1), Lineage { epoch: 3, hash, rotations: 1, recoveries: 1 });
-        let gap = [log(&set(1, 1)), log(&set(3, 2))];
+        let gap = [LogEntry::of(&set(1, 1)), LogEntry::of(&set(3, 2))];
         assert_eq!(follow(&gap, 1).epoch, 1, "an epoch is missing");
         assert_eq!(follow(&logs, 5), Lineage::default(), "another first set");
     }
