@@ -6,6 +6,8 @@
 
 #[path = "../tests/it/chaos/byzantine.rs"]
 mod byzantine;
+#[path = "../tests/it/clock.rs"]
+mod clock;
 #[path = "../tests/it/chaos/world.rs"]
 mod world;
 

@@ -15,6 +15,7 @@ export const DEPLOYABLES = {
   Inbox: ['Inbox', 'shanghai'],
   KingCourt: ['KingCourt', 'osaka'],
   KingSet: ['KingSet', 'shanghai'],
+  NodeDirectory: ['NodeDirectory', 'osaka'],
   Outbox: ['Outbox', 'shanghai'],
   ProofVerifier: ['ProofVerifier', 'shanghai'],
   RentalCourt: ['RentalCourt', 'osaka'],

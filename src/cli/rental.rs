@@ -176,7 +176,7 @@ pub(super) async fn watch(
     spec: LaunchSpec,
     json: bool,
 ) -> Outcome {
-    let node = start_node(config)?;
+    let node = start_node(config).await?;
     let plan = WatchPlan {
         renew_seconds: keep.auto_renew,
         spend_limit: keep.spend_limit,

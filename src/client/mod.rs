@@ -7,6 +7,7 @@ pub mod court;
 pub mod delegation;
 #[cfg(feature = "node")]
 pub mod deploy;
+pub mod directory;
 pub mod doctor;
 pub mod earnings;
 pub mod emission;

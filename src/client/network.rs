@@ -13,9 +13,9 @@ use super::{ClientError, Clients};
 use crate::{
     chain::BlockId,
     config::NodeConfig,
-    net::{NetConfig, NetHandle, Network, PeerId, PeerInfo, parse_addresses},
+    net::{NetConfig, NetHandle, Network, PeerId, PeerInfo},
     rules::committee::Shards,
-    service::census::VERSION,
+    service::{census::VERSION, directory},
     task::{Service, Shutdown},
     telemetry::Metrics,
     types::{
@@ -138,7 +138,7 @@ impl Visit {
 /// against the chain.
 pub async fn by_visit(config: &NodeConfig, clients: &Clients) -> Result<NetworkView, ClientError> {
     let net_config = NetConfig {
-        bootstrap: parse_addresses(&config.network.bootstrap)?,
+        bootstrap: directory::join_by(config, &clients.ethereum, &clients.book).await?,
         mdns: config.network.mdns,
         local_network: config.network.local,
         ..NetConfig::default()

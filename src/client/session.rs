@@ -13,10 +13,10 @@ use alloy::{
 use futures::future::Either;
 use tokio::io::{ReadHalf, WriteHalf, split};
 
-use super::{ClientError, Clients, rent::RentalView};
+use super::{ClientError, Clients, directory::join_by, rent::RentalView};
 use crate::{
     config::NodeConfig,
-    net::{Multiaddr, NetConfig, NetHandle, NetStream, Network, PeerId, parse_addresses},
+    net::{Multiaddr, NetConfig, NetHandle, NetStream, Network, PeerId},
     service::session::{
         Login, LoginAnswer, NamedKey, SESSION_PROTOCOL, SessionError, SessionReply, SessionRequest, read_frame, read_login_frame,
         write_frame,
@@ -61,8 +61,9 @@ pub struct RenterNode {
 }
 
 impl RenterNode {
-    pub fn start(config: &NodeConfig, identity: [u8; 32]) -> Result<Self, ClientError> {
-        let bootstrap = parse_addresses(&config.network.bootstrap)?;
+    /// Joins by the nodes of the configuration, or by those that Kings have announced on chain.
+    pub async fn start(config: &NodeConfig, identity: [u8; 32]) -> Result<Self, ClientError> {
+        let bootstrap = join_by(config).await?;
         let listen = LISTEN.iter().filter_map(|address| address.parse().ok()).collect();
         let net_config = NetConfig { listen, bootstrap: bootstrap.clone(), ..NetConfig::default() };
         let (net, mut events, mut event_loop) = Network::start(net_config, identity, Metrics::default())?;

@@ -44,7 +44,7 @@ pub async fn connect(config: &NodeConfig, rental: RentalId, files: &ShellFiles) 
     let started = Instant::now();
     let step = |name: &str| tracing::debug!(elapsed_ms = started.elapsed().as_millis() as u64, "{name}");
     // The network comes up while the chain is asked.
-    let node = RenterNode::start(config, *identity)?;
+    let node = RenterNode::start(config, *identity).await?;
     let clients = Clients::reader(config).await?;
     let view = rent::rental(&clients, rental).await?;
     step("the chain knows the rental");

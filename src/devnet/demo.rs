@@ -189,7 +189,7 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
         SessionKeys { folder: network.folder.join("renter/sessions"), password: network.accounts.password(), strength: Strength::Devnet };
     let offer = wait_rentable(&renter).await?.offer;
 
-    let node = renter_node(network)?;
+    let node = renter_node(network).await?;
     let launcher = Launcher { clients: &renter, node: &node, sessions: &sessions };
     let rented = console.stage("rented: escrow paid, container up, provider ready", rent_gpu(&launcher, offer)).await?;
     let runtime = launcher.status(&rented).await?.runtime;
@@ -242,11 +242,12 @@ async fn scenario(folder: &Path, network: &DevNetwork, console: &Console) -> Res
     })
 }
 
-fn renter_node(network: &DevNetwork) -> Result<RenterNode, DevnetError> {
-    let config = NodeConfig::load(&network.write_config("renter", &network.bootstrap())?, &[]).map_err(ClientError::from)?;
+/// It knows nobody: the chain tells it where a King is.
+async fn renter_node(network: &DevNetwork) -> Result<RenterNode, DevnetError> {
+    let config = NodeConfig::load(&network.write_config("renter", &[])?, &[]).map_err(ClientError::from)?;
     let identity = load_or_create_identity(&config.data_dir.join("node.key"))
         .map_err(|error| DevnetError::Setup { what: "renter's identity".into(), reason: error.to_string() })?;
-    Ok(RenterNode::start(&config, *identity)?)
+    Ok(RenterNode::start(&config, *identity).await?)
 }
 
 async fn rent_gpu(launcher: &Launcher<'_>, offer: u64) -> Result<RentalView, DevnetError> {

@@ -21,10 +21,11 @@ use super::{
 use crate::{
     chain::{Chain, ChainConfig},
     client::{
-        Clients,
+        ClientError, Clients, Mode,
         bench::{BenchError, Calibration, TimeLimits, calibrate},
-        stake,
+        directory, stake,
     },
+    config::NodeConfig,
     types::{AddressBook, Amount, ChainKind, Role, work::cpu_test_class},
 };
 
@@ -170,7 +171,17 @@ impl DevNetwork {
         names.extend((2..=KINGS).map(|number| format!("king-{number}")));
         let started = futures::future::try_join_all(names.iter().map(|name| self.start_node(name, &bootstrap))).await?;
         self.nodes.extend(started);
+        self.announce("king-1").await?;
         self.nodes_up_at = self.clients("relay").await?.ethereum.head().await?.timestamp;
+        Ok(())
+    }
+
+    /// A King says on chain where it is, as `gpumkt king announce` does.
+    async fn announce(&self, name: &str) -> Result<(), DevnetError> {
+        let path = self.folder.join(format!("{name}.toml"));
+        let config = NodeConfig::load(&path, &[]).map_err(ClientError::from)?;
+        let listen = self.nodes.iter().find(|node| node.name == name).map_or_else(Vec::new, |node| node.info.listen.clone());
+        directory::announce(&self.clients(name).await?, Mode::Send, &config, &listen).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
-use super::{NetError, RelayGate};
+use super::{NetError, RelayGate, behaviour::is_routable};
 use crate::config::NetworkSection;
 
 /// Time from sending a request to its answer. Below 30 s a provider's answer to a full challenge would be missed.
@@ -74,9 +74,20 @@ pub fn parse_addresses<'a>(texts: impl IntoIterator<Item = &'a String>) -> Resul
     texts.into_iter().map(parse).collect()
 }
 
+/// Addresses with peer ids out of text that others wrote: what is none, and what leads nowhere from here, is passed over.
+pub fn announced_addresses(text: &str, local_network: bool) -> impl Iterator<Item = Multiaddr> + '_ {
+    let parsed = text.split_whitespace().filter_map(|word| word.parse::<Multiaddr>().ok());
+    parsed.filter(move |address| peer_of(address).is_ok() && is_routable(address, local_network))
+}
+
 /// The peer an address ends in, if it does.
 pub fn peer_in(address: &Multiaddr) -> Option<PeerId> {
     peer_of(address).ok()
+}
+
+/// The address with `peer` at its end; one that ends in another is refused.
+pub fn with_peer(address: &Multiaddr, peer: PeerId) -> Result<Multiaddr, NetError> {
+    address.clone().with_p2p(peer).map_err(|address| bad(address, "it ends in another peer id than this node's"))
 }
 
 /// The peer an address ends in.
@@ -100,6 +111,17 @@ mod tests {
     fn the_default_configuration_is_usable() {
         let config = NetConfig::from_section(&NetworkSection::default()).unwrap();
         assert_eq!(config.listen.len(), 2, "TCP and QUIC");
+    }
+
+    #[test]
+    fn of_announced_text_only_what_leads_somewhere_counts() {
+        let peer = PeerId::random();
+        let (public, private) = (format!("/ip4/8.8.8.8/tcp/7700/p2p/{peer}"), format!("/ip4/127.0.0.1/tcp/7700/p2p/{peer}"));
+        let text = format!("nonsense /ip4/8.8.8.8/tcp/1 \n{private}\t{public}  /p2p-circuit");
+        let found = |local| announced_addresses(&text, local).map(|address| address.to_string()).collect::<Vec<_>>();
+        assert_eq!(found(false), [public.clone()]);
+        assert_eq!(found(true), [private, public]);
+        assert_eq!(announced_addresses("", true).count(), 0);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod request;
 mod streams;
 mod swarm_events;
 
-pub use config::{NetConfig, parse_addresses, peer_in};
+pub use config::{NetConfig, announced_addresses, parse_addresses, peer_in, with_peer};
 pub use error::NetError;
 pub use event_loop::{EventLoop, Network};
 pub use gossip::{Published, ValidationTicket, Verdict};

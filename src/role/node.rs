@@ -15,13 +15,14 @@ use crate::{
     config::NodeConfig,
     http::HttpServer,
     keys::{load_or_create_identity, open_keystore, read_password},
-    net::{NetEvents, Network, check_listen},
+    net::{NetEvents, Network, check_listen, peer_id_of, peer_in},
     rules::quorum::KingSet,
     service::{
         COLUMNS,
         census::Census,
         checkpoints::CheckpointBook,
         council::book::StatementBook,
+        directory::join_by,
         docket::Docket,
         index::ChainIndex,
         peers::Peers,
@@ -71,7 +72,7 @@ impl Node {
     pub async fn start(config: NodeConfig, role: Role) -> Result<Self, Box<dyn Coded>> {
         init_logs(&config.log.filter, config.log.format);
         let (metrics, health) = (Metrics::default(), Health::default());
-        let net_config = net_config(&config, role).map_err(boxed)?;
+        let mut net_config = net_config(&config, role).map_err(boxed)?;
         let http = HttpServer::bind(config.http.listen, health.clone(), metrics.clone()).await.map_err(boxed)?;
         check_listen(&net_config).map_err(boxed)?;
         let (alerts, raised) = Alerts::new();
@@ -90,6 +91,10 @@ impl Node {
         let mut supervisor = Supervisor::new(Shutdown::new(), metrics.clone());
         let ethereum_index = follow(&mut supervisor, &ethereum, &store, &book, &metrics).map_err(boxed)?;
         let classic_index = follow(&mut supervisor, &classic, &store, &book, &metrics).map_err(boxed)?;
+        let own_peer = peer_id_of(&identity).map_err(boxed)?;
+        net_config.bootstrap = join_by(&config, &ethereum, &book).await.map_err(boxed)?;
+        // A King reads its own place, too.
+        net_config.bootstrap.retain(|address| peer_in(address) != Some(own_peer));
         let (net, events, event_loop) = Network::start(net_config, *identity, metrics.clone()).map_err(boxed)?;
         supervisor.add(event_loop);
         let stakes = ChainStakes::new(ethereum.clone(), book.ethereum.staking_manager);

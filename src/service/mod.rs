@@ -19,6 +19,7 @@ pub mod council;
 pub mod court;
 #[cfg(feature = "node")]
 pub mod delivery;
+pub mod directory;
 #[cfg(feature = "node")]
 pub mod docket;
 #[cfg(feature = "node")]

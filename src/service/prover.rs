@@ -30,6 +30,7 @@ use crate::{
     rules::{
         beacon,
         kernel::{NoSuchSample, WorkOutput, is_drawn, sample_seed},
+        verdict::ANSWER_LIMIT_BLOCKS,
     },
     task::{Fault, Service, Shutdown},
     telemetry::{Alerts, Metrics, Severity},
@@ -43,6 +44,8 @@ use crate::{
 
 /// Finished challenges kept for openings; older ones are computed again when asked for.
 const MAX_FINISHED: usize = 16;
+/// Names of failed transactions that are kept.
+const MAX_FAILED: usize = 256;
 /// Blocks after which nothing about a challenge can be open: the longest windows of the contract together.
 const MAX_ANSWER_BLOCKS: u64 = 4_352;
 /// How much earlier than this node a Queen may see a block.
@@ -121,6 +124,8 @@ pub struct Prover {
     pub alerts: Alerts,
     pub tenants: Tenants,
     work: Mutex<BTreeMap<(u64, DeviceId), Slot>>,
+    /// How often what has this name failed.
+    failed: Mutex<BTreeMap<String, u32>>,
     announced: Notify,
     /// Held while the OpenCL device works: a renter's container stands still for its own challenge only, not for those before it.
     turn: Mutex<()>,
@@ -146,7 +151,7 @@ pub struct ProverParts {
 impl Prover {
     pub fn new(parts: ProverParts) -> Arc<Self> {
         let ProverParts { chain, classic, ethereum, account, worker_key, gpu, peers, sender, metrics, alerts, tenants, challenges } = parts;
-        let (work, announced, turn) = (Mutex::default(), Notify::new(), Mutex::default());
+        let (work, failed, announced, turn) = (Mutex::default(), Mutex::default(), Notify::new(), Mutex::default());
         Arc::new(Self {
             chain,
             classic,
@@ -160,6 +165,7 @@ impl Prover {
             alerts,
             tenants,
             work,
+            failed,
             announced,
             turn,
             challenges,
@@ -366,25 +372,30 @@ impl Prover {
             .collect()
     }
 
-    /// Proves every drawn commit whose samples are known. `done` remembers what needs no proof.
-    async fn prove_due(&self, done: &mut BTreeMap<(u64, DeviceId), ()>) -> Result<(), ProverError> {
+    /// Proves every drawn commit whose samples are known. `done` remembers what needs no proof, or gets none any more.
+    async fn prove_due(&self, done: &mut BTreeSet<(u64, DeviceId)>) -> Result<(), ProverError> {
         let newest = self.classic.newest().number;
         for (challenge, id, commit) in self.answerable() {
             let key = (challenge.block_number, id);
             let parameters = self.challenges.parameters(challenge.block_number);
             let seal_block = beacon::seal_block(challenge.block_number, parameters.commit_window);
             // Who sealed too late drew nobody: the hash is out of the contract's reach.
-            if commit.is_proven || done.contains_key(&key) || seal_block >= newest || newest > seal_block + 256 {
+            if commit.is_proven || done.contains(&key) || seal_block >= newest || newest > seal_block + 256 {
                 continue;
             }
             let seal_hash = self.chain.block(seal_block).await?.hash;
-            let drawn = self.is_drawn(&commit, id, challenge.block_number, seal_hash).await?;
-            if let Err(error) = self.prove_if(drawn, &challenge, id, &commit, seal_hash).await {
+            let until = self.answer_until(&commit, id, challenge.block_number, seal_hash).await?;
+            if until.is_some_and(|until| newest >= until) {
+                tracing::warn!(block = challenge.block_number, device = id, until, "too late to prove this challenge: it is missed");
+                self.metrics.event("challenge", "proof_late");
+            } else if until.is_some()
+                && let Err(error) = self.prove(&challenge, id, &commit, seal_hash).await
+            {
                 // The next commit's proof is due as well.
                 tracing::warn!(block = challenge.block_number, device = id, code = error.code(), %error, "proof not sent, trying again");
                 continue;
             }
-            done.insert(key, ());
+            done.insert(key);
             while done.len() > MAX_FINISHED {
                 done.pop_first();
             }
@@ -392,14 +403,18 @@ impl Prover {
         Ok(())
     }
 
+    /// Until which block the commit may be proven; `None` if it need not be.
     /// A seal that is on the chain says it itself: how many unmeasured commits are drawn depends on the others. Before that, all are
     /// reckoned with, and a proof of one that is not drawn is refused without a cost.
-    async fn is_drawn(&self, commit: &CommitInfo, id: DeviceId, block: u64, seal_hash: B256) -> Result<bool, ProverError> {
+    async fn answer_until(&self, commit: &CommitInfo, id: DeviceId, block: u64, seal_hash: B256) -> Result<Option<u64>, ProverError> {
         if self.classic.views().work.challenge(block).is_some_and(|challenge| challenge.is_sealed) {
             let call = WorkVerification::drawnCall { challengeBlock: block, deviceId: id };
-            return Ok(self.chain.call(self.challenges.contract(), call, BlockId::latest()).await?.isDrawn);
+            let drawn = self.chain.call(self.challenges.contract(), call, BlockId::latest()).await?;
+            return Ok(drawn.isDrawn.then_some(drawn.answerUntil));
         }
-        Ok(!commit.is_measured || is_drawn(seal_hash, block, id, self.challenges.parameters(block).proof_rate.into()))
+        let rules = self.challenges.parameters(block);
+        let may_be_drawn = !commit.is_measured || is_drawn(seal_hash, block, id, rules.proof_rate.into());
+        Ok(may_be_drawn.then(|| beacon::seal_block(block, rules.commit_window) + ANSWER_LIMIT_BLOCKS))
     }
 
     /// Answers every demand on own commits. `done` remembers what was answered.
@@ -431,17 +446,7 @@ impl Prover {
         Ok(())
     }
 
-    async fn prove_if(
-        &self,
-        drawn: bool,
-        challenge: &ChallengeInfo,
-        id: DeviceId,
-        commit: &CommitInfo,
-        seal_hash: B256,
-    ) -> Result<(), ProverError> {
-        if !drawn {
-            return Ok(());
-        }
+    async fn prove(&self, challenge: &ChallengeInfo, id: DeviceId, commit: &CommitInfo, seal_hash: B256) -> Result<(), ProverError> {
         let block = challenge.block_number;
         let samples = self.challenges.parameters(block).proof_samples;
         let proof = self.open_samples(challenge, id, commit, sample_seed(seal_hash, block, id), samples).await?;
@@ -485,9 +490,20 @@ impl Prover {
         self.work.lock().await.get(&(block, id))?.borrow().clone()
     }
 
-    async fn send(&self, id: String, label: &str, data: Vec<u8>) -> Result<(), SendError> {
-        let to = self.challenges.contract();
-        let mined = self.sender.submit(Intent::call(id, label, to, data)).await?;
+    /// What failed in its block, although it had succeeded before it, goes under a new name the next time: what was sent under one name
+    /// is never sent again.
+    async fn send(&self, name: String, label: &str, data: Vec<u8>) -> Result<(), SendError> {
+        let attempt = self.failed.lock().await.get(&name).copied().unwrap_or_default();
+        let intent = Intent::call(format!("{name}:{attempt}"), label, self.challenges.contract(), data);
+        let sent = self.sender.submit(intent).await;
+        if matches!(sent, Err(SendError::Failed { .. })) {
+            let mut failed = self.failed.lock().await;
+            if failed.len() >= MAX_FAILED {
+                failed.clear();
+            }
+            failed.insert(name, attempt + 1);
+        }
+        let mined = sent?;
         tracing::info!(label, gas = mined.gas_used, tx = %mined.hash, block = mined.block_number, "sent");
         Ok(())
     }
@@ -508,7 +524,7 @@ impl Service for ProverService {
         let mut challenges = self.prover.challenges.clone();
         let mut head = self.prover.classic.head();
         let mut answers = JoinSet::new();
-        let mut done = BTreeMap::new();
+        let mut done = BTreeSet::new();
         let mut answered = BTreeSet::new();
         loop {
             for challenge in challenges.poll().await.map_err(Fault::recover)? {

@@ -41,6 +41,7 @@ contracts! {
     gpu_rental_terms: GPURentalTerms, GPURentalTermsErrors, "contracts/abi/GPURentalTerms.json";
     rental_court: RentalCourt, RentalCourtErrors, "contracts/abi/RentalCourt.json";
     king_court: KingCourt, KingCourtErrors, "contracts/abi/KingCourt.json";
+    node_directory: NodeDirectory, NodeDirectoryErrors, "contracts/abi/NodeDirectory.json";
     governance: Governance, GovernanceErrors, "contracts/abi/Governance.json";
     timelock: TimelockController, TimelockControllerErrors, "contracts/abi/TimelockController.json";
     faucet: Faucet, FaucetErrors, "contracts/abi/Faucet.json";

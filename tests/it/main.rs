@@ -12,6 +12,7 @@ mod audit;
 mod bad_inputs;
 mod chain;
 mod chaos;
+mod clock;
 mod deploy;
 mod differential;
 mod engine;

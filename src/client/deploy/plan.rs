@@ -12,9 +12,9 @@ use crate::{
         AddressBook,
         abi::king_set,
         abi::{
-            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
-            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkDisputes, WorkSettlement,
-            WorkVerification,
+            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, NodeDirectory, Outbox, ProofVerifier,
+            RentalCourt, ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkDisputes,
+            WorkSettlement, WorkVerification,
         },
         addresses::{self, BridgeAddresses, ClassicAddresses, EthereumAddresses, KingSetEntry},
     },
@@ -64,6 +64,7 @@ pub(super) fn address_book(config: &DeployConfig, ethereum: Origin, classic: Ori
             gpu_rental: ethereum.created(10),
             rental_court: ethereum.created(11),
             king_court: ethereum.created(12),
+            node_directory: ethereum.created(13),
             faucet: None,
         },
         classic: ClassicAddresses {
@@ -152,6 +153,8 @@ pub(super) fn ethereum_plan(config: &DeployConfig, book: &AddressBook, deployer:
             farOutbox_: etc.bridge.outbox,
         },
     ));
+    let directory = NodeDirectory::constructorCall { stakes_: eth.staking_manager };
+    steps.push(create("NodeDirectory", &NodeDirectory::BYTECODE, directory));
     steps.extend(ethereum_wiring(config, book));
     steps.extend(reward_steps(config, eth.token_distributor));
     steps.extend(hand_over(book));

@@ -18,9 +18,9 @@ use crate::{
     types::{
         AddressBook,
         abi::{
-            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, Outbox, ProofVerifier, RentalCourt,
-            ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkDisputes, WorkSettlement,
-            WorkVerification,
+            Faucet, GPURental, GPURentalTerms, GPUToken, Governance, Inbox, KingCourt, KingSet, NodeDirectory, Outbox, ProofVerifier,
+            RentalCourt, ReputationSystem, StakingManager, StakingPools, TimelockController, TokenDistributor, WorkDisputes,
+            WorkSettlement, WorkVerification,
         },
         addresses::BridgeAddresses,
     },
@@ -91,8 +91,10 @@ async fn verify_ethereum(config: &DeployConfig, book: &AddressBook, view: &View<
     view.code("GPURentalTerms", eth.gpu_rental_terms, &GPURentalTerms::DEPLOYED_BYTECODE).await?;
     view.code("RentalCourt", eth.rental_court, &RentalCourt::DEPLOYED_BYTECODE).await?;
     view.code("KingCourt", eth.king_court, &KingCourt::DEPLOYED_BYTECODE).await?;
+    view.code("NodeDirectory", eth.node_directory, &NodeDirectory::DEPLOYED_BYTECODE).await?;
     view.bridge(&eth.bridge, book.classic.chain_id, book.classic.bridge.outbox).await?;
     view.king_court(book).await?;
+    view.equal("NodeDirectory.stakes", eth.node_directory, NodeDirectory::stakesCall {}, eth.staking_manager).await?;
     view.equal("Inbox.governor", eth.bridge.inbox, Inbox::governorCall {}, eth.timelock).await?;
     view.equal("KingSet.stakes", eth.bridge.king_set, KingSet::stakesCall {}, eth.staking_manager).await?;
     view.equal("GPUToken.minter", eth.gpu_token, GPUToken::minterCall {}, eth.token_distributor).await?;

@@ -6,7 +6,10 @@ use futures::future::join_all;
 
 use super::{Finding, Subject};
 use crate::{
-    client::network::{self, Visit},
+    client::{
+        directory,
+        network::{self, Visit},
+    },
     config::{NodeConfig, RelayUse},
     net::{Multiaddr, NetConfig, NetHandle, is_circuit, parse_addresses, peer_in},
 };
@@ -15,7 +18,7 @@ use crate::{
 const PROBED_WITHIN: Duration = Duration::from_secs(15);
 
 pub(super) async fn look(config: &NodeConfig, subject: Subject, findings: &mut Vec<Finding>) {
-    let addresses = match parse_addresses(&config.network.bootstrap) {
+    let addresses = match directory::join_by(config).await {
         Ok(addresses) => addresses,
         Err(error) => return findings.push(Finding::error("nodes to join by", &error)),
     };
@@ -51,9 +54,9 @@ fn alone(config: &NodeConfig, subject: Subject, peers: usize) -> Finding {
         return Finding::ok(check, format!("none named; {peers} peers are connected"));
     }
     let next = "name two or more nodes of different operators in network.bootstrap";
-    let found = "network.bootstrap is empty: only nodes that call this one are met";
+    let found = "network.bootstrap is empty, and no King has announced itself on chain: only nodes that call this one are met";
     if subject == Subject::Renter {
-        Finding::fail(check, "network.bootstrap is empty: no provider is found", next)
+        Finding::fail(check, "network.bootstrap is empty, and no King has announced itself on chain: no provider is found", next)
     } else {
         Finding::warn(check, found, next)
     }

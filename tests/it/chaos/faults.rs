@@ -11,6 +11,8 @@ use gpumkt::{
 };
 use serde_json::{Value, json};
 
+use crate::clock::WrongClock;
+
 use super::{
     byzantine::Byzantine,
     summary::Summary,
@@ -212,20 +214,13 @@ pub async fn clocks_jump(world: &mut World, summary: &mut Summary) {
     world.all_delivered("after they woke up", [&[], &[]]).await;
 
     // The wall clocks of a King and the relay, while they run.
-    let (library, offset) = (world.folder.join("clock.so"), world.folder.join("clock"));
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/chaos/clock.c");
-    let compiled = std::process::Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status().unwrap();
-    assert!(compiled.success(), "the C compiler that links Rust compiles this, too");
-    std::fs::write(&offset, 0i64.to_le_bytes()).unwrap();
-    world.clock = Some((library, offset.clone()));
+    world.clock = Some(WrongClock::new(&world.folder, "clock"));
     for name in ["king-1", "relay-1"] {
         world.kill(name);
         world.start_node(name, true).await;
     }
-    for seconds in [1_800i64, -1_800, 0] {
-        // In place: the nodes have the file mapped.
-        let file = std::fs::OpenOptions::new().write(true).open(&offset).unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&file, &seconds.to_le_bytes(), 0).unwrap();
+    for seconds in [1_800, -1_800, 0] {
+        world.clock.as_ref().unwrap().shift(seconds);
         summary.fault(format!("clocks of a King and the relay are {seconds} s off"));
         world.dispatch_both(1).await;
         world.all_delivered("with shifted clocks", [&[], &[]]).await;

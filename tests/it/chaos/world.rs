@@ -29,6 +29,8 @@ use gpumkt::{
 };
 use serde_json::{Value, json};
 
+use crate::clock::WrongClock;
+
 pub const DEADLINE: Duration = Duration::from_secs(120);
 pub const KINGS: u32 = 4;
 /// Kings sign at multiples of this, and this deep on Ethereum Classic.
@@ -57,8 +59,8 @@ pub struct World {
     pub refusers: [Address; 2],
     sender: Address,
     next_body: AtomicU32,
-    /// Library and file that shift the wall clocks of nodes that are started from now on.
-    pub clock: Option<(PathBuf, PathBuf)>,
+    /// What nodes that are started from now on go by.
+    pub clock: Option<WrongClock>,
     /// Whether relays that are started from now on have the next King set drawn.
     pub rotates: bool,
 }
@@ -297,8 +299,8 @@ impl World {
     pub async fn start_node(&mut self, name: &str, is_ready: bool) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gpumkt"));
         command.arg(name.split('-').next().unwrap()).arg("--config").arg(self.write_config(name));
-        if let Some((library, offset)) = &self.clock {
-            command.env("LD_PRELOAD", library).env("GPUMKT_TEST_CLOCK", offset);
+        if let Some(clock) = &self.clock {
+            clock.rules(&mut command);
         }
         let told = self.folder.join(name).join("node.json");
         let _ = std::fs::remove_file(&told);

@@ -20,7 +20,7 @@ use gpumkt::{
     net::Multiaddr,
     types::{
         Role,
-        abi::{GPURental, GPUToken, WorkVerification},
+        abi::{GPURental, GPUToken},
         wire::{CheckpointData, CheckpointSignature, GossipMessage, Heartbeat, Request, Topic, VERSION},
     },
 };
@@ -37,6 +37,8 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(240);
 const ATTACK: Duration = Duration::from_secs(25);
 /// How long a fault lasts.
 const FAULT_CHALLENGES: u64 = 2;
+/// By how much a Queen's clock hurries.
+const LIE: i64 = 5;
 /// Identities without a stake that an attacker takes on.
 const SYBILS: u8 = 6;
 
@@ -52,11 +54,8 @@ async fn passes(whole: &Whole, count: usize) {
 
 /// Waits until `count` further challenges are open.
 async fn challenges(whole: &Whole, count: u64) {
-    let (clients, started) = (whole.clients("renter").await, Instant::now());
-    let work = clients.book.classic.work_verification;
-    let opened = async || clients.classic.call(work, WorkVerification::challengeCountCall {}, BlockId::latest()).await.unwrap();
-    let wanted = opened().await + count;
-    while opened().await < wanted {
+    let (wanted, started) = (whole.opened().await + count, Instant::now());
+    while whole.opened().await < wanted {
         assert!(started.elapsed() < VERDICT_WITHIN, "no challenge in time");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -69,12 +68,17 @@ async fn missed(whole: &Whole) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_message_of_an_attacker_counts_and_no_honest_provider_is_failed() {
     let _alone = crate::WHOLE_NETWORK.lock().await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut whole = Whole::start(folder.path()).await;
+    // Stays for whoever wants to read the nodes' logs.
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/chaos-net");
+    let folder = results.join("run");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut whole = Whole::start(&folder).await;
     passes(&whole, 1).await;
     let witnessed_s = witnessed(&whole).await;
     let mut faults = partitions(&whole).await;
     faults.push(bad_lines(&whole).await);
+    faults.extend(wrong_clocks(&mut whole).await);
 
     let before = missed(&whole).await;
     let sent = attack(&mut whole).await;
@@ -84,12 +88,12 @@ async fn no_message_of_an_attacker_counts_and_no_honest_provider_is_failed() {
 
     // A Queen that withholds all receipts, for ever.
     let before = missed(&whole).await;
-    let silent = whole.network.nodes.iter_mut().find(|node| node.name == "queen-3").unwrap();
-    silent.process.kill().unwrap();
+    whole.kill("queen-3");
     passes(&whole, 2).await;
     faults.push(json!({ "fault": "a Queen withholds its receipts", "missed": missed(&whole).await - before }));
 
-    let (credited, failed) = (credited(&whole).await, missed(&whole).await);
+    let (credited, failed, audit) = (credited(&whole).await, missed(&whole).await, whole.audit().await);
+    assert_eq!(audit["disagreements"].as_array().map(Vec::len), Some(0), "{audit:#}");
     let summary = json!({
         "faults": faults,
         "verdicts": whole.verdicts().await,
@@ -97,9 +101,7 @@ async fn no_message_of_an_attacker_counts_and_no_honest_provider_is_failed() {
         "honest_providers_failed_by_the_network": failed,
         "attackers_credited_wei": credited.to_string(),
     });
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/chaos-net/summary.json");
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(&path, serde_json::to_string_pretty(&summary).unwrap()).unwrap();
+    std::fs::write(results.join("summary.json"), serde_json::to_string_pretty(&summary).unwrap()).unwrap();
     println!("{summary:#}");
     assert_eq!((failed, credited), (0, U256::ZERO));
 }
@@ -117,6 +119,7 @@ async fn partitions(whole: &Whole) -> Vec<Value> {
     ];
     let mut faults = Vec::new();
     for (name, pairs) in cuts {
+        println!("{name}: {:?}", whole.verdicts().await);
         let before = missed(whole).await;
         whole.lab.cut(&pairs);
         challenges(whole, FAULT_CHALLENGES).await;
@@ -140,6 +143,30 @@ async fn bad_lines(whole: &Whole) -> Value {
     passes(whole, 1).await;
     set(0, 0);
     json!({ "fault": "200 ms and 2 % loss on every line to the chains", "missed": missed(whole).await - before })
+}
+
+/// Wall clocks that are wrong, and a Queen that lies about time: for it, five seconds pass in one.
+async fn wrong_clocks(whole: &mut Whole) -> Vec<Value> {
+    let mut faults = Vec::new();
+    for seconds in [3_600, -3_600, 0] {
+        let before = missed(whole).await;
+        ["queen-1", "provider"].iter().for_each(|name| whole.clocks[name].shift(seconds));
+        challenges(whole, FAULT_CHALLENGES).await;
+        passes(whole, 1).await;
+        faults.push(
+            json!({ "fault": format!("clocks of a Queen and the provider are {seconds} s off"), "missed": missed(whole).await - before }),
+        );
+    }
+    for (factor, name) in [(LIE, "a Queen shows five times the time that passed"), (1, "it tells the truth again")] {
+        let before = missed(whole).await;
+        whole.kill("queen-2");
+        whole.clocks["queen-2"].hurry(factor);
+        whole.revive("queen-2").await;
+        challenges(whole, FAULT_CHALLENGES).await;
+        passes(whole, 1).await;
+        faults.push(json!({ "fault": name, "missed": missed(whole).await - before }));
+    }
+    faults
 }
 
 /// A renter pays and never comes: Queens come to the door in its place. Answers how long that took.

@@ -30,7 +30,8 @@ table ip nat {
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// A public network in which routers and public machines have addresses of 203.0.113.0/24. Nothing leads out of it.
+/// A public network in which routers and public machines have addresses of 198.51.100.0/24 (for documentation, RFC 5737: nobody's).
+/// Nothing leads out of it.
 pub struct Lab {
     prefix: String,
     names: Vec<String>,
@@ -75,12 +76,12 @@ impl Lab {
         &self.names[0]
     }
 
-    /// Gives `namespace` the public address 203.0.113.`host`.
+    /// Gives `namespace` the public address 198.51.100.`host`.
     fn plug(&self, namespace: &str, host: u8) {
         let public = self.public();
         sh(&format!(
             "ip -n {public} link add p{host} type veth peer name up0 netns {namespace}; ip -n {public} link set p{host} master br0 up; \
-             ip -n {namespace} addr add 203.0.113.{host}/24 dev up0; ip -n {namespace} link set up0 up"
+             ip -n {namespace} addr add 198.51.100.{host}/24 dev up0; ip -n {namespace} link set up0 up"
         ));
     }
 
@@ -91,7 +92,7 @@ impl Lab {
         let name = format!("gm{}h{host}", std::process::id());
         sh(&format!(
             "ip link add {name} type veth peer name p{host} netns {public}; ip -n {public} link set p{host} master br0 up; \
-             ip addr add 203.0.113.{host}/24 dev {name}; ip link set {name} up"
+             ip addr add 198.51.100.{host}/24 dev {name}; ip link set {name} up"
         ));
     }
 

@@ -36,7 +36,7 @@ fn everywhere() -> Vec<String> {
 
 /// The addresses of a public machine, as its operator names them.
 fn at(host: u8) -> Vec<String> {
-    vec![format!("/ip4/203.0.113.{host}/tcp/7700"), format!("/ip4/203.0.113.{host}/udp/7700/quic-v1")]
+    vec![format!("/ip4/198.51.100.{host}/tcp/7700"), format!("/ip4/198.51.100.{host}/udp/7700/quic-v1")]
 }
 
 async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
@@ -70,7 +70,7 @@ fn a_provider_without_a_reachable_port_serves_a_renter() {
             bootstrap: Vec::new(),
             stakes: shared,
         });
-        told.send(actor.address("/ip4/203").await).unwrap();
+        told.send(actor.address("/ip4/198").await).unwrap();
         stay(queen_stays).await;
     });
     let bootstrap = vec![bound.recv_timeout(WITHIN).unwrap()];

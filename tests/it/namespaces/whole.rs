@@ -10,6 +10,7 @@ use std::{
 };
 
 use gpumkt::{
+    chain::BlockId,
     client::Clients,
     devnet::{
         accounts::{Accounts, KINGS, QUEENS},
@@ -18,9 +19,11 @@ use gpumkt::{
         process::{ManagedProcess, Readiness},
         proxy::FaultProxy,
     },
-    types::{AddressBook, ChainKind},
+    types::{AddressBook, ChainKind, abi::WorkVerification},
 };
 use serde_json::Value;
+
+use crate::clock::WrongClock;
 
 use super::{
     lab::{Lab, Machine},
@@ -30,6 +33,14 @@ use super::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gpumkt");
 /// This machine, in the lab's network.
 pub const HERE: u8 = 1;
+/// What the deployment has in place of the devnet's.
+const WINDOWS: [(&str, i64); 3] = [("beacon_spacing", 12), ("commit_window_blocks", 12), ("answer_window_blocks", 12)];
+/// The provider's only one.
+const DEVICE: u64 = 1;
+/// The contract's `Outcome`.
+const OUTCOMES: [&str; 5] = ["pending", "passed", "missed", "unmeasured", "void"];
+/// Nodes whose clocks can be set wrong.
+const MISLED: [&str; 3] = ["queen-1", "queen-2", "provider"];
 const UP_WITHIN: Duration = Duration::from_secs(120);
 
 /// Addresses of the nodes' machines.
@@ -49,7 +60,11 @@ pub struct Whole {
     /// From each node to the chains.
     pub lines: BTreeMap<String, Arc<Quality>>,
     machines: BTreeMap<String, Machine>,
+    /// What some nodes go by, once they are told to.
+    pub clocks: BTreeMap<&'static str, WrongClock>,
     pub bootstrap: Vec<String>,
+    /// First challenge that was opened when all nodes were up.
+    first: u64,
 }
 
 fn names() -> Vec<String> {
@@ -79,7 +94,8 @@ impl Whole {
         };
         network.stake_all().await.unwrap();
         let machines = names().into_iter().map(|name| (name.clone(), lab.public_machine(host_of(&name)))).collect();
-        let mut whole = Self { lab, network, lines: BTreeMap::new(), machines, bootstrap: Vec::new() };
+        let clocks = MISLED.map(|name| (name, WrongClock::new(folder, &format!("clock-{name}")))).into();
+        let mut whole = Self { lab, network, lines: BTreeMap::new(), machines, clocks, bootstrap: Vec::new(), first: 0 };
         let offered = whole.cli("provider", &["offer", "--class", "1", "--price", "3.6"]).await;
         assert!(offered.status.success(), "{}", String::from_utf8_lossy(&offered.stderr));
         for name in names() {
@@ -87,6 +103,8 @@ impl Whole {
             let (folder, info) = (whole.network.folder.join(&name), process.1);
             whole.network.nodes.push(gpumkt::devnet::network::DevNode { name, folder, process: process.0, info });
         }
+        // The block of the next one may be there already.
+        whole.first = whole.opened().await + 1;
         whole
     }
 
@@ -96,6 +114,9 @@ impl Whole {
         let role = name.split('-').next().unwrap();
         let mut command = self.machines[name].command(PROGRAM);
         command.arg(role).arg("--config").arg(config);
+        if let Some(clock) = self.clocks.get(name) {
+            clock.rules(&mut command);
+        }
         let told = self.network.folder.join(name).join("node.json");
         let _ = std::fs::remove_file(&told);
         let mut process = ManagedProcess::spawn(name, command, &self.network.folder.join("logs").join(format!("{name}.log"))).unwrap();
@@ -108,6 +129,17 @@ impl Whole {
         (process, info)
     }
 
+    pub fn kill(&mut self, name: &str) {
+        self.network.nodes.iter_mut().find(|node| node.name == name).unwrap().process.kill().unwrap();
+    }
+
+    /// Starts a node again that was killed.
+    pub async fn revive(&mut self, name: &str) {
+        let (process, info) = self.start_node(name).await;
+        let node = self.network.nodes.iter_mut().find(|node| node.name == name).unwrap();
+        (node.process, node.info) = (process, info);
+    }
+
     /// The harness's own configuration, with addresses of the lab.
     async fn config(&mut self, name: &str) -> PathBuf {
         let path = self.network.write_config(name, &self.bootstrap).unwrap();
@@ -118,14 +150,14 @@ impl Whole {
             let mut urls = Vec::new();
             for url in section["rpc"].as_array().unwrap() {
                 let target = url.as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-                let bound = forward(format!("203.0.113.{HERE}:0").parse().unwrap(), target, Arc::clone(&quality)).await;
+                let bound = forward(format!("198.51.100.{HERE}:0").parse().unwrap(), target, Arc::clone(&quality)).await;
                 urls.push(format!("http://{bound}").into());
             }
             section.insert("rpc".into(), toml::Value::Array(urls));
         }
         let host = host_of(name);
-        config["network"].as_table_mut().unwrap().insert("listen".into(), vec![format!("/ip4/203.0.113.{host}/tcp/7700")].into());
-        config["http"].as_table_mut().unwrap().insert("listen".into(), format!("203.0.113.{host}:7780").into());
+        config["network"].as_table_mut().unwrap().insert("listen".into(), vec![format!("/ip4/198.51.100.{host}/tcp/7700")].into());
+        config["http"].as_table_mut().unwrap().insert("listen".into(), format!("198.51.100.{host}:7780").into());
         std::fs::write(&path, config.to_string()).unwrap();
         path
     }
@@ -141,18 +173,35 @@ impl Whole {
         command.output().await.unwrap()
     }
 
-    /// Verdicts on the provider's device so far, by outcome.
-    pub async fn verdicts(&self) -> BTreeMap<String, usize> {
-        let provider = self.network.accounts.address("provider").unwrap().to_string();
-        let output = self.cli("renter", &["audit", &provider]).await;
-        let audit: Value =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-        assert_eq!(audit["disagreements"].as_array().map(Vec::len), Some(0), "{audit:#}");
+    /// Challenges opened so far.
+    pub async fn opened(&self) -> u64 {
+        let clients = self.clients("renter").await;
+        let work = clients.book.classic.work_verification;
+        clients.classic.call(work, WorkVerification::challengeCountCall {}, BlockId::latest()).await.unwrap()
+    }
+
+    /// What became of the challenges since all nodes are up, by outcome. Neither paid nor counted against anybody yet: that is done when
+    /// somebody reports the device.
+    pub async fn verdicts(&self) -> BTreeMap<&'static str, usize> {
+        let clients = self.clients("renter").await;
+        let work = clients.book.classic.work_verification;
         let mut counts = BTreeMap::new();
-        for verdict in audit["challenges"].as_array().unwrap() {
-            *counts.entry(verdict["outcome"].as_str().unwrap().to_lowercase()).or_default() += 1;
+        for index in self.first..self.opened().await {
+            let call = WorkVerification::outcomeCall { index, deviceId: DEVICE };
+            let outcome: u8 = clients.classic.call(work, call, BlockId::latest()).await.unwrap();
+            *counts.entry(OUTCOMES[usize::from(outcome)]).or_default() += 1;
         }
         counts
+    }
+
+    /// `gpumkt audit` of the provider, after its device was reported: every settled verdict follows from what the chain holds.
+    pub async fn audit(&self) -> Value {
+        let clients = self.clients("renter").await;
+        let report = WorkVerification::reportDeviceCall { deviceId: DEVICE };
+        clients.classic_wallet().send("reportDevice", clients.book.classic.work_verification, report).await.unwrap();
+        let provider = self.network.accounts.address("provider").unwrap().to_string();
+        let output = self.cli("renter", &["audit", &provider]).await;
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 
     pub async fn clients(&self, name: &str) -> Clients {
@@ -171,6 +220,10 @@ async fn deploy(folder: &Path, chains: &DevChains, accounts: &Accounts) -> Addre
         {
             section.insert(key.into(), value.into());
         }
+    }
+    // Blocks come every second here: over a bad line, a few of them are over before a transaction is on its way.
+    for (key, blocks) in WINDOWS {
+        deployment["verification"].as_table_mut().unwrap().insert(key.into(), blocks.into());
     }
     let (file, out) = (folder.join("deployment.toml"), folder.join("addresses.json"));
     std::fs::write(&file, deployment.to_string()).unwrap();
