@@ -52,7 +52,7 @@ fmt: ## Format Rust and Solidity
 check: ## Everything CI runs: lint, artifacts, all tests, vectors, one demo
 	@scripts/check.sh
 
-check-full: check fuzz chaos chaos-net lifecycle e2e-real ## check, deep fuzzing, faults, real clients: before a capability is called done
+check-full: check symbolic fuzz chaos chaos-net lifecycle e2e-real ## check, proofs, deep fuzzing, faults, real clients: before a capability is called done
 
 fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full

@@ -29,7 +29,7 @@ sed -i 's|/usr/local/bin/|/usr/bin/|; s|file:///usr/local/share/gpumkt/\(.*\)\.t
 put 644 config/systemd/sysusers.conf usr/lib/sysusers.d/gpumkt.conf
 for preset in config/chains/*.toml; do put 644 "$preset" "usr/share/gpumkt/chains/$(basename "$preset")"; done
 for file in config/monitoring/*; do put 644 "$file" "usr/share/gpumkt/monitoring/$(basename "$file")"; done
-for page in docs/*.md; do put 644 "$page" "usr/share/doc/gpumkt/$(basename "$page")"; done
+for page in docs/*.md docs/openapi.json; do put 644 "$page" "usr/share/doc/gpumkt/$(basename "$page")"; done
 put_gz CHANGELOG.md usr/share/doc/gpumkt/changelog.gz
 put 644 README.md usr/share/doc/gpumkt/README.md
 {

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use super::{DevnetError, chains::DevChains};
 use crate::types::{
     AddressBook, ChainKind,
-    abi::{GPURental, GPUToken, Inbox, Outbox, ReputationSystem, StakingManager, TimelockController, TokenDistributor, WorkVerification},
+    abi::{
+        GPURental, GPUToken, Inbox, NodeDirectory, Outbox, RentalCourt, ReputationSystem, StakingManager, TimelockController,
+        TokenDistributor, WorkVerification,
+    },
 };
 
 /// One transaction of the run.
@@ -114,6 +117,8 @@ fn contracts(book: &AddressBook, kind: ChainKind) -> Vec<(Address, &'static str,
             (book.ethereum.staking_manager, "StakingManager", StakingManager::StakingManagerCalls::name_by_selector),
             (book.ethereum.gpu_rental, "GPURental", GPURental::GPURentalCalls::name_by_selector),
             (book.ethereum.token_distributor, "TokenDistributor", TokenDistributor::TokenDistributorCalls::name_by_selector),
+            (book.ethereum.rental_court, "RentalCourt", RentalCourt::RentalCourtCalls::name_by_selector),
+            (book.ethereum.node_directory, "NodeDirectory", NodeDirectory::NodeDirectoryCalls::name_by_selector),
             (book.ethereum.timelock, "TimelockController", TimelockController::TimelockControllerCalls::name_by_selector),
         ]),
         ChainKind::Classic => known.extend([

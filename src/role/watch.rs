@@ -34,6 +34,7 @@ pub(super) fn watch(node: &Node) -> Result<(WatchService, ReloadService), Box<dy
         alerts: node.alerts.clone(),
         metrics: node.metrics.clone(),
         stake_wei: None,
+        heads: Vec::new(),
     };
     Ok((service, ReloadService::new(node.config.clone(), changed).map_err(boxed)?))
 }

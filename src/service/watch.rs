@@ -10,12 +10,15 @@ use crate::{
     config::AlertsSection,
     task::{Fault, Service, Shutdown},
     telemetry::{Alerts, Metrics, Severity},
-    types::{ChainKind, Coded, abi::StakingManager},
+    types::{ChainKind, Coded, abi::StakingManager, record::CLOCK_SKEW_SECONDS},
 };
 
 /// Pause between two looks. Gas runs out over hours, not seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const GWEI: u64 = 1_000_000_000;
+/// A clock this far from blocks that just came is wrong: Ethereum's are at most 12 s old, Ethereum Classic's rarely more than a minute, and
+/// the nearer of the two counts.
+const WRONG_CLOCK_SECONDS: u64 = 60;
 
 /// One chain, with the keys that pay gas there.
 pub struct WatchedChain {
@@ -35,12 +38,31 @@ pub struct WatchService {
     pub metrics: Metrics,
     /// Stake at the last look.
     pub stake_wei: Option<U256>,
+    /// Newest blocks of both chains at the last look.
+    pub heads: Vec<u64>,
+}
+
+/// By how many seconds this machine's clock is off, if both chains agree about it: ahead of them where positive.
+fn clock_error(now: u64, heads: &[u64]) -> Option<i64> {
+    let errors = || heads.iter().map(|head| now.cast_signed().saturating_sub(head.cast_signed()));
+    let least = errors().min_by_key(|error| error.unsigned_abs())?;
+    let agreed = least.unsigned_abs() > WRONG_CLOCK_SECONDS && errors().all(|error| error.signum() == least.signum());
+    agreed.then_some(least)
 }
 
 impl WatchService {
     async fn look(&mut self) {
-        for watched in &self.chains {
-            self.look_at_head(watched);
+        let before = std::mem::take(&mut self.heads);
+        self.heads = self.chains.iter().map(|watched| watched.index.newest().number).collect();
+        let has_moved = |position: usize| before.get(position).is_some_and(|number| self.heads.get(position) > Some(number));
+        // Blocks that keep coming are new, whatever the clock says.
+        if (0..self.chains.len()).all(has_moved) {
+            self.look_at_clock();
+        }
+        for (position, watched) in self.chains.iter().enumerate() {
+            if !has_moved(position) {
+                self.look_at_head(watched);
+            }
             for key in &watched.keys {
                 if let Err(error) = self.look_at_gas(watched, *key).await {
                     tracing::debug!(code = error.code(), %error, "a balance could not be read");
@@ -50,6 +72,17 @@ impl WatchService {
         if let Err(error) = self.look_at_stake().await {
             tracing::debug!(code = error.code(), %error, "the stake could not be read");
         }
+    }
+
+    fn look_at_clock(&self) {
+        let heads: Vec<u64> = self.chains.iter().map(|watched| watched.index.newest().timestamp).collect();
+        let Some(error) = clock_error(unix_seconds(), &heads) else { return };
+        let (seconds, direction) = (error.unsigned_abs(), if error > 0 { "ahead of" } else { "behind" });
+        let message = format!(
+            "this machine's clock is {seconds} s {direction} the newest blocks of both chains: set it by NTP; beyond {CLOCK_SKEW_SECONDS} s other \
+             nodes and this one refuse each other's records and logins"
+        );
+        self.alerts.raise("wrong_clock", Severity::Critical, direction, message);
     }
 
     fn look_at_head(&self, watched: &WatchedChain) {
@@ -111,5 +144,21 @@ impl Service for WatchService {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_wrong_where_both_chains_say_so() {
+        assert_eq!(clock_error(10_000, &[9_990, 9_950]), None);
+        assert_eq!(clock_error(10_000, &[9_000, 9_990]), None, "one chain stands still");
+        assert_eq!(clock_error(10_000, &[9_000, 9_900]), Some(100));
+        assert_eq!(clock_error(10_000, &[13_600, 13_590]), Some(-3_590));
+        assert_eq!(clock_error(10_000, &[9_000, 11_000]), None, "they contradict each other");
+        assert_eq!(clock_error(0, &[u64::MAX, 0]), None);
+        assert_eq!(clock_error(10_000, &[]), None);
     }
 }

@@ -73,6 +73,40 @@ impl Site {
         (output, audit)
     }
 
+    /// A configuration with which `account` runs commands.
+    fn config(&self, account: &str) -> PathBuf {
+        let path = self.path(&format!("{account}.toml"));
+        let config = json!({
+            "data_dir": self.path(account),
+            "addresses": self.path("addresses.json"),
+            "keys": { "operator": self.accounts.keystore(account), "password_file": self.accounts.password_file() },
+            "ethereum": { "chain_id": 31301, "rpc": [self.ethereum.url()], "poll_ms": 50 },
+            "classic": { "chain_id": 31361, "rpc": [self.classic.url()], "poll_ms": 50 },
+        });
+        fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+        path
+    }
+
+    pub fn run(&self, account: &str, arguments: &[&str]) -> std::process::Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gpumkt"));
+        command.args(arguments).arg("--config").arg(self.config(account)).env_remove("GPUMKT_PASSWORD").env_remove("GPUMKT_CONFIG");
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The JSON of a command that succeeds.
+    pub fn does(&self, account: &str, arguments: &[&str]) -> Value {
+        let output = self.run(account, &[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The text of a command that succeeds.
+    pub fn says(&self, account: &str, arguments: &[&str]) -> String {
+        let output = self.run(account, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub fn book(&self) -> AddressBook {
         serde_json::from_slice(&fs::read(self.path("addresses.json")).unwrap()).unwrap()
     }

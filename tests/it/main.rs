@@ -18,6 +18,7 @@ mod differential;
 mod engine;
 mod escape;
 mod evm;
+mod exits;
 mod gpu_busy;
 mod guest;
 mod guest_hostile;

@@ -1,10 +1,6 @@
 //! Commands around GPUTOKEN as a person types them: amounts, dry runs, refusals before gas is spent, a proposal from file to effect.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::fs;
 
 use gpumkt::{
     chain::{BlockId, Chain, ChainConfig},
@@ -39,37 +35,16 @@ impl Bank {
         Self { site }
     }
 
-    fn config(&self, account: &str) -> PathBuf {
-        let path = self.site.path(&format!("{account}.toml"));
-        let config = json!({
-            "data_dir": self.site.path(account),
-            "addresses": self.site.path("addresses.json"),
-            "keys": { "operator": self.site.accounts.keystore(account), "password_file": self.site.accounts.password_file() },
-            "ethereum": { "chain_id": 31301, "rpc": [self.site.ethereum.url()], "poll_ms": 50 },
-            "classic": { "chain_id": 31361, "rpc": [self.site.classic.url()], "poll_ms": 50 },
-        });
-        fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        path
-    }
-
     fn run(&self, account: &str, arguments: &[&str]) -> std::process::Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gpumkt"));
-        command.args(arguments).arg("--config").arg(self.config(account)).env_remove("GPUMKT_PASSWORD").env_remove("GPUMKT_CONFIG");
-        command.stdin(Stdio::null()).output().unwrap()
+        self.site.run(account, arguments)
     }
 
-    /// The JSON of a command that succeeds.
     fn does(&self, account: &str, arguments: &[&str]) -> Value {
-        let output = self.run(account, &[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        self.site.does(account, arguments)
     }
 
-    /// The text of a command that succeeds.
     fn says(&self, account: &str, arguments: &[&str]) -> String {
-        let output = self.run(account, arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.site.says(account, arguments)
     }
 
     /// Code and cause of a command that fails, and that it cost nothing.

@@ -119,7 +119,7 @@ contract RoleMatrixTest is RentalWorld, RoleMatrix {
 
     /// @dev A contract that is deployed has its rows here, or in the matrices of the bridge, of Governance or of Ethereum Classic.
     function test_everyContractHasAMatrix() public view {
-        string[19] memory known = [
+        string[20] memory known = [
             "GPURental",
             "GPURentalTerms",
             "TokenDistributor",
@@ -130,6 +130,7 @@ contract RoleMatrixTest is RentalWorld, RoleMatrix {
             "Outbox",
             "KingSet",
             "KingCourt",
+            "NodeDirectory",
             "GPUToken",
             "Faucet",
             "Governance",

@@ -2,7 +2,7 @@
 //! hostile requests.
 
 mod clients;
-mod desk;
+pub mod desk;
 mod schema;
 
 use alloy::primitives::U256;
@@ -60,7 +60,7 @@ pub async fn offer_device(desk: &Desk) -> u64 {
 }
 
 /// What the Inbox hands to a contract once the Kings have signed it.
-async fn deliver(desk: &Desk, to: alloy::primitives::Address, body: Body) {
+pub async fn deliver(desk: &Desk, to: alloy::primitives::Address, body: Body) {
     let book = desk.site.book();
     let (origin, sender) = (book.classic.chain_id, book.classic.work_verification);
     let call = GPURental::handleCall { origin, sender, body: body.encode(), deliverer: desk.address("relay") };

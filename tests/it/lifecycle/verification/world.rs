@@ -127,6 +127,17 @@ impl World {
         .await
     }
 
+    /// The same, with the contract's words where it fails.
+    pub async fn try_send(&self, from: Address, value: U256, data: Vec<u8>) -> Result<(), String> {
+        let receipt = self.send(from, value, data.clone()).await;
+        if receipt["status"] == "0x1" {
+            return Ok(());
+        }
+        let call = json!({ "from": from, "to": self.contract(), "value": value, "data": alloy::primitives::Bytes::from(data) });
+        let again = self.network.chains.classic.ask("eth_call", json!([call, receipt["blockNumber"]])).await;
+        Err(again.map_or_else(|error| error.to_string(), |_| format!("it failed in its block only: {receipt}")))
+    }
+
     pub async fn logs(&self) -> Vec<LogEntry> {
         let (to, mut logs) = (self.head().await, Vec::new());
         let mut from = self.network.book.classic.start_block;
