@@ -7,7 +7,7 @@ use gpumkt::{
     client::stake,
     types::{
         Amount, ChainKind, Role,
-        abi::{Inbox, KingCourt, KingSet, StakingManager},
+        abi::{GPURentalTerms, Inbox, KingCourt, KingSet, Outbox, StakingManager},
     },
 };
 use serde_json::Value;
@@ -17,6 +17,10 @@ use super::{
     reorgs::replace_above,
     world::{KINGS, MIN_DEPTH, World, until},
 };
+
+/// As KingCourt numbers offences.
+const EQUIVOCATION: u8 = 16;
+const FALSE_CHECKPOINT: u8 = 17;
 
 fn kings() -> Vec<String> {
     (1..=KINGS).map(|number| format!("king-{number}")).collect()
@@ -30,8 +34,9 @@ pub async fn course(mut world: World) {
     world.all_delivered("with the first set", [&[], &[]]).await;
     follow_the_stakes(&mut world).await;
     hold_the_bridge(&world).await;
-    start_anew(&mut world).await;
+    let dead = start_anew(&mut world).await;
     convict_a_traitor(&mut world).await;
+    convict_a_liar(&mut world, dead).await;
 }
 
 async fn epoch(world: &World, kind: ChainKind) -> u64 {
@@ -103,10 +108,22 @@ async fn hold_the_bridge(world: &World) {
     .await;
     world.all_delivered("after the pause", [&[], &[]]).await;
     println!("delivered after the pause");
+    // Withdrawals are held by a third, and King-1 weighs two of five.
+    let end = world.chain(ChainKind::Ethereum).head().await.unwrap().timestamp + 60;
+    world.operate("king-1", &["king", "pause", "--withdrawals", "--until", &end.to_string(), "--yes"]).await;
+    let rentals = world.book.ethereum.gpu_rental;
+    until("held withdrawals", async || {
+        let limit =
+            world.chain(ChainKind::Ethereum).call(rentals, GPURentalTerms::withdrawalLimitCall {}, BlockId::latest()).await.unwrap();
+        (limit.pausedUntil == end).then_some(())
+    })
+    .await;
+    println!("withdrawals are held by a third");
 }
 
 /// Signed messages are replaced by a deep reorganisation: operators order a recovery, a new epoch revokes what is void, messages go on.
-async fn start_anew(world: &mut World) {
+/// Answers what was signed of the branch that is gone.
+async fn start_anew(world: &mut World) -> (u32, B256) {
     let block = world.dispatch(ChainKind::Classic).await;
     let signed = world.count(ChainKind::Classic).await;
     until("a delivery before signed messages vanish", async || world.is_delivered(ChainKind::Classic, signed - 1).await.then_some(()))
@@ -115,6 +132,7 @@ async fn start_anew(world: &mut World) {
         let series = "gpumkt_bridge_count{origin=\"classic\",stage=\"signed\"}";
         until("all Kings' signatures", async || (world.metric(&king, series).await >= f64::from(signed)).then_some(())).await;
     }
+    let dead = (signed, root(world, ChainKind::Classic).await);
     replace_above(world, block - 1).await;
     assert_eq!(world.count(ChainKind::Classic).await, signed - 1, "the message is gone");
     for _ in 0..2 {
@@ -142,33 +160,65 @@ async fn start_anew(world: &mut World) {
     world.operate("king-4", &["king", "recover", "--yes"]).await;
     until("a refusal to recover twice", async || (world.logged("king-4", "E-COUNCIL-009") > 0).then_some(())).await;
     println!("delivered after the recovery");
+    dead
+}
+
+async fn root(world: &World, kind: ChainKind) -> B256 {
+    world.chain(kind).call(world.book.bridge(kind).outbox, Outbox::rootCall {}, BlockId::latest()).await.unwrap()
+}
+
+async fn stake_of(world: &World, king: Address) -> U256 {
+    let call = StakingManager::stakerCall { account: king };
+    U256::from(world.chain(ChainKind::Ethereum).call(world.book.ethereum.staking_manager, call, BlockId::latest()).await.unwrap().staked)
+}
+
+/// Waits until `king` is convicted, which costs it its whole stake.
+async fn convicted(world: &World, king: Address, reason: u8, origin: ChainKind, set_epoch: u64) {
+    let call = KingCourt::convictedCall { king, reason, originChainId: world.book.chain_id(origin), setEpoch: set_epoch };
+    until(&format!("a conviction of {king} for reason {reason}"), async || {
+        let convicted =
+            world.chain(ChainKind::Ethereum).call(world.book.ethereum.king_court, call.clone(), BlockId::latest()).await.unwrap();
+        convicted.then_some(())
+    })
+    .await;
+    assert_eq!(stake_of(world, king).await, U256::ZERO, "the whole stake is gone");
+}
+
+/// King-3 signs no count twice: it signs what is, what was on the branch that is gone, and more messages than Ethereum's Outbox holds.
+async fn convict_a_liar(world: &mut World, dead: (u32, B256)) {
+    world.kill("king-3");
+    let liar = world.accounts.signer("king-3").unwrap().address();
+    assert!(stake_of(world, liar).await > U256::ZERO);
+    let byzantine = Byzantine::start(world, "king-3").await;
+    let set_epoch = epoch(world, ChainKind::Classic).await;
+    let live = (world.count(ChainKind::Classic).await, root(world, ChainKind::Classic).await);
+    assert!(live.0 > dead.0);
+    for (count, root) in [live, dead] {
+        byzantine.publish(byzantine.sign_in(world, set_epoch, ChainKind::Classic, count, root)).await;
+    }
+    let beyond = world.count(ChainKind::Ethereum).await + 5;
+    byzantine.publish(byzantine.sign_in(world, set_epoch, ChainKind::Ethereum, beyond, B256::repeat_byte(0x71))).await;
+    convicted(world, liar, EQUIVOCATION, ChainKind::Classic, set_epoch).await;
+    convicted(world, liar, FALSE_CHECKPOINT, ChainKind::Ethereum, set_epoch).await;
+    println!("convicted of a fork and of a checkpoint beyond the Outbox");
+    byzantine.stop().await;
 }
 
 /// King-4 signs two roots for one count, and a root of Ethereum's Outbox that never was. It loses its stake, whoever reports it is rewarded.
 async fn convict_a_traitor(world: &mut World) {
     world.kill("king-4");
-    let staking = world.book.ethereum.staking_manager;
+    let (staking, court) = (world.book.ethereum.staking_manager, world.book.ethereum.king_court);
     let thief = world.accounts.signer("king-4").unwrap().address();
-    let staked = async || {
-        let call = StakingManager::stakerCall { account: thief };
-        world.chain(ChainKind::Ethereum).call(staking, call, BlockId::latest()).await.unwrap().staked
-    };
-    assert!(U256::from(staked().await) > U256::ZERO);
+    assert!(stake_of(world, thief).await > U256::ZERO);
     let byzantine = Byzantine::start(world, "king-4").await;
     let count = world.count(ChainKind::Classic).await;
     for root in [0x66, 0x67] {
         byzantine.publish(byzantine.sign_in(world, 3, ChainKind::Classic, count + 1, B256::repeat_byte(root))).await;
     }
     byzantine.publish(byzantine.sign_in(world, 3, ChainKind::Ethereum, 1, B256::repeat_byte(0x70))).await;
-    let court = world.book.ethereum.king_court;
-    let convicted = async |reason: u8, origin: u64| {
-        let call = KingCourt::convictedCall { king: thief, reason, originChainId: origin, setEpoch: 3 };
-        world.chain(ChainKind::Ethereum).call(court, call, BlockId::latest()).await.unwrap()
-    };
-    until("a conviction", async || convicted(16, world.book.classic.chain_id).await.then_some(())).await;
-    assert_eq!(U256::from(staked().await), U256::ZERO, "the whole stake is gone");
+    convicted(world, thief, EQUIVOCATION, ChainKind::Classic, 3).await;
     println!("convicted of equivocation, slashed");
-    until("a conviction for a false checkpoint", async || convicted(17, world.book.ethereum.chain_id).await.then_some(())).await;
+    convicted(world, thief, FALSE_CHECKPOINT, ChainKind::Ethereum, 3).await;
     let head = world.head(ChainKind::Ethereum).await;
     world.reach(ChainKind::Ethereum, head + 20).await;
     let verdicts = world.logs(ChainKind::Ethereum, court).await;

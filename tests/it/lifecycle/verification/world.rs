@@ -174,25 +174,33 @@ impl World {
 
     /// What a challenge amounted to, once it is settled; whoever asks may bring that about.
     pub async fn settled(&self, device: DeviceId, block: u64) -> u8 {
+        let what = format!("challenge {block} is settled for device {device}");
+        self.settlement(&what, device, |settled| settled.challengeBlock == block).await.outcome
+    }
+
+    /// Waits for a settlement of `device`; reports it meanwhile, because of devices that nobody rents others report little.
+    async fn settlement(
+        &self,
+        what: &str,
+        device: DeviceId,
+        fits: impl Fn(&WorkVerification::DeviceSettled) -> bool,
+    ) -> WorkVerification::DeviceSettled {
         let anybody = signer(20).address();
-        until(&format!("challenge {block} is settled for device {device}"), async || {
+        until(what, async || {
             let events = self.all::<WorkVerification::DeviceSettled>().await;
-            let found = events.into_iter().find(|settled| settled.deviceId == device && settled.challengeBlock == block);
+            let found = events.into_iter().find(|settled| settled.deviceId == device && fits(settled));
             if found.is_none() {
                 // Fails where there is nothing new.
                 self.send(anybody, U256::ZERO, WorkVerification::reportDeviceCall { deviceId: device }.abi_encode()).await;
             }
-            found.map(|settled| settled.outcome)
+            found
         })
         .await
     }
 
     /// Waits until the honest device has passed a challenge after `block`.
     pub async fn passes(&self, what: &str, block: u64) -> u64 {
-        let passed = |settled: &WorkVerification::DeviceSettled| {
-            settled.deviceId == self.device && settled.challengeBlock > block && settled.outcome == 1
-        };
-        self.log_of::<WorkVerification::DeviceSettled>(what, passed).await.challengeBlock
+        self.settlement(what, self.device, |settled| settled.challengeBlock > block && settled.outcome == 1).await.challengeBlock
     }
 
     /// Gives `account` what it needs to stake.
