@@ -1,10 +1,12 @@
 // Measures a renter's way to its device on a network of this machine: seconds from the payment to a shell, the tunnel's throughput and
-// what it adds to a keystroke beside a plain sshd on loopback, and the sessions that one provider's node serves.
+// what it adds to a keystroke beside a plain sshd on loopback, and the sessions that one provider's node serves. `make bench` runs it with
+// everything else; by itself: node scripts/access.mjs target/release/gpumkt
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const UP_WITHIN_MS = 420_000;
 const RENTABLE_WITHIN_MS = 300_000;
@@ -177,4 +179,10 @@ async function sessions(binary, config, rental, put) {
   } finally {
     for (const child of open) child.kill('SIGTERM');
   }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const figures = {};
+  await access(realpathSync(process.argv[2]), (name, value) => { figures[name] = Number(value.toPrecision(6)); });
+  console.log(JSON.stringify(figures, null, 2));
 }

@@ -21,6 +21,9 @@ use serde_json::{Map, Value, json};
 
 /// Nodes that each one joins by.
 const JOINS: usize = 3;
+/// Connections of each node: with the usual 512 all would know all, which needs more descriptors than one process often may have, and is
+/// not how a network of thousands looks.
+const CONNECTIONS: u32 = 64;
 /// Messages whose way is timed.
 const MESSAGES: u32 = 100;
 const SETTLE: Duration = Duration::from_secs(20);
@@ -99,8 +102,13 @@ async fn measure(count: usize) -> Map<String, Value> {
 }
 
 async fn start(number: usize, joins: Vec<Multiaddr>, observed: &Arc<Observed>, shutdown: &Shutdown) -> (NetHandle, Multiaddr) {
-    let config =
-        NetConfig { listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()], bootstrap: joins, local_network: true, ..NetConfig::default() };
+    let config = NetConfig {
+        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        bootstrap: joins,
+        local_network: true,
+        max_connections: CONNECTIONS,
+        ..NetConfig::default()
+    };
     let mut seed = [0u8; 32];
     seed[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
     let (handle, mut events, mut event_loop) = Network::start(config, seed, Metrics::default()).unwrap();
