@@ -140,9 +140,10 @@ pub(super) async fn rewards(command: RewardsCommand, json: bool) -> Outcome {
             let (found, held) = tokio::try_join!(delegation::rewards(&clients, account), delegation::delegation(&clients, account))?;
             let shown = json!({ "rewards": found, "delegation": held });
             output(json, &shown, |_| {
+                let to = if held.account.is_zero() { String::new() } else { format!(" to {}", held.account) };
                 format!(
-                    "earned {} GPUTOKEN, credited from slashes {}, from rentals {}; delegated {} to {}, unbonding {}",
-                    found.earned_wei, found.credit_wei, found.rentals_wei, held.delegated_wei, held.account, held.unbonding_wei
+                    "earned {} GPUTOKEN, credited from slashes {}, from rentals {}; delegated {}{to}, unbonding {}",
+                    found.earned_wei, found.credit_wei, found.rentals_wei, held.delegated_wei, held.unbonding_wei
                 )
             });
         }

@@ -68,7 +68,7 @@ impl SendArgs {
 #[derive(Debug, Args)]
 pub struct StakeArgs {
     #[command(flatten)]
-    pub node: NodeArgs,
+    pub send: SendArgs,
     /// Role to stake for
     #[arg(value_enum)]
     pub role: RoleName,
@@ -234,10 +234,14 @@ async fn run_vesting(command: VestingCommand, json: bool) -> Outcome {
 /// The transaction with what it was for.
 pub(super) fn show(json: bool, sent: &Submitted, facts: serde_json::Value, what: &str) {
     let shown = json!({ "transaction": sent, "result": facts });
-    output(json, &shown, |_| match sent.transaction {
+    output(json, &shown, |_| told(sent, what));
+}
+
+fn told(sent: &Submitted, what: &str) -> String {
+    match sent.transaction {
         Some(hash) => format!("{what}: {hash}, gas {} ({} ETH)", sent.gas, format_ether(sent.fee_wei)),
         None => format!("dry run, nothing was sent: {what}; it would succeed now for at most {} ETH", format_ether(sent.fee_wei)),
-    });
+    }
 }
 
 async fn show_balance(node: &NodeArgs, account: Option<Address>, json: bool) -> Outcome {
@@ -263,19 +267,18 @@ async fn show_balance(node: &NodeArgs, account: Option<Address>, json: bool) -> 
 }
 
 async fn stake_tokens(args: &StakeArgs, json: bool) -> Outcome {
-    let (config, clients) = connect(&args.node).await?;
+    let (config, clients) = connect(&args.send.node).await?;
     let peer = Clients::peer_id(&config.data_dir)?;
     let role = match args.role {
         RoleName::Provider => Role::Provider,
         RoleName::Queen => Role::Queen,
         RoleName::King => Role::King,
     };
-    let receipt = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer).await?;
+    let sent = stake::stake(&clients, role, args.amount, clients.signer.address(), &peer, args.send.mode()).await?;
     let needs = if role == Role::Provider { Some(outlay::outlay(&clients, clients.signer.address()).await?) } else { None };
-    let shown =
-        json!({ "account": clients.signer.address(), "amount_wei": args.amount, "transaction": receipt.tx_hash, "classic_gas": needs });
-    output(json, &shown, |_| {
-        let staked = format!("staked {} GPUTOKEN in {}", args.amount, receipt.tx_hash);
+    let facts = json!({ "account": clients.signer.address(), "amount_wei": args.amount, "classic_gas": needs });
+    output(json, &json!({ "transaction": sent, "result": facts }), |_| {
+        let staked = told(&sent, &format!("{} GPUTOKEN staked", args.amount));
         needs.as_ref().map_or(staked.clone(), |needs| format!("{staked}\n{}", gas_needs(needs)))
     });
     Ok(())

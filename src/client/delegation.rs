@@ -75,8 +75,8 @@ pub async fn undelegate(clients: &Clients, amount: Option<Amount>, mode: Mode) -
     let shares = match amount {
         None => U256::from(held.shares),
         Some(amount) if amount > held.delegated_wei => {
-            let (what, account, balance) = ("taking it back", held.delegator, held.delegated_wei);
-            return Err(ClientError::InsufficientTokens { what, account, cost: amount, balance });
+            let reason = format!("{amount} GPUTOKEN is more than the {} that are delegated", held.delegated_wei);
+            return Err(ClientError::Argument { argument: "amount".into(), reason });
         }
         // Rounded up, so that no less than the amount comes back.
         Some(amount) => shares_for(amount, &held),

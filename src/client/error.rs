@@ -167,7 +167,7 @@ impl Coded for ClientError {
             ClientError::StateTimeout { .. } => "see `gpumkt rentals`; an unready rental is refunded in full with `gpumkt end`".into(),
             ClientError::NoSessionKey { .. } => "use the machine and data_dir that rented".into(),
             ClientError::ProviderUnknown { .. } => "check network.bootstrap; the provider may also be offline".into(),
-            ClientError::Argument { .. } => "see `gpumkt run --help` for the forms an argument takes".into(),
+            ClientError::Argument { .. } => "the command's `--help` shows the forms an argument takes".into(),
             ClientError::File { .. } => "check the path and its permissions".into(),
             ClientError::Cancelled => "nothing was sent; answer y on a terminal, or pass --yes".into(),
             ClientError::Signing(_) => "check the keystore".into(),

@@ -19,7 +19,15 @@ const CONCURRENT_READS: usize = 8;
 const PERMIT_SECONDS: u64 = 1_200;
 
 /// Stakes `amount` for `role`; `operator` signs for the account from then on.
-pub async fn stake(clients: &Clients, role: Role, amount: Amount, operator: Address, peer_id: &[u8]) -> Result<Receipt, ClientError> {
+pub async fn stake(
+    clients: &Clients,
+    role: Role,
+    amount: Amount,
+    operator: Address,
+    peer_id: &[u8],
+    mode: Mode,
+) -> Result<Submitted, ClientError> {
+    require_positive(amount)?;
     let staking = clients.book.ethereum.staking_manager;
     let wallet = clients.ethereum_wallet();
     clients.require_tokens("the stake", amount).await?;
@@ -35,7 +43,7 @@ pub async fn stake(clients: &Clients, role: Role, amount: Amount, operator: Addr
         r: permit.r,
         s: permit.s,
     };
-    wallet.send("stake", staking, call).await
+    clients.submit(mode, "stake", staking, call).await
 }
 
 /// What a staker has at stake.

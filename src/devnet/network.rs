@@ -200,7 +200,7 @@ impl DevNetwork {
         let peer = Clients::peer_id(&self.folder.join(&name))?;
         let clients = self.clients(&name).await?;
         let amount = Amount::parse_tokens(tokens).map_err(|error| invalid(&error.to_string()))?;
-        stake::stake(&clients, *role, amount, clients.signer.address(), &peer).await?;
+        stake::stake(&clients, *role, amount, clients.signer.address(), &peer, Mode::Send).await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use alloy::sol_types::SolError;
 use super::abi::{GPURental as Rental, RentalCourt as Court};
 
 /// Error names, and what helps.
-const ADVICE: [(&str, &str); 27] = [
+const ADVICE: [(&str, &str); 28] = [
     ("StillUnbonding", "wait until the time it names (Unix seconds)"),
     ("BelowMinimum", "stake at least the minimum; when taking out, leave at least that or nothing"),
     ("InsufficientStake", "stake more, or remove a device first: devices lock stake"),
@@ -14,6 +14,7 @@ const ADVICE: [(&str, &str); 27] = [
     ("RoleMismatch", "an account stakes for one role: use another account for another role"),
     ("OperatorTaken", "use an operator key that acts for nobody else"),
     ("UnknownClass", "see `gpumkt market --all` for the classes there are"),
+    ("UnknownRental", "see `gpumkt rentals` for the rentals there are"),
     ("UnknownAllocation", "see `gpumkt vesting list --all`"),
     ("DeviceBusy", "wait until its rental is over"),
     ("DeviceNotRentable", "choose another offer: see `gpumkt market`"),

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use alloy::primitives::{
     U256,
-    utils::{UnitsError, format_units, parse_units},
+    utils::{format_units, parse_units},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -12,6 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub const DECIMALS: u8 = 18;
 /// What amounts of it are marked with.
 pub const SYMBOL: &str = "GPUTOKEN";
+
+/// What was written is no amount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an amount of GPUTOKEN: write digits with at most 18 decimals, such as 12.5")]
+pub struct NoAmount;
 
 /// An amount of GPUTOKEN in wei. Shown in tokens, serialised as a decimal string of wei.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,13 +28,13 @@ impl Amount {
     }
 
     /// Parses a human amount of whole tokens such as `12.5` or `12.5 GPUTOKEN`.
-    pub fn parse_tokens(text: &str) -> Result<Self, UnitsError> {
+    pub fn parse_tokens(text: &str) -> Result<Self, NoAmount> {
         let number = text.trim().strip_suffix(SYMBOL).unwrap_or(text).trim();
         // The parser takes signs and a bare point, which no amount has.
         if !number.starts_with(|character: char| character.is_ascii_digit()) {
-            return Err(UnitsError::InvalidUnit(text.into()));
+            return Err(NoAmount);
         }
-        parse_units(number, DECIMALS).map(|parsed| Self(parsed.get_absolute()))
+        parse_units(number, DECIMALS).map(|parsed| Self(parsed.get_absolute())).map_err(|_| NoAmount)
     }
 }
 
@@ -42,7 +47,7 @@ impl fmt::Display for Amount {
 }
 
 impl FromStr for Amount {
-    type Err = UnitsError;
+    type Err = NoAmount;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse_tokens(text)

@@ -135,6 +135,12 @@ async fn tokens_are_shown_sent_and_asked_for() {
 async fn stake_comes_back_after_its_time_and_allocations_are_listed() {
     let bank = Bank::new().await;
     let before = bank.tokens("provider").await;
+    let dry = bank.does("provider", &["stake", "provider", "2000", "--dry-run"]);
+    assert_eq!((&dry["transaction"]["action"], &dry["transaction"]["dry_run"]), (&json!("stake"), &json!(true)));
+    for wrong in [vec!["stake", "provider", "0"], vec!["stake", "provider", "999", "--dry-run"]] {
+        bank.refused("provider", &wrong).await;
+    }
+    assert_eq!(bank.tokens("provider").await, before);
     bank.does("provider", &["stake", "provider", "2000 GPUTOKEN"]);
     let (code, cause) = bank.refused("provider", &["unstake", "1500"]).await;
     assert!(code == "E-CHAIN-005" && cause.contains("BelowMinimum { "), "{cause}");
@@ -163,8 +169,8 @@ async fn stake_comes_back_after_its_time_and_allocations_are_listed() {
     assert_eq!(dry["transaction"]["action"], "approve");
     bank.does("renter", &["token", "approve", &bank.site.book().ethereum.staking_manager.to_string(), "100"]);
     bank.refused("renter", &["delegate", &provider, "100"]).await;
-    let (code, _) = bank.refused("renter", &["undelegate", "1"]).await;
-    assert_eq!(code, "E-CLIENT-003");
+    let (code, cause) = bank.refused("renter", &["undelegate", "1"]).await;
+    assert!(code == "E-CLIENT-010" && cause.contains("more than the 0 that are delegated"), "{cause}");
     assert_eq!(bank.does("renter", &["rewards", "show"])["rewards"]["earned_wei"], "0");
     assert_eq!(bank.says("renter", &["rewards", "claim"]).trim(), "Nothing to claim.");
     delegation_comes_and_goes(&bank).await;

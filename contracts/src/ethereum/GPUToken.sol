@@ -6,6 +6,7 @@ import {ERC20Burnable} from "@openzeppelin/contracts/token/ERC20/extensions/ERC2
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ERC20Votes} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Votes.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
 import {Wired} from "../libraries/Wired.sol";
 
@@ -45,6 +46,16 @@ contract GPUToken is ERC20, ERC20Permit, ERC20Votes, ERC20Burnable, Wired {
     // solhint-disable-next-line func-name-mixedcase
     function CLOCK_MODE() public pure override returns (string memory) {
         return "mode=timestamp";
+    }
+
+    /// @dev Few voters have changed what they hold since a proposal's snapshot: the newest entry is looked at before the history is
+    ///      searched.
+    function getPastVotes(address account, uint256 timepoint) public view override returns (uint256) {
+        uint48 time = _validateTimepoint(timepoint);
+        uint32 count = _numCheckpoints(account);
+        if (count == 0) return 0;
+        Checkpoints.Checkpoint208 memory newest = _checkpoints(account, count - 1);
+        return newest._key <= time ? newest._value : super.getPastVotes(account, timepoint);
     }
 
     function nonces(address owner) public view override(ERC20Permit, Nonces) returns (uint256) {

@@ -59,6 +59,11 @@ contract Governance is
         return super._getVotes(account, timepoint, params) + stakedVotes.getPastVotes(account, timepoint);
     }
 
+    /// @dev What the token says, without asking it.
+    function clock() public view override(Governor, GovernorVotes) returns (uint48) {
+        return uint48(block.timestamp);
+    }
+
     function proposalThreshold() public view override(Governor, GovernorSettings) returns (uint256) {
         return super.proposalThreshold();
     }

@@ -64,11 +64,17 @@ abstract contract StakeVotes is IStakingManager {
     function _votesAt(address account, uint256 timepoint) internal view returns (uint256 votes) {
         if (timepoint >= clock()) revert FutureLookup(timepoint, clock());
         uint48 time = uint48(timepoint);
-        votes = ownVotes[account].upperLookupRecent(time);
-        uint256 shares = shareHistory[account].upperLookupRecent(time);
+        votes = _lookUp(ownVotes[account], time);
+        uint256 shares = _lookUp(shareHistory[account], time);
         if (shares == 0) return votes;
         address target = address(poolHistory[account].upperLookupRecent(time));
-        votes += (shares * priceHistory[target].upperLookupRecent(time)) >> 96;
+        votes += (shares * _lookUp(priceHistory[target], time)) >> 96;
+    }
+
+    /// @dev What few voters have changed since a proposal's snapshot: the newest entry is looked at before the history is searched.
+    function _lookUp(Checkpoints.Trace208 storage history, uint48 time) private view returns (uint256) {
+        (, uint48 since, uint208 value) = history.latestCheckpoint();
+        return since <= time ? value : history.upperLookupRecent(time);
     }
 
     function _changeVotes(address delegatee, uint256 minus, uint256 plus) private {

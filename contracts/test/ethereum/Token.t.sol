@@ -49,6 +49,31 @@ contract TokenTest is World {
         token.mint(address(distributor), 1);
     }
 
+    /// @dev Whatever comes later: votes of a time are what was held then, from before the first checkpoint to the newest.
+    function testFuzz_pastVotesAreThoseOfTheirTime(uint64[12] memory amounts) public {
+        address holder = makeAddr("holder");
+        vm.prank(holder);
+        token.delegate(holder);
+        uint256 first = block.timestamp;
+        uint256[12] memory held;
+        for (uint256 i; i < 12; ++i) {
+            vm.warp(first + 10 * (i + 1));
+            vm.prank(provider);
+            token.transfer(holder, amounts[i]);
+            held[i] = token.balanceOf(holder);
+        }
+        vm.warp(first + 1000);
+        assertEq(token.getPastVotes(holder, first + 9), 0, "before the first");
+        for (uint256 i; i < 12; ++i) {
+            assertEq(token.getPastVotes(holder, first + 10 * (i + 1)), held[i], "at a change");
+            assertEq(token.getPastVotes(holder, first + 10 * (i + 1) + 9), held[i], "just before the next");
+        }
+        assertEq(token.getPastVotes(holder, first + 999), held[11]);
+        assertEq(token.getPastVotes(makeAddr("nobody"), first), 0);
+        vm.expectRevert(abi.encodeWithSignature("ERC5805FutureLookup(uint256,uint48)", block.timestamp, block.timestamp));
+        token.getPastVotes(holder, block.timestamp);
+    }
+
     function test_wiringHappensOnce() public {
         vm.expectRevert(abi.encodeWithSignature("NotWirer(address,address)", address(this), address(0)));
         token.wire(address(this));

@@ -133,6 +133,7 @@ contract GovernanceInvariantTest is StakingWorld {
         vm.warp(block.timestamp + bound(time, 1, 2 days));
     }
 
+    /// forge-config: deep.invariant.depth = 40
     function invariant_aTokenIsOneVotePerProposal() public view {
         assertFalse(votedTwice);
         for (uint256 i; i < proposals.length; ++i) {

@@ -318,8 +318,18 @@ contract RentalInvariantTest is RentalWorld {
         vm.stopPrank();
     }
 
+    /// @dev All of them after every step of one campaign: as many campaigns as invariants would repeat the steps, which cost more.
+    /// forge-config: deep.invariant.depth = 40
+    function invariant_all() public view {
+        solvency();
+        conservation();
+        paidNeverDecreases();
+        reportedMoneyLeavesByItsLimits();
+        outsidersGetNothing();
+    }
+
     /// @dev Everything the contract holds is owed to somebody, and it can pay all of it.
-    function invariant_solvency() public view {
+    function solvency() public view {
         IRentalTotals totals = IRentalTotals(address(rental));
         uint256 owed = totals.totalHeld() + totals.totalCredit() + totals.totalReserve();
         assertEq(token.balanceOf(address(rental)), owed);
@@ -327,7 +337,7 @@ contract RentalInvariantTest is RentalWorld {
         assertEq(totals.totalCredit(), credits + rental.credit(address(distributor)) + _delayed());
     }
 
-    function invariant_conservation() public view {
+    function conservation() public view {
         uint256 held;
         uint256 reserved = rental.reserveOf(deviceId);
         for (uint64 id = 1; id <= rental.rentalCount(); ++id) {
@@ -353,18 +363,18 @@ contract RentalInvariantTest is RentalWorld {
         assertEq(reserved, IRentalTotals(address(rental)).totalReserve());
     }
 
-    function invariant_paidNeverDecreases() public view {
+    function paidNeverDecreases() public view {
         assertFalse(paidDecreased);
     }
 
     /// @dev Neither the bucket nor a pause of the Kings lets more out than it says, and none holds money for good.
-    function invariant_reportedMoneyLeavesByItsLimits() public view {
+    function reportedMoneyLeavesByItsLimits() public view {
         assertFalse(leftTooFast);
         assertFalse(leftWhilePaused);
         assertFalse(pausedTooLong);
     }
 
-    function invariant_outsidersGetNothing() public view {
+    function outsidersGetNothing() public view {
         assertFalse(thiefGotIn);
         assertEq(token.balanceOf(thief), 0);
     }

@@ -226,8 +226,19 @@ contract StakingInvariantTest is StakingWorld {
 
     // -------------------------------------------------------------------------------------- invariants
 
+    /// @dev All of them after every step of one campaign: as many campaigns as invariants would repeat the steps, which cost more.
+    function invariant_all() public view {
+        everythingHeldIsOwed();
+        poolsAreTheirDelegators();
+        votesCountOnce();
+        noRoleWithoutMinimum();
+        locksAreThoseOfDevices();
+        noMoreRewardsThanNotified();
+        outsidersGetNothing();
+    }
+
     /// @dev Stakes, delegated stakes, rewards, credits and the treasury are what the contract holds; rounding leaves dust in it.
-    function invariant_everythingHeldIsOwed() public view {
+    function everythingHeldIsOwed() public view {
         uint256 owed = staking.treasury() + _credits();
         for (uint256 i; i < people.length; ++i) {
             IStakingManager.Staker memory s = staking.staker(people[i]);
@@ -242,7 +253,7 @@ contract StakingInvariantTest is StakingWorld {
         assertApproxEqAbs(owed, staking.totalHeld(), 1e9);
     }
 
-    function invariant_poolsAreTheirDelegators() public view {
+    function poolsAreTheirDelegators() public view {
         for (uint256 i; i < people.length; ++i) {
             IStakingManager.Pool memory p = staking.pool(people[i]);
             uint256 shares;
@@ -258,11 +269,11 @@ contract StakingInvariantTest is StakingWorld {
         }
     }
 
-    function invariant_votesCountOnce() public view {
+    function votesCountOnce() public view {
         assertFalse(votedTwice);
     }
 
-    function invariant_noRoleWithoutMinimum() public view {
+    function noRoleWithoutMinimum() public view {
         for (uint256 i; i < people.length; ++i) {
             IStakingManager.Staker memory s = staking.staker(people[i]);
             if (!staking.hasRole(people[i], s.role)) continue;
@@ -281,7 +292,7 @@ contract StakingInvariantTest is StakingWorld {
     }
 
     /// @dev The stake of devices in service and of removed ones that may still be at fault is there, or was slashed.
-    function invariant_locksAreThoseOfDevices() public view {
+    function locksAreThoseOfDevices() public view {
         for (uint256 i; i < people.length; ++i) {
             uint256 locked;
             uint256 retiring;
@@ -296,7 +307,7 @@ contract StakingInvariantTest is StakingWorld {
         }
     }
 
-    function invariant_noMoreRewardsThanNotified() public view {
+    function noMoreRewardsThanNotified() public view {
         uint256 due;
         for (uint256 i; i < people.length; ++i) {
             due += staking.earned(people[i]);
@@ -304,7 +315,7 @@ contract StakingInvariantTest is StakingWorld {
         assertLe(paid + due, notified);
     }
 
-    function invariant_outsidersGetNothing() public view {
+    function outsidersGetNothing() public view {
         assertFalse(thiefGotIn);
         assertEq(token.balanceOf(thief), 0);
     }

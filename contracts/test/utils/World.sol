@@ -33,6 +33,7 @@ interface IToken {
     function burn(uint256 amount) external;
     function cap() external view returns (uint256);
     function delegate(address to) external;
+    function getPastVotes(address account, uint256 timepoint) external view returns (uint256);
     function DOMAIN_SEPARATOR() external view returns (bytes32);
     function mint(address to, uint256 amount) external;
     function nonces(address owner) external view returns (uint256);

@@ -33,7 +33,7 @@ fn lower(address: alloy::primitives::Address) -> String {
 /// A device that can be rented, with the word that only the bridge could bring.
 pub async fn offer_device(desk: &Desk) -> u64 {
     let provider = desk.clients("provider").await;
-    stake::stake(&provider, Role::Provider, tokens("5000"), provider.signer.address(), b"peer").await.unwrap();
+    stake::stake(&provider, Role::Provider, tokens("5000"), provider.signer.address(), b"peer", Mode::Send).await.unwrap();
     let (device, _) = stake::register_device(&provider, 1, desk.address("worker")).await.unwrap();
     for (price, region) in [(1_000_000_000_000_000u128, "eu"), (2_000_000_000_000_000, "us")] {
         let terms = stake::OfferTerms {

@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256, U256};
 use gpumkt::{
     chain::BlockId,
-    client::stake,
+    client::{Mode, stake},
     types::{
         Amount, ChainKind, Role,
         abi::{GPURentalTerms, Inbox, KingCourt, KingSet, Outbox, StakingManager},
@@ -54,7 +54,7 @@ async fn follow_the_stakes(world: &mut World) {
     let clients = world.clients.with_signer(world.accounts.signer("king-1").unwrap());
     let peer = gpumkt::client::Clients::peer_id(&world.folder.join("king-1")).unwrap();
     let more = Amount::parse_tokens("200000").unwrap();
-    stake::stake(&clients, Role::King, more, clients.signer.address(), &peer).await.unwrap();
+    stake::stake(&clients, Role::King, more, clients.signer.address(), &peer, Mode::Send).await.unwrap();
     until("a nomination", async || {
         let call = KingSet::nominationCall {};
         let pending = world.chain(ChainKind::Ethereum).call(world.book.ethereum.bridge.king_set, call, BlockId::latest()).await.unwrap();

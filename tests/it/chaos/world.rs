@@ -14,7 +14,7 @@ use alloy::{
 };
 use gpumkt::{
     chain::{BlockId, Chain, ChainConfig, LogQuery},
-    client::{Clients, stake},
+    client::{Clients, Mode, stake},
     devnet::{
         accounts::Accounts,
         chains::{Anvil, AnvilOptions, DevChains},
@@ -148,7 +148,7 @@ impl World {
         let peer = Clients::peer_id(&self.folder.join(&name)).unwrap();
         let clients = self.clients.with_signer(self.accounts.signer(&name).unwrap());
         let amount = Amount::parse_tokens("200000").unwrap();
-        stake::stake(&clients, Role::King, amount, clients.signer.address(), &peer).await.unwrap();
+        stake::stake(&clients, Role::King, amount, clients.signer.address(), &peer, Mode::Send).await.unwrap();
     }
 
     pub fn chain(&self, kind: ChainKind) -> &Chain {

@@ -11,7 +11,7 @@ use alloy::{
     sol_types::SolCall,
 };
 use gpumkt::{
-    client::{Clients, stake},
+    client::{self, Clients, stake},
     keys::load_or_create_identity,
     net::{NetConfig, NetEvent, NetEvents, Network, Verdict},
     service::{
@@ -57,7 +57,9 @@ impl Cheat {
         std::fs::create_dir_all(&folder).unwrap();
         let clients = world.clients.with_signer(account.clone());
         let peer = Clients::peer_id(&folder).unwrap();
-        stake::stake(&clients, Role::Provider, Amount::parse_tokens("2000").unwrap(), account.address(), &peer).await.unwrap();
+        stake::stake(&clients, Role::Provider, Amount::parse_tokens("2000").unwrap(), account.address(), &peer, client::Mode::Send)
+            .await
+            .unwrap();
         let (device, _) = stake::register_device(&clients, 1, worker.address()).await.unwrap();
         let manner = Arc::new(Mutex::new(Manner::Refuses));
         let shutdown = start_node(world, &folder, account.clone(), Arc::clone(&manner));
