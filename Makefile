@@ -62,7 +62,7 @@ fuzz: ## Deep property and invariant tests of both languages
 
 chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/chaos/summary.json
 	@scripts/setup.sh demo
-	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message_is --nocapture
+	@GPUMKT_CHAOS_ROUNDS=$(ROUNDS) cargo test --locked --test it -- chaos::no_message_is chaos::no_message_stops --nocapture
 
 chaos-net: ## Throw faults of the network at all roles, each in a network namespace (root); writes target/chaos-net/summary.json
 	@scripts/setup.sh demo

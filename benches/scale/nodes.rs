@@ -24,8 +24,10 @@ const JOINS: usize = 3;
 /// Connections of each node: with the usual 512 all would know all, which needs more descriptors than one process often may have, and is
 /// not how a network of thousands looks.
 const CONNECTIONS: u32 = 64;
-/// Messages whose way is timed.
-const MESSAGES: u32 = 100;
+/// Messages whose way is timed, and the pause between two. All nodes share this machine's cores: in a shorter one, messages would wait for
+/// those before them.
+const MESSAGES: u32 = 40;
+const PAUSE: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(20);
 const IDLE: Duration = Duration::from_secs(20);
 const DELIVERED_WITHIN: Duration = Duration::from_secs(20);
@@ -72,7 +74,7 @@ async fn measure(count: usize) -> Map<String, Value> {
         let (author, _) = &nodes[random.random_range(0..nodes.len())];
         observed.published.lock().unwrap().insert(number, Instant::now());
         author.publish(&checkpoint(number)).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(PAUSE).await;
     }
     let expected = u64::from(MESSAGES) * (count as u64 - 1);
     let deadline = Instant::now() + DELIVERED_WITHIN;

@@ -8,7 +8,7 @@ use alloy::{primitives::Address, sol_types::SolCall};
 
 use super::{
     challenges::Challenges,
-    index::{ChainIndex, ChallengeInfo, TermsInfo},
+    index::{ChainIndex, ChallengeInfo, DemandInfo, TermsInfo},
     next_block,
     sender::{Intent, SendError, Sender},
 };
@@ -24,6 +24,8 @@ use crate::{
 const RETRY_BLOCKS: u64 = 3;
 /// Challenges of a device that are looked at: a proof may still be open on the newest.
 const MAX_CANDIDATES: usize = 4;
+/// Demands without an answer that are looked at in one round.
+const MAX_UNANSWERED: usize = 64;
 /// Blocks left to those who seal along with something else, and blocks for which the contract can read the hash.
 const SEAL_PATIENCE: u64 = 4;
 const SEAL_REACH: u64 = 250;
@@ -131,6 +133,19 @@ impl Reporter {
         ours.map(|(id, _)| (*id, candidates(id))).filter(|(_, candidates)| !candidates.is_empty()).collect()
     }
 
+    /// Commits of which samples were demanded in vain. Until somebody settles them the provider loses nothing, and whoever asked has a bond
+    /// in there and one demand less to make.
+    fn unanswered(&self) -> Vec<(DeviceId, ChallengeInfo)> {
+        let Scope::Everyone { after_blocks } = self.scope else { return Vec::new() };
+        let views = self.classic.views();
+        let newest = self.classic.newest().number;
+        let is_over = |demand: &DemandInfo| !demand.is_answered && demand.answer_until.saturating_add(after_blocks) < newest;
+        let open = views.work.demands.iter().filter(|((block, id), demands)| {
+            demands.iter().any(is_over) && !views.work.settled.contains(&(*id, *block))
+        });
+        open.filter_map(|((block, id), _)| Some((*id, *views.work.challenge(*block)?))).take(MAX_UNANSWERED).collect()
+    }
+
     async fn outcome(&self, challenge: u64, device: DeviceId) -> Result<u8, ChainError> {
         let call = WorkVerification::outcomeCall { index: challenge, deviceId: device };
         self.chain.call(self.contract, call, BlockId::latest()).await
@@ -147,6 +162,11 @@ impl Reporter {
                 due.push(Due::Rental { id, version: terms.version, hint });
                 // Its verdicts move the reputation as well.
                 due.push(Due::Device { id: terms.device, block: closing });
+            }
+        }
+        for (id, challenge) in self.unanswered() {
+            if self.outcome(challenge.index, id).await? != PENDING {
+                due.push(Due::Device { id, block: challenge.block_number });
             }
         }
         for (id, candidates) in self.passed_devices() {
