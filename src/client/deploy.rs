@@ -86,7 +86,7 @@ pub async fn deploy(
 /// A newer opcode would deploy on Ethereum Classic and fail when it is reached.
 fn require_classic_opcodes(plan: &[Step]) -> Result<(), DeployError> {
     for step in plan.iter().filter(|step| step.request.to.is_none()) {
-        if let Some(ForeignOpcode { opcode, offset }) = foreign_opcode(&step.request.data) {
+        if let Some(ForeignOpcode { opcode, offset }) = step.request.data.get(..step.code_bytes).and_then(foreign_opcode) {
             return Err(DeployError::ForeignOpcode { contract: step.name, opcode, offset });
         }
     }
@@ -145,4 +145,21 @@ fn check_state(state: DeployState, config: &DeployConfig, keys: &DeployerKeys, p
         return other("it was begun by another account");
     }
     Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signer_whose_address_looks_like_a_newer_opcode_is_no_reason_to_refuse() {
+        let mut config = DeployConfig::from_toml(include_str!("../../config/chains/devnet.toml")).unwrap();
+        let king = |number: u8| config::KingMember { operator: Address::repeat_byte(if number == 0 { 0x5b } else { 0x24 }), weight: 1 };
+        config.kings.members = (0..2).map(king).collect();
+        let origin = Origin { deployer: Address::ZERO, first_nonce: 0, start_block: 0 };
+        let plan = classic_plan(&config, &address_book(&config, origin, origin), 0);
+        assert!(require_classic_opcodes(&plan).is_ok());
+        let newer = Step { name: "Newer", request: crate::chain::TxRequest::create(vec![0x5f, 0x5e]), code_bytes: 2 };
+        assert!(matches!(require_classic_opcodes(&[newer]), Err(DeployError::ForeignOpcode { opcode: 0x5e, offset: 1, .. })));
+    }
 }

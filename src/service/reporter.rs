@@ -140,9 +140,11 @@ impl Reporter {
         let views = self.classic.views();
         let newest = self.classic.newest().number;
         let is_over = |demand: &DemandInfo| !demand.is_answered && demand.answer_until.saturating_add(after_blocks) < newest;
-        let open = views.work.demands.iter().filter(|((block, id), demands)| {
-            demands.iter().any(is_over) && !views.work.settled.contains(&(*id, *block))
-        });
+        let open = views
+            .work
+            .demands
+            .iter()
+            .filter(|((block, id), demands)| demands.iter().any(is_over) && !views.work.settled.contains(&(*id, *block)));
         open.filter_map(|((block, id), _)| Some((*id, *views.work.challenge(*block)?))).take(MAX_UNANSWERED).collect()
     }
 

@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Step {
     pub name: &'static str,
     pub request: TxRequest,
+    /// Bytes of a creation that are code; arguments follow, in which a signer's address may look like anything.
+    pub code_bytes: usize,
 }
 
 /// Where a chain's plan starts.
@@ -369,13 +371,13 @@ fn bridge_steps(config: &DeployConfig, expiry: u64, ends: &Ends<'_>, governor: A
 }
 
 fn create(name: &'static str, code: &Bytes, arguments: impl SolConstructor) -> Step {
-    Step { name, request: TxRequest::create([code.as_ref(), &arguments.abi_encode()].concat()) }
+    Step { name, request: TxRequest::create([code.as_ref(), &arguments.abi_encode()].concat()), code_bytes: code.len() }
 }
 
 fn create_plain(name: &'static str, code: &Bytes) -> Step {
-    Step { name, request: TxRequest::create(code.clone()) }
+    Step { name, request: TxRequest::create(code.clone()), code_bytes: code.len() }
 }
 
 fn call(name: &'static str, to: Address, call: impl SolCall) -> Step {
-    Step { name, request: TxRequest::call(to, call.abi_encode()) }
+    Step { name, request: TxRequest::call(to, call.abi_encode()), code_bytes: 0 }
 }
