@@ -119,7 +119,7 @@ mod tests {
         let (public, private) = (format!("/ip4/8.8.8.8/tcp/7700/p2p/{peer}"), format!("/ip4/127.0.0.1/tcp/7700/p2p/{peer}"));
         let text = format!("nonsense /ip4/8.8.8.8/tcp/1 \n{private}\t{public}  /p2p-circuit");
         let found = |local| announced_addresses(&text, local).map(|address| address.to_string()).collect::<Vec<_>>();
-        assert_eq!(found(false), [public.clone()]);
+        assert_eq!(found(false), std::slice::from_ref(&public));
         assert_eq!(found(true), [private, public]);
         assert_eq!(announced_addresses("", true).count(), 0);
     }
