@@ -10,12 +10,12 @@ use gpumkt::{
     keys::Strength,
     types::{
         abi::{GPURental, GPURentalTerms, GPUToken, WorkVerification},
-        bridge::{Body, WorkReport},
+        bridge::Body,
     },
 };
 use serde_json::json;
 
-use crate::api::{deliver, desk::Desk, offer_device};
+use crate::api::{deliver, desk::Desk, half_done, offer_device};
 
 const DELAY_S: u32 = 7_200;
 
@@ -35,18 +35,7 @@ async fn what_a_veto_holds_back_is_released_after_its_time() {
     let (rental, _) = rent::rent(&renter, &quote, &sessions).await.unwrap();
     provider.ethereum_wallet().send("ready", eth.gpu_rental, GPURental::readyCall { rentalId: rental }).await.unwrap();
     desk.site.ethereum.ask("evm_increaseTime", json!([100])).await.unwrap();
-    let report = WorkReport {
-        rentalId: rental,
-        termsVersion: 1,
-        coveredUntil: provider.ethereum.head().await.unwrap().timestamp + 60,
-        verifiedSeconds: 50,
-        due: 2,
-        passed: 2,
-        performancePermille: 1_000,
-        isFinal: false,
-        value: 0,
-        closingMissed: false,
-    };
+    let report = half_done(rental, provider.ethereum.head().await.unwrap().timestamp + 60);
     deliver(&desk, eth.gpu_rental, Body::WorkReport(report)).await;
 
     let early = desk.site.does("renter", &["release"]);

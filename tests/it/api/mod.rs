@@ -67,6 +67,22 @@ pub async fn deliver(desk: &Desk, to: alloy::primitives::Address, body: Body) {
     desk.impersonate(book.ethereum.bridge.inbox, to, call).await;
 }
 
+/// Two challenges passed, fifty seconds verified of what `covered_until` covers.
+pub fn half_done(rental: u64, covered_until: u64) -> WorkReport {
+    WorkReport {
+        rentalId: rental,
+        termsVersion: 1,
+        coveredUntil: covered_until,
+        verifiedSeconds: 50,
+        due: 2,
+        passed: 2,
+        performancePermille: 1_000,
+        isFinal: false,
+        value: 0,
+        closingMissed: false,
+    }
+}
+
 async fn change_offer(provider: &Clients, offer: u64, price_per_second: u128, paused: bool) {
     let call = GPURentalTerms::changeOfferCall { offerId: offer, pricePerSecond: price_per_second, paused };
     provider.ethereum_wallet().send("changeOffer", provider.book.ethereum.gpu_rental, call).await.unwrap();
@@ -132,18 +148,7 @@ async fn a_rental_is_told_step_by_step_with_its_money() {
     let rentals = provider.book.ethereum.gpu_rental;
     provider.ethereum_wallet().send("ready", rentals, GPURental::readyCall { rentalId: rental }).await.unwrap();
     desk.site.ethereum.ask("evm_increaseTime", json!([100])).await.unwrap();
-    let report = WorkReport {
-        rentalId: rental,
-        termsVersion: 1,
-        coveredUntil: provider.ethereum.head().await.unwrap().timestamp + 60,
-        verifiedSeconds: 50,
-        due: 2,
-        passed: 2,
-        performancePermille: 1_000,
-        isFinal: false,
-        value: 0,
-        closingMissed: false,
-    };
+    let report = half_done(rental, provider.ethereum.head().await.unwrap().timestamp + 60);
     deliver(&desk, rentals, Body::WorkReport(report)).await;
     let running = served.until("/rentals/1", "the report", |rental| rental["verified_seconds"] == "50").await;
     assert_eq!(running["state"], "active");
