@@ -23,7 +23,7 @@ use crate::types::{
 /// Blocks after its own for which a block hash can still be read.
 const HASH_WINDOW_BLOCKS: u64 = 256;
 /// Longest answer window, with what open answers add to it.
-pub const ANSWER_LIMIT_BLOCKS: u64 = 2_048;
+const ANSWER_LIMIT_BLOCKS: u64 = 2_048;
 /// One part in this many of a block's gas is reckoned to go to answers.
 const GAS_SHARE: u64 = 4;
 /// Owners below which a majority of unmeasured commits excuses nobody.

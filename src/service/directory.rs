@@ -1,5 +1,7 @@
 //! Where Kings say that they can be reached, on chain: what a node joins by whose configuration names nobody.
 
+use alloy::primitives::U256;
+
 use crate::{
     chain::{BlockId, Chain},
     config::NodeConfig,
@@ -19,7 +21,7 @@ pub async fn join_by(config: &NodeConfig, ethereum: &Chain, book: &AddressBook) 
     if !named.is_empty() {
         return Ok(named);
     }
-    let call = NodeDirectory::kingsCall { limit: alloy::primitives::U256::from(MAX_KINGS) };
+    let call = NodeDirectory::kingsCall { limit: U256::from(MAX_KINGS) };
     match ethereum.call(book.ethereum.node_directory, call, BlockId::latest()).await {
         Ok(answer) => {
             let local = config.network.local;

@@ -30,7 +30,6 @@ use crate::{
     rules::{
         beacon,
         kernel::{NoSuchSample, WorkOutput, is_drawn, sample_seed},
-        verdict::ANSWER_LIMIT_BLOCKS,
     },
     task::{Fault, Service, Shutdown},
     telemetry::{Alerts, Metrics, Severity},
@@ -44,6 +43,8 @@ use crate::{
 
 /// Finished challenges kept for openings; older ones are computed again when asked for.
 const MAX_FINISHED: usize = 16;
+/// Blocks for which a contract can read the hash of another: whoever seals later draws nobody.
+const HASH_REACH_BLOCKS: u64 = 256;
 /// Names of failed transactions that are kept.
 const MAX_FAILED: usize = 256;
 /// Blocks after which nothing about a challenge can be open: the longest windows of the contract together.
@@ -380,7 +381,7 @@ impl Prover {
             let parameters = self.challenges.parameters(challenge.block_number);
             let seal_block = beacon::seal_block(challenge.block_number, parameters.commit_window);
             // Who sealed too late drew nobody: the hash is out of the contract's reach.
-            if commit.is_proven || done.contains(&key) || seal_block >= newest || newest > seal_block + 256 {
+            if commit.is_proven || done.contains(&key) || seal_block >= newest || newest > seal_block + HASH_REACH_BLOCKS {
                 continue;
             }
             let seal_hash = self.chain.block(seal_block).await?.hash;
@@ -414,7 +415,7 @@ impl Prover {
         }
         let rules = self.challenges.parameters(block);
         let may_be_drawn = !commit.is_measured || is_drawn(seal_hash, block, id, rules.proof_rate.into());
-        Ok(may_be_drawn.then(|| beacon::seal_block(block, rules.commit_window) + ANSWER_LIMIT_BLOCKS))
+        Ok(may_be_drawn.then(|| beacon::seal_block(block, rules.commit_window) + HASH_REACH_BLOCKS))
     }
 
     /// Answers every demand on own commits. `done` remembers what was answered.

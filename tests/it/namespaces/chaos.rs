@@ -67,6 +67,11 @@ async fn missed(whole: &Whole) -> usize {
     whole.verdicts().await.get("missed").copied().unwrap_or_default()
 }
 
+/// A row of the summary: what was missed since `before`.
+async fn fault(whole: &Whole, name: impl Into<Value>, before: usize) -> Value {
+    json!({ "fault": name.into(), "missed": missed(whole).await - before })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_message_of_an_attacker_counts_and_no_honest_provider_is_failed() {
     let _alone = crate::WHOLE_NETWORK.lock().await;
@@ -92,7 +97,7 @@ async fn no_message_of_an_attacker_counts_and_no_honest_provider_is_failed() {
     let before = missed(&whole).await;
     whole.kill("queen-3");
     passes(&whole, 2).await;
-    faults.push(json!({ "fault": "a Queen withholds its receipts", "missed": missed(&whole).await - before }));
+    faults.push(fault(&whole, "a Queen withholds its receipts", before).await);
 
     let (credited, failed, audit) = (credited(&whole).await, missed(&whole).await, whole.audit().await);
     assert_eq!(audit["disagreements"].as_array().map(Vec::len), Some(0), "{audit:#}");
@@ -127,7 +132,7 @@ async fn partitions(whole: &Whole) -> Vec<Value> {
         challenges(whole, FAULT_CHALLENGES).await;
         whole.lab.cut(&[]);
         passes(whole, 1).await;
-        faults.push(json!({ "fault": name, "missed": missed(whole).await - before }));
+        faults.push(fault(whole, name, before).await);
     }
     faults
 }
@@ -145,7 +150,7 @@ async fn bad_lines(whole: &Whole) -> Value {
     challenges(whole, FAULT_CHALLENGES).await;
     passes(whole, 1).await;
     set(0, 0);
-    json!({ "fault": "200 ms and 2 % loss on every line to the chains", "missed": missed(whole).await - before })
+    fault(whole, "200 ms and 2 % loss on every line to the chains", before).await
 }
 
 /// Wall clocks that are wrong, and a Queen that lies about time: for it, five seconds pass in one.
@@ -157,9 +162,7 @@ async fn wrong_clocks(whole: &mut Whole) -> Vec<Value> {
         ["queen-1", "provider"].iter().for_each(|name| whole.clocks[name].shift(seconds));
         challenges(whole, FAULT_CHALLENGES).await;
         passes(whole, 1).await;
-        faults.push(
-            json!({ "fault": format!("clocks of a Queen and the provider are {seconds} s off"), "missed": missed(whole).await - before }),
-        );
+        faults.push(fault(whole, format!("clocks of a Queen and the provider are {seconds} s off"), before).await);
     }
     for (factor, name) in [(LIE, "a Queen shows five times the time that passed"), (1, "it tells the truth again")] {
         println!("{name}: {:?}", whole.verdicts().await);
@@ -169,7 +172,7 @@ async fn wrong_clocks(whole: &mut Whole) -> Vec<Value> {
         whole.revive("queen-2").await;
         challenges(whole, FAULT_CHALLENGES).await;
         passes(whole, 1).await;
-        faults.push(json!({ "fault": name, "missed": missed(whole).await - before }));
+        faults.push(fault(whole, name, before).await);
     }
     faults
 }
