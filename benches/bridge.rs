@@ -169,19 +169,28 @@ async fn measure_catching_up(world: &mut World, figures: &mut Map<String, serde_
 /// Signs what the Outboxes hold at final stride blocks, for this node's King and for `others`: as many honest Kings, without their reads.
 async fn sign_honestly(node: &Byzantine, world: &World, others: &[PrivateKeySigner]) {
     let mut signed = [0u32; 2];
-    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    // Kings sign the first stride block that holds a count. Whoever skips one when it is late signs another checkpoint than they do.
+    let mut next = [0u64; 2];
+    for origin in ChainKind::BOTH {
+        next[origin as usize] = world.book.start_block(origin).next_multiple_of(STRIDE);
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
     loop {
         tick.tick().await;
         for origin in ChainKind::BOTH {
             let depth = if origin == ChainKind::Classic { MIN_DEPTH } else { 2 };
-            let block = world.head(origin).await.saturating_sub(depth) / STRIDE * STRIDE;
+            let block = next[origin as usize];
+            if block + depth > world.head(origin).await {
+                continue;
+            }
             let Ok(block) = world.chain(origin).block(block).await else { continue };
             let (outbox, at) = (world.book.bridge(origin).outbox, BlockId::hash(block.hash));
-            let count = world.chain(origin).call(outbox, Outbox::countCall {}, at).await.unwrap_or(0);
+            let Ok(count) = world.chain(origin).call(outbox, Outbox::countCall {}, at).await else { continue };
+            let Ok(root) = world.chain(origin).call(outbox, Outbox::rootCall {}, at).await else { continue };
+            next[origin as usize] += STRIDE;
             if count <= signed[origin as usize] {
                 continue;
             }
-            let Ok(root) = world.chain(origin).call(outbox, Outbox::rootCall {}, at).await else { continue };
             signed[origin as usize] = count;
             let mut data = node.sign(world, origin, count, root).checkpoint;
             (data.block_number, data.block_hash, data.block_timestamp) = (block.number, block.hash, block.timestamp);

@@ -24,6 +24,7 @@ mod guest;
 mod guest_hostile;
 mod kernels;
 mod lifecycle;
+mod lost_device;
 mod money;
 mod namespaces;
 mod net;

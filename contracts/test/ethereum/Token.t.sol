@@ -54,7 +54,7 @@ contract TokenTest is World {
         address holder = makeAddr("holder");
         vm.prank(holder);
         token.delegate(holder);
-        uint256 first = block.timestamp;
+        uint256 first = vm.getBlockTimestamp();
         uint256[12] memory held;
         for (uint256 i; i < 12; ++i) {
             vm.warp(first + 10 * (i + 1));
