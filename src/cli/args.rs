@@ -90,7 +90,7 @@ pub enum Command {
     /// Suggest a price for a class from what others ask and get
     Price(PriceArgs),
     /// Claim what rentals have credited to you
-    Claim(ClaimArgs),
+    Claim(super::money::ClaimArgs),
 
     /// Show the network: peers with their roles and round trips, and the shards
     Network(NetworkArgs),
@@ -232,6 +232,9 @@ pub struct RentArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
+    /// Simulate the payment and show what it would cost; send nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
     /// So many devices of this offer's provider and class at once, with one container that sees them all
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16), conflicts_with = "failover")]
     pub gpus: u32,
@@ -398,7 +401,7 @@ pub struct PriceArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ClaimArgs {
+pub struct AccountArgs {
     #[command(flatten)]
     pub node: NodeArgs,
     /// Receiver; your own account where left out

@@ -10,8 +10,10 @@ use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 
 use super::{
-    args::{ClaimArgs, Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
-    court, doctor, earnings, gov, launch, manual, money, network, provide,
+    args::{Cli, Command, KeysCommand, MarketArgs, NodeArgs, RentalArgs, RunArgs},
+    court, doctor, earnings, gov, launch, manual,
+    money::{self, ClaimArgs, show},
+    network, provide,
     render::{OperatorError, output, table},
     rental,
 };
@@ -235,11 +237,11 @@ async fn end_rental(args: &RentalArgs, json: bool) -> Outcome {
 }
 
 async fn claim(args: &ClaimArgs, json: bool) -> Outcome {
-    let (_, clients) = connect(&args.node).await?;
+    let (_, clients) = connect(&args.send.node).await?;
     let to = args.to.unwrap_or(clients.signer.address());
-    let (amount, receipt) = rent::claim(&clients, to).await?;
-    let shown = json!({ "to": to, "amount_wei": amount, "transaction": receipt.tx_hash });
-    output(json, &shown, |_| format!("claimed {amount} GPUTOKEN to {to} in {}", receipt.tx_hash));
+    let (amount, sent) = rent::claim(&clients, to, args.send.mode()).await?;
+    let verb = if sent.dry_run { "would be claimed" } else { "claimed" };
+    show(json, &sent, json!({ "to": to, "amount_wei": amount }), &format!("{amount} GPUTOKEN {verb} to {to}"));
     Ok(())
 }
 

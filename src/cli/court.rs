@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    args::{ClaimArgs, NodeArgs, RentalArgs},
+    args::{AccountArgs, NodeArgs, RentalArgs},
     commands::{Outcome, connect, load, reader},
     render::{output, table, when},
 };
@@ -33,7 +33,7 @@ pub enum CourtCommand {
     /// As the provider of a rental whose renter never came: ask Queens to try its door
     Witness(RentalArgs),
     /// Claim bonds and judges' fees that cases have credited to you
-    Claim(ClaimArgs),
+    Claim(AccountArgs),
 }
 
 #[derive(Debug, Args)]

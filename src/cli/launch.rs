@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     args::{LaunchArgs, LaunchRentalArgs, RentArgs, RentalArgs},
     commands::{Outcome, confirm, connect, load, reader},
+    money::show,
     render::{self, OperatorError, duration, line, output, printable, table, when},
     rental,
 };
@@ -39,6 +41,11 @@ pub(super) async fn rent(args: &RentArgs, json: bool) -> Outcome {
         if total > limit {
             return Err(ClientError::TooExpensive { cost: total, limit }.into());
         }
+    }
+    if args.dry_run {
+        let sent = rent::rehearse(&clients, &quotes).await?;
+        show(json, &sent, json!({ "quotes": quotes, "total_wei": total }), &format!("it costs at most {total} GPUTOKEN"));
+        return Ok(());
     }
     if !args.yes && !json {
         show_reference_price(&clients, args.offer).await?;

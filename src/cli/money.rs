@@ -66,6 +66,15 @@ impl SendArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ClaimArgs {
+    #[command(flatten)]
+    pub send: SendArgs,
+    /// Receiver; your own account where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<Address>,
+}
+
+#[derive(Debug, Args)]
 pub struct StakeArgs {
     #[command(flatten)]
     pub send: SendArgs,

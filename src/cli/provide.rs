@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    args::{ClaimArgs, NodeArgs, OfferArgs, RentalArgs, parse_duration_seconds},
+    args::{AccountArgs, NodeArgs, OfferArgs, RentalArgs, parse_duration_seconds},
     commands::{Outcome, confirm, connect, load, reader},
     money::gas_needs,
     render::{OperatorError, duration, line, output, table, when},
@@ -30,7 +30,7 @@ pub enum ProvideCommand {
     /// Hand the protocol's fees of closed rentals to the TokenDistributor; anybody may
     CollectFees(NodeArgs),
     /// Take what is left of this key's gas fund on Ethereum Classic; a running provider fills it again
-    WithdrawFund(ClaimArgs),
+    WithdrawFund(AccountArgs),
 }
 
 #[derive(Debug, Subcommand)]

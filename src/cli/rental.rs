@@ -4,11 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
-    args::{ClaimArgs, LaunchArgs, NodeArgs, RentalArgs, RentalsArgs, parse_duration_seconds},
+    args::{AccountArgs, LaunchArgs, NodeArgs, RentalArgs, RentalsArgs, parse_duration_seconds},
     commands::{Outcome, confirm, connect, load, reader},
     launch::{launch_spec, start_node},
+    money::{self, SendArgs},
     render::{duration, line, output, printable, table, when},
 };
 use crate::{
@@ -37,7 +39,7 @@ pub enum RentalCommand {
     /// Move on a rental whose reports never came: request the refund by deadline, or execute it
     Settle(RentalArgs),
     /// Make large credits of reports claimable, once their delay is over; anybody may, for any account
-    Release(ClaimArgs),
+    Release(AccountArgs),
 }
 
 /// What to do while the rental runs. With any of these the command stays until the rental is over.
@@ -66,7 +68,7 @@ impl KeepArgs {
 #[derive(Debug, Args)]
 pub struct ExtendArgs {
     #[command(flatten)]
-    pub node: NodeArgs,
+    pub send: SendArgs,
     #[arg(value_name = "RENTAL")]
     pub rental: RentalId,
     /// How many hours
@@ -123,7 +125,7 @@ pub(super) async fn run(command: RentalCommand, json: bool) -> Outcome {
 async fn extend(args: &ExtendArgs, json: bool) -> Outcome {
     let seconds = args.duration.or(args.hours.and_then(|hours| hours.checked_mul(3_600)));
     let seconds = seconds.ok_or_else(|| ClientError::Argument { argument: "--hours".into(), reason: "too many".into() })?;
-    let (_, clients) = connect(&args.node).await?;
+    let (_, clients) = connect(&args.send.node).await?;
     let extension = rent::extension(&clients, args.rental, seconds).await?;
     if let Some(limit) = args.max_cost.filter(|limit| extension.cost_wei > *limit) {
         return Err(ClientError::TooExpensive { cost: extension.cost_wei, limit }.into());
@@ -131,13 +133,12 @@ async fn extend(args: &ExtendArgs, json: bool) -> Outcome {
     if !json {
         line(extension_text(&extension));
     }
-    if !args.yes && (json || !confirm("Extend? [y/N] ")?) {
+    if !args.send.dry_run && !args.yes && (json || !confirm("Extend? [y/N] ")?) {
         return Err(ClientError::Cancelled.into());
     }
-    let receipt = rent::extend(&clients, &extension).await?;
-    output(json, &Done { result: &extension, transaction: receipt.tx_hash.to_string() }, |done| {
-        format!("rental {} runs until {}; transaction {}", extension.rental, when(extension.end), done.transaction)
-    });
+    let sent = rent::extend(&clients, &extension, args.send.mode()).await?;
+    let verb = if sent.dry_run { "would run" } else { "runs" };
+    money::show(json, &sent, json!(extension), &format!("rental {} {verb} until {}", extension.rental, when(extension.end)));
     Ok(())
 }
 
@@ -255,7 +256,7 @@ async fn settle(args: &RentalArgs, json: bool) -> Outcome {
     Ok(())
 }
 
-async fn release(args: &ClaimArgs, json: bool) -> Outcome {
+async fn release(args: &AccountArgs, json: bool) -> Outcome {
     let (_, clients) = connect(&args.node).await?;
     let account = args.to.unwrap_or(clients.signer.address());
     let (released, waiting) = exits::release(&clients, account).await?;

@@ -10,7 +10,7 @@ use alloy::{
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::{Availability, ClientError, Clients, market};
+use super::{Availability, ClientError, Clients, Mode, Submitted, market};
 use crate::{
     chain::{BlockId, ChainError, Receipt, TxRequest},
     keys::{Strength, open_keystore, write_keystore},
@@ -149,11 +149,15 @@ async fn require_rentable(clients: &Clients, quote: &Quote) -> Result<(), Client
 
 /// The same for a session key that the caller has made and written down.
 pub(super) async fn rent_with(clients: &Clients, quote: &Quote, session_key: Address) -> Result<(RentalId, Receipt), ClientError> {
-    let wallet = clients.ethereum_wallet();
-    let token = clients.book.ethereum.gpu_token;
-    let contract = clients.book.ethereum.gpu_rental;
-    let deadline = clients.ethereum.head().await?.timestamp + PERMIT_SECONDS;
-    let permit = wallet.permit(token, contract, quote.total_wei.wei(), deadline).await?;
+    let request = rent_request(clients, quote, session_key).await?;
+    let receipt = clients.ethereum_wallet().send_request("rent", request).await?;
+    let event = receipt.logs.iter().find_map(|log| log.decode::<GPURental::RentalRequested>());
+    let id = event.map(|event| event.rentalId).ok_or(ClientError::UnknownRental { rental: 0 })?;
+    Ok((id, receipt))
+}
+
+async fn rent_request(clients: &Clients, quote: &Quote, session_key: Address) -> Result<TxRequest, ClientError> {
+    let permit = clients.permit(quote.total_wei).await?;
     let call = GPURental::rentWithPermitCall {
         offerId: quote.offer,
         duration: quote.duration_seconds,
@@ -164,10 +168,7 @@ pub(super) async fn rent_with(clients: &Clients, quote: &Quote, session_key: Add
         r: permit.r,
         s: permit.s,
     };
-    let receipt = wallet.send("rent", contract, call).await?;
-    let event = receipt.logs.iter().find_map(|log| log.decode::<GPURental::RentalRequested>());
-    let id = event.map(|event| event.rentalId).ok_or(ClientError::UnknownRental { rental: 0 })?;
-    Ok((id, receipt))
+    Ok(TxRequest::call(clients.book.ethereum.gpu_rental, call.abi_encode()))
 }
 
 /// Several rentals in one transaction, all or none, under one session key: their provider serves them with one container.
@@ -175,11 +176,16 @@ pub async fn rent_many(clients: &Clients, quotes: &[Quote], sessions: &SessionKe
     for quote in quotes {
         require_rentable(clients, quote).await?;
     }
+    clients.require_tokens("the rental", total_of(quotes)).await?;
+    let request = rent_many_request(clients, quotes, sessions.create()?.address()).await?;
+    let receipt = clients.ethereum_wallet().send_request("rentMany", request).await?;
+    let ids: Vec<RentalId> =
+        receipt.logs.iter().filter_map(|log| log.decode::<GPURental::RentalRequested>()).map(|event| event.rentalId).collect();
+    if ids.len() == quotes.len() { Ok((ids, receipt)) } else { Err(ClientError::UnknownRental { rental: 0 }) }
+}
+
+async fn rent_many_request(clients: &Clients, quotes: &[Quote], session_key: Address) -> Result<TxRequest, ClientError> {
     let total = total_of(quotes);
-    clients.require_tokens("the rental", total).await?;
-    let wallet = clients.ethereum_wallet();
-    let contract = clients.book.ethereum.gpu_rental;
-    let session_key = sessions.create()?.address();
     let permit = clients.permit(total).await?;
     let requests = quotes.iter().map(|quote| IGPURental::RentRequest {
         offerId: quote.offer,
@@ -187,10 +193,21 @@ pub async fn rent_many(clients: &Clients, quotes: &[Quote], sessions: &SessionKe
         sessionKey: session_key,
     });
     let call = GPURental::rentManyCall { requests: requests.collect(), maxCost: total.wei(), permit };
-    let receipt = wallet.send("rentMany", contract, call).await?;
-    let ids: Vec<RentalId> =
-        receipt.logs.iter().filter_map(|log| log.decode::<GPURental::RentalRequested>()).map(|event| event.rentalId).collect();
-    if ids.len() == quotes.len() { Ok((ids, receipt)) } else { Err(ClientError::UnknownRental { rental: 0 }) }
+    Ok(TxRequest::call(clients.book.ethereum.gpu_rental, call.abi_encode()))
+}
+
+/// What renting so would cost in gas, or why it would be refused. Nothing is sent, and no session key is kept.
+pub async fn rehearse(clients: &Clients, quotes: &[Quote]) -> Result<Submitted, ClientError> {
+    for quote in quotes {
+        require_rentable(clients, quote).await?;
+    }
+    clients.require_tokens("the rental", total_of(quotes)).await?;
+    let session_key = PrivateKeySigner::random().address();
+    let (action, request) = match quotes {
+        [quote] => ("rent", rent_request(clients, quote, session_key).await?),
+        _ => ("rentMany", rent_many_request(clients, quotes, session_key).await?),
+    };
+    clients.submit_request(Mode::DryRun, action, request).await
 }
 
 pub fn total_of(quotes: &[Quote]) -> Amount {
@@ -227,7 +244,7 @@ pub async fn extension(clients: &Clients, id: RentalId, added_seconds: u32) -> R
 }
 
 /// Buys the time of `extension`, at its price or not at all. What runs in the rental is not touched.
-pub async fn extend(clients: &Clients, extension: &Extension) -> Result<Receipt, ClientError> {
+pub async fn extend(clients: &Clients, extension: &Extension, mode: Mode) -> Result<Submitted, ClientError> {
     clients.require_tokens("the extension", extension.cost_wei).await?;
     let call = GPURental::extendWithPermitCall {
         rentalId: extension.rental,
@@ -235,7 +252,7 @@ pub async fn extend(clients: &Clients, extension: &Extension) -> Result<Receipt,
         maxCost: extension.cost_wei.wei(),
         permit: clients.permit(extension.cost_wei).await?,
     };
-    clients.ethereum_wallet().send("extend", clients.book.ethereum.gpu_rental, call).await
+    clients.submit(mode, "extend", clients.book.ethereum.gpu_rental, call).await
 }
 
 impl Clients {
@@ -259,10 +276,11 @@ pub async fn end(clients: &Clients, id: RentalId) -> Result<Receipt, ClientError
 }
 
 /// Moves what rentals credited to this account to `to`.
-pub async fn claim(clients: &Clients, to: Address) -> Result<(Amount, Receipt), ClientError> {
-    let receipt = clients.ethereum_wallet().send("claim", clients.book.ethereum.gpu_rental, GPURental::claimCall { to }).await?;
-    let claimed = receipt.logs.iter().find_map(|log| log.decode::<GPURental::Claimed>()).map(|event| event.amount);
-    Ok((Amount(claimed.unwrap_or_default()), receipt))
+pub async fn claim(clients: &Clients, to: Address, mode: Mode) -> Result<(Amount, Submitted), ClientError> {
+    let held = credit(clients, clients.signer.address()).await?;
+    let sent = clients.submit(mode, "claim", clients.book.ethereum.gpu_rental, GPURental::claimCall { to }).await?;
+    let claimed = sent.logs.iter().find_map(|log| log.decode::<GPURental::Claimed>()).map(|event| Amount(event.amount));
+    Ok((claimed.unwrap_or(held), sent))
 }
 
 pub async fn credit(clients: &Clients, account: Address) -> Result<Amount, ClientError> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    ClientError, Clients,
+    ClientError, Clients, Mode,
     evidence::{close_reason, fault},
     failover::{self, Wanted},
     launch::{LaunchSpec, Launcher, TenantStatus},
@@ -212,7 +212,7 @@ impl Watch<'_> {
             return Ok(());
         }
         seen.renewed_at_end = view.end;
-        match rent::extend(self.clients, &extension).await {
+        match rent::extend(self.clients, &extension, Mode::Send).await {
             Ok(_) => {
                 (self.tell)(&WatchEvent::Extended { rental: seen.rental, cost_wei: extension.cost_wei, end: extension.end });
                 Ok(())

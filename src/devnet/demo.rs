@@ -23,7 +23,7 @@ use super::{
 use crate::{
     chain::BlockId,
     client::{
-        ClientError, Clients, audit,
+        ClientError, Clients, Mode, audit,
         launch::{LaunchSpec, Launcher},
         market::{self, Availability, Filter, OfferView},
         rent::{self, RentalState, RentalView, SessionKeys},
@@ -303,7 +303,7 @@ async fn claim_all(network: &DevNetwork) -> Result<(), DevnetError> {
         let clients = network.clients(name).await?;
         let account = clients.signer.address();
         if rent::credit(&clients, account).await? > Amount::default() {
-            rent::claim(&clients, account).await?;
+            rent::claim(&clients, account, Mode::Send).await?;
         }
     }
     Ok(())

@@ -4,6 +4,8 @@
 
 use alloy::sol_types::{Panic, Revert, SolError, SolInterface};
 
+use super::Amount;
+
 macro_rules! contracts {
     ($($module:ident: $name:ident, $errors:ident, $path:literal;)*) => {
         $(
@@ -68,7 +70,7 @@ pub fn decode_revert(data: &[u8]) -> Option<String> {
         selector if selector == Revert::SELECTOR => Revert::abi_decode(data).ok().map(|revert| revert.reason),
         selector if selector == Panic::SELECTOR => Panic::abi_decode(data).ok().map(|panic| panic.to_string()),
         selector => {
-            let error = decode_custom(data)?;
+            let error = with_amounts(&decode_custom(data)?);
             let meaning = selector.try_into().ok().and_then(super::advice::meaning);
             Some(meaning.map_or_else(|| error.clone(), |meaning| format!("{error}: {meaning}")))
         }
@@ -81,6 +83,26 @@ fn strip_variant(text: &str) -> String {
     inner.unwrap_or(text).to_string()
 }
 
+/// Below this a number may be a time or a count; both tokens and coins have 18 decimals.
+const FEWEST_AMOUNT_DIGITS: usize = 15;
+/// Above this it is a hash or "everything".
+const MOST_AMOUNT_DIGITS: usize = 30;
+
+/// `{ total: 1500000000000000000 }` with what people call the number behind it: `(1.5)`.
+fn with_amounts(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for piece in text.split_inclusive([',', ' ']) {
+        let number = piece.trim_end_matches([',', ' ']);
+        shown.push_str(number);
+        let is_amount = (FEWEST_AMOUNT_DIGITS..=MOST_AMOUNT_DIGITS).contains(&number.len());
+        if let Some(wei) = number.parse().ok().filter(|_| is_amount) {
+            shown.push_str(&format!(" ({})", Amount(wei)));
+        }
+        shown.push_str(&piece[number.len()..]);
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{U256, address};
@@ -91,6 +113,9 @@ mod tests {
     fn tells_what_a_contract_said() {
         let error = StakingManager::BelowMinimum { total: U256::from(5), minimum: U256::from(10) };
         assert_eq!(decode_revert(&error.abi_encode()).unwrap(), "BelowMinimum { total: 5, minimum: 10 }");
+        let error = StakingManager::BelowMinimum { total: Amount::parse_tokens("1.5").unwrap().wei(), minimum: U256::MAX };
+        let told = format!("BelowMinimum {{ total: 1500000000000000000 (1.5), minimum: {} }}", U256::MAX);
+        assert_eq!(decode_revert(&error.abi_encode()).unwrap(), told);
         let caller = address!("0x00000000000000000000000000000000000000aa");
         let told = decode_revert(&Inbox::ForbiddenRecipient { recipient: caller }.abi_encode()).unwrap();
         assert_eq!(told, "ForbiddenRecipient { recipient: 0x00000000000000000000000000000000000000aa }");

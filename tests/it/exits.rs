@@ -52,7 +52,10 @@ async fn what_a_veto_holds_back_is_released_after_its_time() {
         provider.ethereum.call(eth.gpu_token, call, BlockId::latest()).await.unwrap()
     };
     let before = balance().await;
-    desk.site.does("renter", &["claim"]);
+    let rehearsed = desk.site.does("renter", &["claim", "--dry-run"]);
+    assert_eq!((&rehearsed["result"]["amount_wei"], &rehearsed["transaction"]["transaction"]), (&json!(amount), &json!(null)));
+    assert_eq!(balance().await, before, "a rehearsal moves nothing");
+    assert_eq!(desk.site.does("renter", &["claim"])["result"]["amount_wei"], amount);
     assert_eq!((balance().await - before).to_string(), amount);
 }
 

@@ -74,14 +74,19 @@ fn extensions_cost_what_they_say(renter: &Desk, stranger: &Desk, id: &str) {
     let unchanged = json_of(&renter.run(&["rentals", id, "--json"]).accepted())["rental"].clone();
     assert_eq!(unchanged, before, "nothing was paid");
 
+    let rehearsed = json_of(&renter.run(&["extend", id, "--hours", "2", "--dry-run", "--json"]).accepted());
+    let unchanged = json_of(&renter.run(&["rentals", id, "--json"]).accepted())["rental"].clone();
+    assert_eq!(unchanged, before, "a rehearsal pays nothing");
     let extended = json_of(&renter.run(&["extend", id, "--hours", "2", "--yes", "--json"]).accepted());
+    assert_eq!((&rehearsed["result"], &rehearsed["transaction"]["transaction"]), (&extended["result"], &Value::Null));
+    let (sent, extended) = (&extended["transaction"]["transaction"], &extended["result"]);
     let after = json_of(&renter.run(&["rentals", id, "--json"]).accepted());
     let (rental, steps) = (&after["rental"], after["transactions"].as_array().unwrap());
     assert_eq!(rental["end"].as_u64().unwrap(), before["end"].as_u64().unwrap() + 7_200);
     assert_eq!(extended["end"], rental["end"]);
     assert_eq!(wei(&rental["escrowed_wei"]).wei() - wei(&before["escrowed_wei"]).wei(), wei(&extended["cost_wei"]).wei(), "to the wei");
     let step = steps.iter().find(|step| step["what"].as_str().unwrap().starts_with("extended by 7200 s")).unwrap();
-    assert_eq!(step["transaction"], extended["transaction"]);
+    assert_eq!(&step["transaction"], sent);
     // People get dates, not numbers of seconds.
     let shown = renter.run(&["rentals", id]).accepted();
     assert!(!shown.contains(&rental["end"].as_u64().unwrap().to_string()) && shown.contains("3 h"), "{shown}");

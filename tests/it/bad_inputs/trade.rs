@@ -75,6 +75,11 @@ fn renting_refuses_before_anything_is_paid() {
         let cause = poor.run(arguments).refused("E-CLIENT-003");
         assert!(cause.contains(&address) && cause.contains("holds 0"), "{cause}");
     }
+    let rehearsed: Value = serde_json::from_str(&renter.run(&["rent", "1", "--dry-run", "--json"]).accepted()).unwrap();
+    assert_eq!((&rehearsed["transaction"]["action"], &rehearsed["transaction"]["transaction"]), (&json!("rent"), &Value::Null));
+    assert_eq!(rehearsed["result"]["total_wei"], rehearsed["result"]["quotes"][0]["total_wei"]);
+    let cause = poor.run(&["rent", "1", "--dry-run"]).refused("E-CLIENT-003");
+    assert!(cause.contains("holds 0"), "{cause}");
     no_gas("queen-2", &["rent", "1", "--yes"]);
     no_gas("queen-1", &["stake", "queen", "10000"]);
     let rentals = renter.run(&["rentals", "--json"]).accepted();
