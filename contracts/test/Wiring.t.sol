@@ -46,4 +46,20 @@ contract WiringTest is World {
         assertEq(_word(address(distributor), abi.encodeWithSignature("emitted()")), 0);
         assertEq(_word(address(distributor), abi.encodeWithSignature("rentalRewards()")), 0);
     }
+
+    function test_votesAreCountedByTimestamps() public {
+        onEthereum();
+        (bool success, bytes memory answer) = address(token).staticcall(abi.encodeWithSignature("CLOCK_MODE()"));
+        assertTrue(success);
+        assertEq(abi.decode(answer, (string)), "mode=timestamp", "as ERC-6372 spells it");
+    }
+
+    function test_theWorkHoldsNoCoinThatNobodyDeposited() public {
+        onClassic();
+        vm.deal(address(this), 1);
+        (bool success, bytes memory answer) = address(work).call{value: 1}("");
+        assertFalse(success);
+        assertEq(answer, abi.encodeWithSignature("NoPurpose(uint256)", 1));
+        assertEq(address(work).balance, 0);
+    }
 }

@@ -41,6 +41,29 @@ contract WorkMembershipTest is WorkWorld {
         assertEq(_lastReport().verifiedSeconds, 50);
     }
 
+    /// @dev Messages may overtake each other; each time still belongs to the rental that holds it.
+    function test_termsOfThreeRentalsArriveNewestFirst() public {
+        _terms(3, 1, START + 700, START + 750);
+        _terms(2, 1, START + 400, START + 450);
+        _terms(1, 1, START, START + 50);
+        uint64[3] memory starts = [START, START + 400, START + 700];
+        for (uint64 i; i < 3; ++i) {
+            vm.warp(starts[i] + 40);
+            passChallenge(DEVICE, 2, i + 1);
+        }
+        vm.warp(START + 1000);
+        passChallenge(DEVICE, 1, 0);
+        for (uint64 i; i < 3; ++i) {
+            _nextWindow();
+            work.reportRental(i + 1, i);
+            WorkReport memory report = _lastReport();
+            assertTrue(report.isFinal);
+            assertEq(report.rentalId, i + 1);
+            assertEq(report.verifiedSeconds, 50, "each by its own challenge and the next of its device");
+            assertEq(report.due, 2);
+        }
+    }
+
     function test_rentedAgainBeforeTheClosingChallenge() public {
         _terms(1, 1, START, START + 50);
         _terms(2, 1, START + 60, START + 90);

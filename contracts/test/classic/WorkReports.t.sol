@@ -28,6 +28,17 @@ contract WorkReportsTest is WorkWorld {
         work.reportDevice(DEVICE);
     }
 
+    /// @dev One slow or one lucky challenge moves no price: of an even number, the lower one in the middle.
+    function test_performanceIsTheMedianOfTheLastEight() public {
+        uint32[9] memory figures = [uint32(2000), 1250, 2500, 1000, 5000, 1666, 1111, 3333, 1428];
+        uint32[9] memory medians = [uint32(2000), 1250, 2000, 1250, 2000, 1666, 1666, 1666, 1428];
+        for (uint256 i; i < 9; ++i) {
+            vm.prank(address(work));
+            reputation.record(provider, DEVICE, true, figures[i], 1);
+            assertEq(reputation.recordOf(provider).performancePermille, medians[i]);
+        }
+    }
+
     function test_devicesAnswerOnlyForLaterChallengesAndUntilRemoved() public {
         passChallenge(DEVICE, 1, 0);
         _message(STAKING, 1, abi.encode(DeviceRegistered(8, provider, worker, CLASS, START)));
