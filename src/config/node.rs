@@ -395,6 +395,8 @@ pub struct RelaySection {
     pub max_in_flight: usize,
     /// Has the next King set drawn from the stakes when it is time.
     pub rotate_kings: bool,
+    /// Has Ethereum Classic told when other Queens sit than it knows of.
+    pub seat_queens: bool,
 }
 
 impl Default for RelaySection {
@@ -406,6 +408,7 @@ impl Default for RelaySection {
             max_batch: 8,
             max_in_flight: 4,
             rotate_kings: true,
+            seat_queens: true,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     chain::BlockId,
     config::NodeConfig,
     rules::batch::BatchPolicy,
-    service::{council::carrier::Carrier, delivery::Deliverer, sender::Sender},
+    service::{council::carrier::Carrier, delivery::Deliverer, seating::Seating, sender::Sender},
     types::{ChainKind, Coded, Role, abi::GPURental},
 };
 
@@ -24,6 +24,10 @@ pub async fn run_relay(config: NodeConfig) -> Result<(), Box<dyn Coded>> {
         node.supervisor.add(carrier);
         if origin.other() == ChainKind::Ethereum {
             node.add_prosecutor(sender.clone());
+            if node.config.relay.seat_queens {
+                let (sender, classic) = (sender.clone(), node.classic.clone());
+                node.supervisor.add(Seating { sender, classic, book: node.book.clone(), metrics: node.metrics.clone() });
+            }
         }
         let relay = &node.config.relay;
         let (origin_chain, origin_index) = node.chain(origin);

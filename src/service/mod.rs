@@ -53,6 +53,7 @@ pub mod reporter;
 #[cfg(feature = "node")]
 pub mod router;
 #[cfg(feature = "node")]
+pub mod seating;
 pub mod sender;
 pub mod session;
 #[cfg(feature = "node")]

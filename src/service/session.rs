@@ -339,4 +339,72 @@ mod tests {
         drop(near);
         assert!(read_frame_or_end::<LoginAnswer>(&mut far).await.unwrap().is_none());
     }
+
+    /// Whatever comes, a frame is a value or an error; a value goes its way again as it came.
+    fn read_as<T: Serialize + DeserializeOwned>(frame: &[u8], limit: usize) {
+        let mut reader = frame;
+        let outcome = futures::executor::block_on(read_at_most::<T>(&mut reader, limit));
+        if let Ok(Some(value)) = outcome {
+            let bytes = postcard::to_stdvec(&value).unwrap();
+            let again = postcard::from_bytes::<T>(&bytes).unwrap();
+            assert_eq!(postcard::to_stdvec(&again).unwrap(), bytes);
+        }
+    }
+
+    fn read_as_everything(frame: &[u8]) {
+        read_as::<Login>(frame, MAX_LOGIN_BYTES);
+        read_as::<LoginAnswer>(frame, MAX_LOGIN_BYTES);
+        read_as::<SessionRequest>(frame, MAX_FRAME_BYTES);
+        read_as::<SessionReply>(frame, MAX_FRAME_BYTES);
+        if let Ok(login) = postcard::from_bytes::<Login>(frame.get(4..).unwrap_or_default()) {
+            // Nobody signed it.
+            assert!(login.ssh_keys.is_empty() || login.authorized_keys(&contract_domain(1, Address::ZERO), Address::ZERO, 0).is_err());
+        }
+    }
+
+    fn framed(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn strangers_frames_never_panic(bytes: Vec<u8>) {
+            read_as_everything(&bytes);
+            read_as_everything(&framed(&bytes));
+        }
+
+        #[test]
+        fn damaged_frames_never_panic(
+            key: Vec<u8>,
+            expiry: u64,
+            code: String,
+            at: proptest::sample::Index,
+            value: u8,
+            cut: proptest::sample::Index,
+        ) {
+            let named = NamedKey { public_key: key.clone(), expiry, signature: vec![1; 64] };
+            let job = KernelJob {
+                source: code.clone(),
+                kernel_name: code.clone(),
+                global_size: [1; 3],
+                local_size: None,
+                args: Vec::new(),
+                build_options: vec![code.clone()],
+            };
+            let values = [
+                postcard::to_stdvec(&Login { public_key: key, ..login(vec![named]) }).unwrap(),
+                postcard::to_stdvec(&LoginAnswer::Refused { code: code.clone(), reason: code.clone() }).unwrap(),
+                postcard::to_stdvec(&SessionRequest::RunKernel(Box::new(job))).unwrap(),
+                postcard::to_stdvec(&SessionRequest::Launch(Box::default())).unwrap(),
+                postcard::to_stdvec(&SessionReply::Refused { reason: code.clone(), code }).unwrap(),
+            ];
+            for mut bytes in values {
+                let place = at.index(bytes.len());
+                bytes[place] = value;
+                read_as_everything(&framed(&bytes));
+                bytes.truncate(cut.index(bytes.len() + 1));
+                read_as_everything(&framed(&bytes));
+            }
+        }
+    }
 }

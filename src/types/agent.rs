@@ -395,4 +395,34 @@ mod tests {
         }
         assert!(Frame::decode(37, &[2, 0, 0]).is_err());
     }
+
+    /// What is taken for a message is sent on as one.
+    fn read_as<M: Message + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+        if let Ok(message) = M::read(&mut &*bytes) {
+            assert_eq!(M::read(&mut message.to_bytes().as_slice()).unwrap(), message);
+        }
+    }
+
+    proptest::proptest! {
+        /// Both sides read what the other one sends: a container's helper is the renter's, a node the provider's.
+        #[test]
+        fn strangers_messages_never_panic(tag: u8, payload: Vec<u8>, length: Option<u32>) {
+            let length = length.unwrap_or(payload.len() as u32).to_be_bytes();
+            for tag in [tag, tag % 7, 16 + tag % 2, 32 + tag % 6] {
+                let bytes = [&[tag][..], &length, &payload].concat();
+                read_as::<Open>(&bytes);
+                read_as::<Answer>(&bytes);
+                read_as::<Frame>(&bytes);
+            }
+        }
+
+        #[test]
+        fn damaged_messages_never_panic(words: Vec<Vec<u8>>, at: proptest::sample::Index, value: u8) {
+            let exec = Exec { argv: words, env: vec![(b"A".to_vec(), b"b".to_vec())], terminal: Some(Terminal::default()) };
+            let mut bytes = Open::Exec(exec).to_bytes();
+            let place = at.index(bytes.len());
+            bytes[place] = value;
+            read_as::<Open>(&bytes);
+        }
+    }
 }

@@ -30,7 +30,7 @@ use gpumkt::{
     task::{Service, Shutdown},
     telemetry::Metrics,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -38,7 +38,10 @@ use tokio::{
 };
 
 use super::schema;
-use crate::deploy::{Site, succeeded};
+use crate::{
+    deploy::{Site, succeeded},
+    impersonate::send_as,
+};
 
 /// A loaded machine needs seconds for what takes milliseconds.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -253,21 +256,7 @@ impl Desk {
 
     /// Sends from a contract's address, as only anvil can.
     pub async fn impersonate(&self, from: Address, to: Address, call: impl SolCall) {
-        let anvil = &self.site.ethereum;
-        anvil.set_balance(from, alloy::primitives::U256::from(10u64.pow(18))).await.unwrap();
-        anvil.ask("anvil_impersonateAccount", json!([from])).await.unwrap();
-        let data = alloy::hex::encode_prefixed(call.abi_encode());
-        let hash = anvil.ask("eth_sendTransaction", json!([{ "from": from, "to": to, "data": data, "gas": "0x2dc6c0" }])).await.unwrap();
-        let began = Instant::now();
-        let receipt = loop {
-            let receipt = anvil.ask("eth_getTransactionReceipt", json!([hash])).await.unwrap();
-            if !receipt.is_null() {
-                break receipt;
-            }
-            assert!(began.elapsed() < DEADLINE, "{hash} is not mined");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
-        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        send_as(&self.site.ethereum, from, to, call).await;
     }
 }
 

@@ -10,7 +10,7 @@ use gpumkt::{
         abi::{GPURentalTerms, Inbox, KingCourt, KingSet, Outbox, StakingManager},
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     byzantine::Byzantine,
@@ -37,6 +37,39 @@ pub async fn course(mut world: World) {
     let dead = start_anew(&mut world).await;
     convict_a_traitor(&mut world).await;
     convict_a_liar(&mut world, dead).await;
+}
+
+/// Without a relay that rotates.
+pub async fn outlive_a_set(mut world: World) {
+    world.start_kings(&["king-1", "king-2", "king-3", "king-4"]).await;
+    world.start_node("relay-1", true).await;
+    world.dispatch_both(1).await;
+    world.all_delivered("in the set's time", [&[], &[]]).await;
+    world.kill("relay-1");
+    let signed = |world: &World| (1..=KINGS).map(|king| world.logged(&format!("king-{king}"), "checkpoint signed")).collect::<Vec<_>>();
+    let before = signed(&world);
+    world.dispatch(ChainKind::Classic).await;
+    until("signatures that nobody carries", async || signed(&world).iter().zip(&before).all(|(now, before)| now > before).then_some(()))
+        .await;
+
+    let mut expiry = 0;
+    for kind in ChainKind::BOTH {
+        let call = KingSet::expiresAtCall { setEpoch: 1 };
+        let expires_at = world.chain(kind).call(world.book.bridge(kind).king_set, call, BlockId::latest()).await.unwrap();
+        expiry = expiry.max(expires_at);
+    }
+    for kind in ChainKind::BOTH {
+        let now = world.chain(kind).head().await.unwrap().timestamp;
+        world.chains.of(kind).ask("evm_increaseTime", json!([expiry - now + 1])).await.unwrap();
+        until("the set's end", async || (world.chain(kind).head().await.unwrap().timestamp > expiry).then_some(())).await;
+    }
+    until("word to the operators", async || (world.logged("king-1", "king_set_expires") > 0).then_some(())).await;
+    world.start_node("relay-1", false).await;
+    let accepted = world.accepted(ChainKind::Classic).await;
+    until("a refusal", async || (world.logged("relay-1", "SetExpired") > 0).then_some(())).await;
+    let head = world.head(ChainKind::Ethereum).await;
+    world.reach(ChainKind::Ethereum, head + 10).await;
+    assert_eq!((world.accepted(ChainKind::Classic).await, world.is_delivered(ChainKind::Classic, 1).await), (accepted, false));
 }
 
 async fn epoch(world: &World, kind: ChainKind) -> u64 {

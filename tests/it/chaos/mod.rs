@@ -56,6 +56,14 @@ async fn no_message_stops_for_good_while_kings_rotate_pause_recover_and_convict(
     council::course(World::start(folder.path()).await).await;
 }
 
+/// Nobody had the next set drawn: what the old one signed is worth nothing from its last second on, and its Kings say so before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_is_delivered_by_an_expired_set() {
+    let _alone = crate::WHOLE_NETWORK.lock().await;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    council::outlive_a_set(World::start(folder.path()).await).await;
+}
+
 /// What every change is tried with, beside other tests on a busy machine: deaths at the boundaries of stages, a lying endpoint, a shallow
 /// reorganisation. Everything else waits for `make chaos`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,7 +29,7 @@ use gpumkt::{
 };
 use serde_json::{Value, json};
 
-use crate::clock::WrongClock;
+use crate::{clock::WrongClock, scrape};
 
 pub const DEADLINE: Duration = Duration::from_secs(120);
 pub const KINGS: u32 = 4;
@@ -337,23 +337,16 @@ impl World {
         std::fs::read_to_string(self.log(name)).unwrap_or_default().matches(text).count()
     }
 
-    /// A line of a node's `/metrics`, or what `/readyz` says.
+    /// What a node says at `path`; nothing where it is down.
     pub async fn ask(&self, name: &str, path: &str) -> String {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let Some(node) = self.nodes.get(name) else { return String::new() };
-        let Ok(mut stream) = tokio::net::TcpStream::connect(node.info.http).await else { return String::new() };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        let mut answer = String::new();
-        if stream.write_all(request.as_bytes()).await.is_ok() {
-            let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await;
-        }
-        answer
+        scrape::get(node.info.http, path).await
     }
 
     /// A metric's value; 0 while there is none.
     pub async fn metric(&self, name: &str, series: &str) -> f64 {
-        let text = self.ask(name, "/metrics").await;
-        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap_or(0.0)
+        let Some(node) = self.nodes.get(name) else { return 0.0 };
+        scrape::metric(node.info.http, series).await
     }
 
     /// Runs the program as an operator does.

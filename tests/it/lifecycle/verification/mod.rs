@@ -4,6 +4,8 @@ mod cheat;
 mod rentals;
 mod world;
 
+use std::collections::BTreeMap;
+
 use alloy::{
     primitives::{B256, U256},
     sol_types::SolCall,
@@ -35,7 +37,7 @@ async fn whoever_cheats_or_refuses_is_judged_by_real_nodes_and_every_verdict_rep
     let _alone = crate::WHOLE_NETWORK.lock().await;
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut world = World::start(folder.path()).await;
-    world.endow(signer(13).address()).await;
+    world.endow(signer(13).address(), "5000").await;
     let cheat = Cheat::join(&world, "cheat", signer(13), &signer(14)).await;
 
     a_committee_that_is_refused_demands_samples_and_silence_voids(&world, &cheat).await;
@@ -45,10 +47,13 @@ async fn whoever_cheats_or_refuses_is_judged_by_real_nodes_and_every_verdict_rep
     let rental = rentals::messages_that_come_late_change_nothing(&mut world, offer).await;
     rentals::a_device_is_rented_again_before_the_closing_challenge(&world, offer, rental).await;
 
+    another_queen_takes_a_part_of_the_work(&mut world).await;
+
     world.agrees(world.address("provider")).await;
     let caught = world.agrees(cheat.account).await;
     assert!(caught.demands >= 2 && caught.missing >= 1, "{caught:?}");
     assert!(caught.challenges.iter().all(|verdict| verdict.outcome != Outcome::Passed));
+    nothing_counted_while_a_window_was_open(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,12 +65,42 @@ async fn who_is_honest_loses_nothing_by_false_disputes_missing_queens_reorganisa
     a_false_dispute_earns_the_provider_the_bond(&mut world).await;
     unmeasured_commits_are_forgiven_twice(&mut world).await;
     a_reorganised_challenge_is_committed_to_anew(&world).await;
+    let offer = rentals::offer(&world).await;
+    rentals::announced_maintenance_is_no_fault(&mut world, offer).await;
     an_outage_of_most_is_nobodys_fault(&world).await;
 
     let honest = world.agrees(world.address("provider")).await;
     let met = |outcome: Outcome| honest.challenges.iter().any(|verdict| verdict.outcome == outcome);
     assert!(met(Outcome::Passed) && met(Outcome::Unmeasured) && met(Outcome::Void), "{:?}", honest.challenges);
     assert!(honest.demands >= 1 && honest.missing == 0);
+    nothing_counted_while_a_window_was_open(&world).await;
+}
+
+/// Over the whole run: no challenge was settled before its commit window was over, nor while a demand waited for its answer.
+async fn nothing_counted_while_a_window_was_open(world: &World) {
+    let commit_window = u64::from(world.call(WorkVerification::parametersCall {}).await.commitWindow);
+    let mut waiting = BTreeMap::new();
+    let (mut settled, mut unanswered) = (0, 0);
+    for log in world.logs().await {
+        if let Some(demand) = log.decode::<WorkVerification::SampleDemanded>() {
+            waiting.insert((demand.challengeBlock, demand.deviceId, demand.position), demand.answerUntil);
+        } else if let Some(answer) = log.decode::<WorkVerification::DemandAnswered>() {
+            waiting.remove(&(answer.challengeBlock, answer.deviceId, answer.position));
+        } else if let Some(void) = log.decode::<WorkVerification::CommitVoided>() {
+            waiting.retain(|(block, device, _), _| (*block, *device) != (void.challengeBlock, void.deviceId));
+        } else if let Some(counted) = log.decode::<WorkVerification::DeviceSettled>() {
+            settled += 1;
+            assert!(log.block_number > counted.challengeBlock + commit_window, "{counted:?} in {}", log.block_number);
+            for ((block, device, _), until) in &waiting {
+                if (*block, *device) == (counted.challengeBlock, counted.deviceId) {
+                    unanswered += 1;
+                    assert!(log.block_number > *until, "{counted:?} in {}, open until {until}", log.block_number);
+                }
+            }
+        }
+    }
+    println!("{settled} verdicts, {unanswered} of them after an answer that never came");
+    assert!(settled > 0);
 }
 
 /// Queens ask for samples off chain, tell each other that they got none, and bring two thirds of their signatures to the chain. The
@@ -90,6 +125,46 @@ async fn a_committee_that_is_refused_demands_samples_and_silence_voids(world: &W
     assert_eq!(world.settled(cheat.device, demanded.challengeBlock).await, Outcome::Missed as u8);
     let stake = stake::staker(&world.clients, cheat.account).await.unwrap().staked_wei;
     assert_eq!(stake, Amount::parse_tokens("2000").unwrap());
+}
+
+/// Committees of three are drawn from four Queens now: each of them is left out of some. One that dies is missed by nobody.
+async fn another_queen_takes_a_part_of_the_work(world: &mut World) {
+    const ALL: [&str; 4] = ["queen-1", "queen-2", "queen-3", "queen-4"];
+    let key = signer(19);
+    world.endow(key.address(), "20000").await;
+    world.add_queen(ALL[3], &key).await;
+    until("the fourth Queen sits on Ethereum Classic", async || {
+        world.call(WorkVerification::queensCall {}).await.contains(&key.address()).then_some(())
+    })
+    .await;
+
+    let mut before = Vec::new();
+    for name in ALL {
+        before.push(world.receipts(name).await);
+    }
+    let (mut block, mut challenges) = (world.next_challenge().await.block, 0);
+    loop {
+        block = world.challenge_after(block).await.block;
+        world.settled(world.device, block).await;
+        challenges += 1;
+        let mut signed = Vec::new();
+        for (name, before) in ALL.into_iter().zip(&before) {
+            signed.push(world.receipts(name).await - before);
+        }
+        println!("receipts of {challenges} challenges: {signed:?}");
+        if signed.iter().all(|receipts| *receipts > 0.0 && *receipts < f64::from(challenges)) {
+            break;
+        }
+        assert!(challenges < 60, "a Queen has all of the work, or none");
+    }
+
+    world.kill(ALL[1]);
+    let next = world.next_challenge().await;
+    world
+        .log_of::<WorkVerification::WorkCommitted>("the next challenge is measured all the same", |commit| {
+            (commit.challengeBlock, commit.deviceId, commit.measured) == (next.block, world.device, true)
+        })
+        .await;
 }
 
 /// The other outcome of a demand: the answer is there, and wrong.
@@ -216,7 +291,7 @@ async fn a_reorganised_challenge_is_committed_to_anew(world: &World) {
 async fn an_outage_of_most_is_nobodys_fault(world: &World) {
     let mut others = Vec::new();
     for (name, account, worker) in [("other-1", 15, 16), ("other-2", 17, 18)] {
-        world.endow(signer(account).address()).await;
+        world.endow(signer(account).address(), "5000").await;
         others.push(Cheat::join(world, name, signer(account), &signer(worker)).await);
     }
     let mut committed = world.next_challenge().await.block;

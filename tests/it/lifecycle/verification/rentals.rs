@@ -1,26 +1,41 @@
 //! Which challenges belong to a rental: time decides, however late a message arrives.
 
+use alloy::primitives::U256;
 use gpumkt::{
     chain::BlockId,
     client::{
         rent::{self, RentalState, RentalView},
         stake::{self, OfferTerms},
+        upkeep::{self, Maintenance},
     },
     rules::verdict::Outcome,
-    types::{Amount, OfferId, RentalId, abi::WorkVerification, work::Mode},
+    types::{
+        Amount, OfferId, RentalId,
+        abi::{GPURental, WorkVerification},
+        work::Mode,
+    },
 };
 use nix::sys::signal::Signal;
 
 use super::world::{World, until};
+use crate::impersonate::send_as;
 
-/// The renter, as its command line acts.
-async fn renter(world: &World, words: &[&str]) -> serde_json::Value {
+const PRICE_PER_HOUR: &str = "3.6";
+/// In place of a day.
+const NOTICE_SECONDS: u32 = 5;
+
+/// What the renter's command line prints.
+async fn renter_says(world: &World, words: &[&str]) -> Vec<u8> {
     let config = world.network.write_config("renter", &world.network.bootstrap()).unwrap();
     let mut command = tokio::process::Command::new(&world.network.program);
-    command.args(words).arg("--config").arg(config).arg("--json").stdin(std::process::Stdio::null());
+    command.arg(words[0]).arg("--config").arg(config).args(&words[1..]).stdin(std::process::Stdio::null());
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output.stdout
+}
+
+async fn renter(world: &World, words: &[&str]) -> serde_json::Value {
+    serde_json::from_slice(&renter_says(world, &[words, &["--json"]].concat()).await).unwrap()
 }
 
 async fn rent_for(world: &World, offer: OfferId, duration: &str) -> RentalId {
@@ -32,7 +47,7 @@ pub async fn offer(world: &World) -> OfferId {
     let provider = world.clients.with_signer(world.network.accounts.signer("provider").unwrap());
     let terms = OfferTerms {
         device: world.device,
-        price_per_second_wei: stake::per_second(Amount::parse_tokens("3.6").unwrap()).unwrap(),
+        price_per_second_wei: stake::per_second(Amount::parse_tokens(PRICE_PER_HOUR).unwrap()).unwrap(),
         min_duration_seconds: 10,
         max_duration_seconds: 86_400,
         region: "local".into(),
@@ -72,6 +87,10 @@ async fn light_commit(world: &World, rental: RentalId, from: u64) -> u64 {
         commits.iter().find(is_meant).map(|commit| commit.challengeBlock)
     })
     .await
+}
+
+fn provider(world: &mut World, signal: Signal) {
+    world.network.node("provider").unwrap().process.signal(signal).unwrap();
 }
 
 fn relay(world: &mut World, signal: Signal) {
@@ -117,4 +136,42 @@ pub async fn a_device_is_rented_again_before_the_closing_challenge(world: &World
         assert!(done.challenges_due >= 1 && done.covered_until == done.end, "{done:?}");
     }
     assert!(first.end <= second.start);
+}
+
+/// The device is away for a time that was announced ahead: that time is refunded, and held against nobody.
+pub async fn announced_maintenance_is_no_fault(world: &mut World, offer: OfferId) {
+    let (contract, timelock) = (world.network.book.ethereum.gpu_rental, world.network.book.ethereum.timelock);
+    let mut safeguards = world.clients.ethereum.call(contract, GPURental::safeguardsCall {}, BlockId::latest()).await.unwrap();
+    safeguards.maintenanceNotice = NOTICE_SECONDS;
+    send_as(&world.network.chains.ethereum, timelock, contract, GPURental::setSafeguardsCall { safeguards_: safeguards }).await;
+
+    let rental = rent_for(world, offer, "2m").await;
+    // Used once, or nothing of it is paid.
+    assert_eq!(renter_says(world, &["run", &rental.to_string(), "--", "echo", "in"]).await, b"in\n");
+    light_commit(world, rental, 0).await;
+    let now = async |world: &World| world.clients.ethereum.head().await.unwrap().timestamp;
+    // Blocks come every second or so; one more for the one that takes the declaration.
+    let from = now(world).await + u64::from(NOTICE_SECONDS) + 5;
+    let away = Maintenance { rental, from, until: from + 40 };
+    let signer = world.network.accounts.signer("provider").unwrap();
+    upkeep::declare_maintenance(&world.clients.with_signer(signer), away).await.unwrap();
+    until("the maintenance begins", async || (now(world).await >= away.from).then_some(())).await;
+    provider(world, Signal::SIGSTOP);
+    until("the maintenance ends", async || (now(world).await >= away.until).then_some(())).await;
+    provider(world, Signal::SIGCONT);
+
+    let done = completed(world, rental).await;
+    let opened = world.all::<WorkVerification::ChallengeOpened>().await;
+    let missed = world.all::<WorkVerification::DeviceSettled>().await.into_iter().filter(|settled| {
+        let timestamp = opened.iter().find(|opened| opened.blockNumber == settled.challengeBlock).map(|opened| opened.timestamp);
+        let is_away = timestamp.is_some_and(|timestamp| (away.from..away.until).contains(&timestamp));
+        is_away && settled.deviceId == world.device && settled.outcome == Outcome::Missed as u8
+    });
+    assert!(missed.count() > 0, "it was away");
+    let price = stake::per_second(Amount::parse_tokens(PRICE_PER_HOUR).unwrap()).unwrap();
+    let paid = done.verified_seconds.min(done.end - done.start - (away.until - away.from));
+    assert!(paid > 0, "{done:?}");
+    assert_eq!(done.paid_wei, Amount(U256::from(price) * U256::from(paid)), "{done:?}");
+    let told = renter(world, &["rentals", &rental.to_string()]).await;
+    assert_eq!((told["fault"].as_str(), told["close_reason"].as_str()), (Some("none"), Some("completed")), "{told}");
 }

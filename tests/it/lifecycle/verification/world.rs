@@ -13,7 +13,7 @@ use alloy::{
 use gpumkt::{
     chain::{BlockId, LogEntry, LogQuery},
     client::{
-        Clients,
+        Clients, Mode,
         audit::{Audit, Range, audit},
         stake,
     },
@@ -23,12 +23,15 @@ use gpumkt::{
         network::{self, DevNetwork},
         proxy::FaultProxy,
     },
+    keys::{Strength, write_keystore},
     types::{
-        DeviceId,
+        Amount, DeviceId, Role,
         abi::{GPUToken, WorkVerification},
     },
 };
 use serde_json::{Value, json};
+
+use crate::scrape;
 
 /// For whatever has to happen on two chains and a bridge between them, on a loaded machine.
 const WITHIN: Duration = Duration::from_secs(420);
@@ -204,9 +207,9 @@ impl World {
     }
 
     /// Gives `account` what it needs to stake.
-    pub async fn endow(&self, account: Address) {
+    pub async fn endow(&self, account: Address, tokens: &str) {
         let renter = self.clients.with_signer(self.network.accounts.signer("renter").unwrap());
-        let amount = gpumkt::types::Amount::parse_tokens("5000").unwrap().wei();
+        let amount = Amount::parse_tokens(tokens).unwrap().wei();
         renter
             .ethereum_wallet()
             .send("transfer", self.network.book.ethereum.gpu_token, GPUToken::transferCall { to: account, value: amount })
@@ -217,6 +220,23 @@ impl World {
     pub fn kill(&mut self, name: &str) {
         let position = self.network.nodes.iter().position(|node| node.name == name).unwrap();
         self.network.nodes.remove(position).process.kill().unwrap();
+    }
+
+    /// Another Queen with a stake of its own, and its node.
+    pub async fn add_queen(&mut self, name: &str, key: &PrivateKeySigner) {
+        let accounts = &self.network.accounts;
+        write_keystore(&accounts.keystore(name), key, &accounts.password(), Strength::Devnet).unwrap();
+        let peer = Clients::peer_id(&self.network.folder.join(name)).unwrap();
+        let clients = self.clients.with_signer(key.clone());
+        let amount = Amount::parse_tokens("20000").unwrap();
+        stake::stake(&clients, Role::Queen, amount, key.address(), &peer, Mode::Send).await.unwrap();
+        self.revive(name).await;
+    }
+
+    /// Receipts that a Queen has signed since its node started.
+    pub async fn receipts(&mut self, name: &str) -> f64 {
+        let http = self.network.node(name).unwrap().info.http;
+        scrape::metric(http, "gpumkt_events_total{name=\"receipt\",outcome=\"signed\"}").await
     }
 
     pub async fn revive(&mut self, name: &str) {

@@ -1,0 +1,29 @@
+//! Transactions in the name of a contract, as only a development chain takes them: what Governance decides, without the votes.
+
+use std::time::{Duration, Instant};
+
+use alloy::{
+    primitives::{Address, U256},
+    sol_types::SolCall,
+};
+use gpumkt::devnet::chains::Anvil;
+use serde_json::json;
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+pub async fn send_as(anvil: &Anvil, from: Address, to: Address, call: impl SolCall) {
+    anvil.set_balance(from, U256::from(10u64.pow(18))).await.unwrap();
+    anvil.ask("anvil_impersonateAccount", json!([from])).await.unwrap();
+    let data = alloy::hex::encode_prefixed(call.abi_encode());
+    let hash = anvil.ask("eth_sendTransaction", json!([{ "from": from, "to": to, "data": data, "gas": "0x2dc6c0" }])).await.unwrap();
+    let began = Instant::now();
+    let receipt = loop {
+        let receipt = anvil.ask("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        if !receipt.is_null() {
+            break receipt;
+        }
+        assert!(began.elapsed() < DEADLINE, "{hash} is not mined");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(receipt["status"], "0x1", "{receipt}");
+}
