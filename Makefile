@@ -58,7 +58,7 @@ fuzz: ## Deep property and invariant tests of both languages
 	@scripts/setup.sh full
 	@npm --prefix contracts run --silent test:deep
 	@PROPTEST_CASES=20000 cargo test --locked --lib
-	@PROPTEST_CASES=200000 cargo test --locked --test it -- differential
+	@PROPTEST_CASES=200000 cargo test --locked --release --test it -- differential
 
 chaos: ## Throw faults at Kings and relay for ROUNDS rounds (5); writes target/chaos/summary.json
 	@scripts/setup.sh demo

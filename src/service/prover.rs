@@ -364,7 +364,7 @@ impl Prover {
             .challenges
             .iter()
             .rev()
-            .take_while(|challenge| newest.saturating_sub(challenge.block_number) <= MAX_ANSWER_BLOCKS)
+            .take_while(|challenge| is_recent(challenge.block_number, newest))
             .flat_map(|challenge| {
                 let commits = views.work.commits.range((challenge.block_number, 0)..=(challenge.block_number, u64::MAX));
                 commits.map(|((_, id), commit)| (*challenge, *id, *commit))
@@ -373,15 +373,17 @@ impl Prover {
             .collect()
     }
 
-    /// Proves every drawn commit whose samples are known. `done` remembers what needs no proof, or gets none any more.
-    async fn prove_due(&self, done: &mut BTreeSet<(u64, DeviceId)>) -> Result<(), ProverError> {
+    /// Proves every drawn commit whose samples are known. `done` remembers what needs no proof, or gets none any more; after a
+    /// reorganisation the same block is another challenge.
+    async fn prove_due(&self, done: &mut BTreeSet<(u64, B256, DeviceId)>) -> Result<(), ProverError> {
         let newest = self.classic.newest().number;
         for (challenge, id, commit) in self.answerable() {
-            let key = (challenge.block_number, id);
+            let key = (challenge.block_number, challenge.block_hash, id);
             let parameters = self.challenges.parameters(challenge.block_number);
             let seal_block = beacon::seal_block(challenge.block_number, parameters.commit_window);
-            // Who sealed too late drew nobody: the hash is out of the contract's reach.
-            if commit.is_proven || done.contains(&key) || seal_block >= newest || newest > seal_block + HASH_REACH_BLOCKS {
+            // Whoever seals too late draws nobody: the hash is out of the contract's reach. A seal that is there keeps it.
+            let is_out_of_reach = !challenge.is_sealed && newest > seal_block + HASH_REACH_BLOCKS;
+            if commit.is_proven || done.contains(&key) || seal_block >= newest || is_out_of_reach {
                 continue;
             }
             let seal_hash = self.chain.block(seal_block).await?.hash;
@@ -397,10 +399,8 @@ impl Prover {
                 continue;
             }
             done.insert(key);
-            while done.len() > MAX_FINISHED {
-                done.pop_first();
-            }
         }
+        done.retain(|(block, ..)| is_recent(*block, newest));
         Ok(())
     }
 
@@ -419,13 +419,13 @@ impl Prover {
     }
 
     /// Answers every demand on own commits. `done` remembers what was answered.
-    async fn answer_due(&self, done: &mut BTreeSet<(u64, DeviceId, u64)>) -> Result<(), ProverError> {
+    async fn answer_due(&self, done: &mut BTreeSet<(u64, B256, DeviceId, u64)>) -> Result<(), ProverError> {
         let newest = self.classic.newest().number;
         for (challenge, id, commit) in self.answerable() {
             let block = challenge.block_number;
             let demands = self.classic.views().work.demands.get(&(block, id)).cloned().unwrap_or_default();
             for demand in demands {
-                let key = (block, id, demand.position);
+                let key = (block, challenge.block_hash, id, demand.position);
                 if demand.is_answered || demand.answer_until <= newest || done.contains(&key) {
                     continue;
                 }
@@ -439,11 +439,9 @@ impl Prover {
                 self.send(format!("answer:{}:{id}:{}", challenge.block_hash, demand.position), "answer", call.abi_encode()).await?;
                 self.metrics.event("challenge", "answered");
                 done.insert(key);
-                while done.len() > MAX_FINISHED {
-                    done.pop_first();
-                }
             }
         }
+        done.retain(|(block, ..)| is_recent(*block, newest));
         Ok(())
     }
 
@@ -508,6 +506,11 @@ impl Prover {
         tracing::info!(label, gas = mined.gas_used, tx = %mined.hash, block = mined.block_number, "sent");
         Ok(())
     }
+}
+
+/// Whether anything about the challenge of this block may be open.
+fn is_recent(block: u64, newest: u64) -> bool {
+    newest.saturating_sub(block) <= MAX_ANSWER_BLOCKS
 }
 
 /// Watches for challenge blocks.

@@ -16,11 +16,14 @@ use gpumkt::{
     },
 };
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 
 use super::world::{World, until};
 use crate::impersonate::send_as;
 
 const PRICE_PER_HOUR: &str = "3.6";
+/// Blocks after which no answer is waited for any more: all windows of a challenge together.
+const OWED_BLOCKS: u64 = 40;
 /// In place of a day.
 const NOTICE_SECONDS: u32 = 5;
 
@@ -34,7 +37,7 @@ async fn renter_says(world: &World, words: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-async fn renter(world: &World, words: &[&str]) -> serde_json::Value {
+async fn renter(world: &World, words: &[&str]) -> Value {
     serde_json::from_slice(&renter_says(world, &[words, &["--json"]].concat()).await).unwrap()
 }
 
@@ -155,7 +158,16 @@ pub async fn announced_maintenance_is_no_fault(world: &mut World, offer: OfferId
     let away = Maintenance { rental, from, until: from + 40 };
     let signer = world.network.accounts.signer("provider").unwrap();
     upkeep::declare_maintenance(&world.clients.with_signer(signer), away).await.unwrap();
-    until("the maintenance begins", async || (now(world).await >= away.from).then_some(())).await;
+    // Whoever goes away answers first for what it has committed to: every commit is drawn here.
+    until("the maintenance begins, and nothing is owed", async || {
+        let is_time = now(world).await >= away.from;
+        let proven: Vec<u64> = world.all::<WorkVerification::WorkProven>().await.iter().map(|proven| proven.challengeBlock).collect();
+        let commits = world.all::<WorkVerification::WorkCommitted>().await;
+        let head = world.head().await;
+        let owed = commits.iter().any(|commit| commit.challengeBlock + OWED_BLOCKS > head && !proven.contains(&commit.challengeBlock));
+        (is_time && !owed).then_some(())
+    })
+    .await;
     provider(world, Signal::SIGSTOP);
     until("the maintenance ends", async || (now(world).await >= away.until).then_some(())).await;
     provider(world, Signal::SIGCONT);
@@ -173,5 +185,6 @@ pub async fn announced_maintenance_is_no_fault(world: &mut World, offer: OfferId
     assert!(paid > 0, "{done:?}");
     assert_eq!(done.paid_wei, Amount(U256::from(price) * U256::from(paid)), "{done:?}");
     let told = renter(world, &["rentals", &rental.to_string()]).await;
-    assert_eq!((told["fault"].as_str(), told["close_reason"].as_str()), (Some("none"), Some("completed")), "{told}");
+    assert_eq!(told["maintenance"], json!([{ "from": away.from, "until": away.until }]));
+    assert_eq!((&told["fault"], &told["close_reason"]), (&Value::Null, &json!("completed")), "{told}");
 }

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use crate::scrape;
 
 /// For whatever has to happen on two chains and a bridge between them, on a loaded machine.
-const WITHIN: Duration = Duration::from_secs(420);
+pub const WITHIN: Duration = Duration::from_secs(420);
 const LOOK: Duration = Duration::from_millis(200);
 /// In place of the devnet's. Owners are few, so that three of them can be an outage.
 const VERIFICATION: [(&str, i64); 7] = [
