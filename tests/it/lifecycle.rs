@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a plain thread polls; no runtime waits for it")]
 
+mod keeping;
 mod verification;
 
 use std::{

@@ -148,14 +148,14 @@ pub async fn announced_maintenance_is_no_fault(world: &mut World, offer: OfferId
     safeguards.maintenanceNotice = NOTICE_SECONDS;
     send_as(&world.network.chains.ethereum, timelock, contract, GPURental::setSafeguardsCall { safeguards_: safeguards }).await;
 
-    let rental = rent_for(world, offer, "2m").await;
+    let rental = rent_for(world, offer, "3m").await;
     // Used once, or nothing of it is paid.
     assert_eq!(renter_says(world, &["run", &rental.to_string(), "--", "echo", "in"]).await, b"in\n");
     light_commit(world, rental, 0).await;
     let now = async |world: &World| world.clients.ethereum.head().await.unwrap().timestamp;
     // Blocks come every second or so; one more for the one that takes the declaration.
     let from = now(world).await + u64::from(NOTICE_SECONDS) + 5;
-    let away = Maintenance { rental, from, until: from + 40 };
+    let away = Maintenance { rental, from, until: from + 70 };
     let signer = world.network.accounts.signer("provider").unwrap();
     upkeep::declare_maintenance(&world.clients.with_signer(signer), away).await.unwrap();
     // Whoever goes away answers first for what it has committed to: every commit is drawn here.
