@@ -17,3 +17,5 @@ export async function visit({ chrome, rpc, site }, hash, index) {
 export const done = (page, text) => page.locator('[data-kind=done]').getByText(text).waitFor({ timeout: 60_000 });
 /** Why something was refused. */
 export const told = async (page, kind) => (await page.locator(`[role=alert][data-kind=${kind}]`).first().textContent({ timeout: 30_000 })) ?? '';
+/** Errors of a page but for those of a King that is busy: it says that its index is behind (503), and the page asks again. */
+export const unexpected = (errors) => errors.filter((text) => !/Failed to load resource.* 503 /.test(text));
