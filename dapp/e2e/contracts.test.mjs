@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { encodeFunctionData, parseEther, parseEventLogs } from 'viem';
-import { launch, open, shots } from './lib/browser.mjs';
+import { launch, shots } from './lib/browser.mjs';
 import { abiOf, offerDevice, PROVIDER, startChains } from './lib/chains.mjs';
 import { reader } from './lib/reader.mjs';
 import { serve } from './lib/server.mjs';
-import { testWallet } from './lib/wallet.mjs';
+import { done, told, visit as visitAs } from './lib/visit.mjs';
 
 const RENTER = 11;
 const PEER = '12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA';
@@ -26,18 +26,7 @@ after(async () => {
   await chrome?.close();
 });
 
-async function visit(hash, index = RENTER) {
-  const wallet = testWallet({ rpc: chains.ethereum.url, chainId: 31301n, index });
-  const opened = await open(chrome.browser, { before: (page) => wallet.install(page) });
-  await opened.page.goto(site.url + hash);
-  await opened.page.getByTestId('wallet').click();
-  await opened.page.getByRole('button', { name: 'Test Wallet' }).click();
-  await opened.page.waitForFunction(() => document.querySelector('.wallet.connected'));
-  return { ...opened, wallet, address: wallet.account.address };
-}
-
-const done = (page, text) => page.locator('[data-kind=done]').getByText(text).waitFor({ timeout: 60_000 });
-const told = async (page, kind) => (await page.locator(`[role=alert][data-kind=${kind}]`).first().textContent({ timeout: 30_000 })) ?? '';
+const visit = (hash, index = RENTER) => visitAs({ chrome, rpc: chains.ethereum.url, site }, hash, index);
 
 test('declines, then rents with permit and payment in one step, reloads in the middle, extends, complains', async () => {
   const { page, errors, wallet, address, close } = await visit('#/offers/1');

@@ -1,5 +1,5 @@
 // Every page at both widths in both themes: no error, nothing that sticks out, no violation of axe-core; screenshots in target/dapp.
-// Answers come from lib/fixtures.mjs, for states that a short devnet does not reach. devnet.test.mjs runs against real chains.
+// Answers come from lib/fixtures.mjs, for states that a short devnet does not reach. The other tests run against real chains.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';

@@ -49,9 +49,16 @@ export async function startChains() {
   const ethereum = await chain(31301, ['--hardfork', 'osaka', '--enable-tx-gas-limit']);
   const classic = await chain(31361, ['--hardfork', 'shanghai', '--block-base-fee-per-gas', '0', '--gas-price', '1000000000', '--gas-limit', '8000000']);
   const [password, key, book] = ['password', 'deployer.json', 'addresses.json'].map((name) => join(folder, name));
-  writeFileSync(password, 'devnet');
-  execFileSync(gpumkt(), ['keys', 'import', '--password-file', password, key], { input: Buffer.from(accountOf(0).getHdKey().privateKey).toString('hex') });
-  execFileSync(gpumkt(), ['deploy', '--config', join(root, 'config/chains/devnet.toml'), '--ethereum-rpc', ethereum.url, '--classic-rpc', classic.url, '--key', key, '--password-file', password, '--out', book], { stdio: 'ignore' });
+  try {
+    writeFileSync(password, 'devnet');
+    execFileSync(gpumkt(), ['keys', 'import', '--password-file', password, key], { input: Buffer.from(accountOf(0).getHdKey().privateKey).toString('hex') });
+    execFileSync(gpumkt(), ['deploy', '--config', join(root, 'config/chains/devnet.toml'), '--ethereum-rpc', ethereum.url, '--classic-rpc', classic.url, '--key', key, '--password-file', password, '--out', book], { stdio: 'ignore' });
+  } catch (error) {
+    // Nobody else could end them.
+    ethereum.stop();
+    classic.stop();
+    throw error;
+  }
   const addresses = JSON.parse(readFileSync(book, 'utf8'));
   const client = createPublicClient({ transport: http(ethereum.url), pollingInterval: 100 });
   const viemChain = { id: 31301, name: 'devnet', nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 }, rpcUrls: { default: { http: [ethereum.url] } } };

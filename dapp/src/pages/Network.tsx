@@ -65,7 +65,7 @@ function Way({ of }: { of: BridgeDirection }) {
       <h3>{of.origin === 'ethereum' ? 'Ethereum → Classic' : 'Classic → Ethereum'}</h3>
       {of.paused_until && <Badge tone="bad">paused, ends <Time at={of.paused_until} /></Badge>}
       <Facts rows={[
-        ['Takes, in the middle', of.median_latency_seconds === null ? 'not measured yet' : duration(of.median_latency_seconds)],
+        ['Takes, median', of.median_latency_seconds === null ? 'not measured yet' : duration(of.median_latency_seconds)],
         ['At worst lately', of.worst_latency_seconds === null ? '–' : duration(of.worst_latency_seconds)],
         ['Sent', count(of.dispatched)],
         ['Final', count(of.final)],

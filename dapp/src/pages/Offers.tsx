@@ -96,7 +96,7 @@ function Filters({ config }: { config: Config | null }) {
           <option value="">Any</option>
           {['500000', '900000', '950000', '990000'].map((ppm) => <option key={ppm} value={ppm}>at least {percentOfPpm(ppm)}</option>)}
         </select></label>
-      <label class="field"><span>Order</span>
+      <label class="field wide"><span>Order</span>
         <select value={query.get('sort') ?? 'score'} onChange={(event) => setQuery({ sort: event.currentTarget.value })}>
           {SORTS.map(([value, text]) => <option key={value} value={value}>{text}</option>)}
         </select></label>

@@ -39,7 +39,7 @@ export default function ProviderPage({ id }: { id: string | null }) {
             </Head>
             <Figures provider={provider} />
             <Panel title="Every challenge" aside={<span class="muted">{summary.challenges.settled} settled: {summary.challenges.passed} passed, {summary.challenges.missed} missed, {summary.challenges.unmeasured} not measured, {summary.challenges.void} void</span>}>
-              {verdicts.length === 0 ? <Empty title="No challenge yet" /> : <><VerdictPlot verdicts={verdicts.slice(0, 400)} limits={{ passMs: null, referenceMs: null }} /><HistoryPlot verdicts={verdicts} /></>}
+              {verdicts.length === 0 ? <Empty title="No challenge yet" /> : <div class="plots"><VerdictPlot verdicts={verdicts.slice(0, 400)} limits={{ passMs: null, referenceMs: null }} /><HistoryPlot verdicts={verdicts} /></div>}
               <h3>Check it yourself</h3>
               <p class="muted">This reads both chains and repeats every commit, proof, outcome and sum of this provider on your CPU; it asks no node what it thinks of itself.</p>
               <Command label="Audit this provider" text={`gpumkt audit ${summary.account}`} />

@@ -7,10 +7,11 @@ import { big } from '../lib/amount';
 import { chainNow } from '../lib/chainclock';
 import { same, sentence } from '../lib/text';
 import { merge, rewind, type Steps } from '../lib/timeline';
-import { clock, duration } from '../lib/time';
+import { clock, duration, local } from '../lib/time';
 import { VerdictPlot, type Limits } from '../plots/verdicts';
 import { Address, Amount, Badge, Command, Empty, Facts, Head, Loads, Notice, Panel, Provider, Table, Time, Tx } from '../ui/bits';
 import { CasePanel } from '../ui/cases';
+import { KeyPlace } from '../ui/keystep';
 import { MoneyBar } from '../ui/moneybar';
 import { RentalActions } from '../ui/rentalactions';
 import { StateBadge } from '../ui/rentalstate';
@@ -48,15 +49,12 @@ export default function RentalPage({ id }: { id: string | null }) {
           <Head title={`Rental ${rental.id}`} lead={<><StateBadge rental={rental} /> Offer <a href={`#/offers/${rental.offer}`}>{rental.offer}</a> by <Provider of={rental.provider} /></>}>
             <Countdown rental={rental} config={config} />
           </Head>
-          <Why rental={rental} />
+          <Why rental={rental} config={config} />
           <div class="columns">
             <div class="stack">
               <Panel title="Your money"><MoneyBar rental={rental} /></Panel>
               <Panel title="What happened" aside={<span class="muted">both chains, live</span>}>
                 <Loads of={steps} what="the steps" rows={4}>{(events) => <Timeline steps={events} messages={messages} rental={rental} />}</Loads>
-              </Panel>
-              <Panel title="Challenges" aside={<span class="muted">{rental.challenges_passed} of {rental.challenges_due} passed that have counted</span>}>
-                {verdicts.length === 0 ? <Empty title="No challenge yet">The first one comes at random after the rental is known on Ethereum Classic.</Empty> : <><VerdictPlot verdicts={verdicts} limits={limitsOf(config, device)} /><Verdicts verdicts={verdicts} /></>}
               </Panel>
             </div>
             <div class="stack">
@@ -66,6 +64,9 @@ export default function RentalPage({ id }: { id: string | null }) {
               <Terms rental={rental} />
             </div>
           </div>
+          <Panel title="Challenges" aside={<span class="muted">{rental.challenges_passed} of {rental.challenges_due} passed that have counted</span>}>
+            {verdicts.length === 0 ? <Empty title="No challenge yet">The first one comes at random after the rental is known on Ethereum Classic.</Empty> : <><VerdictPlot verdicts={verdicts} limits={limitsOf(config, device)} /><Verdicts verdicts={verdicts} /></>}
+          </Panel>
         </>
       )}
     </Loads>
@@ -111,7 +112,7 @@ const FAULTS: Record<NonNullable<Rental['fault']>, string> = {
   judged: 'A committee of Queens upheld the complaint.',
 };
 
-function Why({ rental }: { rental: Rental }) {
+function Why({ rental, config }: { rental: Rental; config: Config }) {
   const isOver = rental.state === 'completed' || rental.state === 'cancelled';
   if (isOver) {
     return (
@@ -121,20 +122,34 @@ function Why({ rental }: { rental: Rental }) {
       </Notice>
     );
   }
-  if (rental.frozen_from) return <Notice tone="warn" title="A complaint is open">Money for the time after <Time at={rental.frozen_from} /> waits for the verdict, at most 48 hours. The GPU runs on.</Notice>;
+  // The fault is known at once; the last report, which closes the rental, comes over the bridge.
+  if (rental.fault) return <Notice tone="bad" title="The provider is at fault">{FAULTS[rental.fault]} What was not used is given back; the last report closes the rental.</Notice>;
+  if (rental.frozen_from) return <Notice tone="warn" title="A complaint is open">Money for the time after <Time at={rental.frozen_from} /> waits for the verdict{config.court && <>, at most {duration(config.court.verdict_window_seconds)}</>}. The GPU runs on.</Notice>;
   if (rental.deadline_at) return <Notice tone="warn" title="A refund by deadline was requested">Reports never came. What was not reported can be taken back <Time at={rental.deadline_at} />.</Notice>;
   return null;
 }
 
+/** What to type, in the order in which it is needed. */
 function Access({ rental }: { rental: Rental }) {
   const isMine = same(account.value, rental.renter);
   if (rental.state !== 'active' && rental.state !== 'requested') return null;
+  const isWaiting = rental.state === 'requested';
   return (
-    <Panel title="Log in" aside={rental.opened_at ? <Badge tone="good">session opened</Badge> : <Badge tone="calm">nobody has yet</Badge>}>
-      <Command label="Log in to the GPU" text={`gpumkt ssh ${rental.id}`} />
-      <Command label="Copy a file there" text={`gpumkt cp ./work ${rental.id}:work`} />
-      <Command label="Open a port of it here" text={`gpumkt forward ${rental.id} 8888`} />
-      <p class="muted">{isMine ? 'These take the session key file you saved: ' : 'These take the session key '}<Address of={rental.session_key} />. {rental.state === 'requested' && 'They wait until the GPU is ready.'}</p>
+    <Panel title={isWaiting ? 'Start it' : 'Log in'} aside={rental.opened_at ? <Badge tone="good">session opened</Badge> : <Badge tone="calm">nobody has yet</Badge>}>
+      {isWaiting ? (
+        <>
+          <p class="muted">The provider starts its standard image by itself, shortly after the payment. This says what else to start (<code>--image</code>, <code>--template</code>, <code>-- COMMAND</code>) and waits until you can log in:</p>
+          <Command label="Start it and wait" text={`gpumkt launch ${rental.id}`} />
+        </>
+      ) : (
+        <>
+          <Command label="Log in to the GPU" text={`gpumkt ssh ${rental.id}`} />
+          <Command label="Copy a file there" text={`gpumkt cp ./work ${rental.id}:work`} />
+          <Command label="Open a port of it here" text={`gpumkt forward ${rental.id} 8888`} />
+        </>
+      )}
+      <p class="muted">{isMine ? 'It takes the session key file you saved, ' : 'It takes the session key '}<Address of={rental.session_key} />, and the config <code>gpumkt.toml</code> in your folder, or that which <code>GPUMKT_CONFIG</code> names.</p>
+      {isMine && !rental.opened_at && <KeyPlace fileName={`${rental.session_key}.json`} />}
     </Panel>
   );
 }
@@ -152,7 +167,7 @@ function Terms({ rental }: { rental: Rental }) {
         ['Paid in', <Tx hash={rental.transaction} />],
       ]} />
       {rental.segments.length > 0 && <Table label="Time bought later" head={['From', 'Price per hour']} rows={rental.segments.map((s) => ({ key: s.from, cells: [<Time at={s.from} />, <Amount wei={big(s.price_per_second_wei) * 3600n} />] }))} />}
-      {rental.maintenance.map((window) => <Notice key={window.from} tone="warn" title="Maintenance">From <Time at={window.from} /> until <Time at={window.until} />; you do not pay for it.</Notice>)}
+      {rental.maintenance.map((window) => <Notice key={window.from} tone="warn" title="Maintenance">From {local(window.from)} until {local(window.until)}; you do not pay for it.</Notice>)}
     </Panel>
   );
 }

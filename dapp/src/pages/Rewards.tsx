@@ -60,7 +60,7 @@ function Purses({ of }: { of: Account }) {
           <li key={purse} data-purse={purse}>
             <div><strong>{name}</strong><span class="muted"> {hint}</span></div>
             <div class="purse-amount">{wei === null ? <span class="muted">connect to read it</span> : <Amount wei={wei} />}</div>
-            {wei !== null && wei > 0n && <ActButton label={`Claim ${name.toLowerCase()}`} work={async (actions, on) => { await actions.claim(purse, of.address, on); return 'Claimed to your account.'; }} />}
+            <ActButton label={`Claim ${name.toLowerCase()}`} offered={wei !== null && wei > 0n} work={async (actions, on) => { await actions.claim(purse, of.address, on); return 'Claimed to your account.'; }} />
           </li>
         ))}
         {of.delayed_credits.map((credit) => (
@@ -90,13 +90,15 @@ function Vesting({ of, isMine }: { of: Allocation; isMine: boolean }) {
         ['Vested', <Amount wei={vested} />],
         ['Released', <Amount wei={released} />],
         ...(isMine ? [] : [['Beneficiary', <Address of={of.beneficiary} />] as const]),
-        ['Linear over', of.duration_seconds === '0' ? 'nothing: all at once' : <>{duration(of.duration_seconds)} from <Time at={of.start} /></>],
+        ['Linear over', of.duration_seconds === '0' ? 'nothing: all at once' : <>{duration(of.duration_seconds)}, begun <Time at={of.start} /></>],
         ...(of.cliff_seconds === '0' ? [] : [['Cliff', <Time at={cliff} />] as const]),
       ]} />
-      {big(of.releasable_wei) > 0n && <ActButton label="Release what has vested" work={async (actions, on) => { await actions.releaseVested(of.id, on); return 'Released to the beneficiary.'; }} />}
+      <ActButton label="Release what has vested" offered={big(of.releasable_wei) > 0n} work={async (actions, on) => { await actions.releaseVested(of.id, on); return 'Released to the beneficiary.'; }} />
     </Panel>
   );
 }
+
+const STAKES = { provider: 'Stakes of providers', queen: 'Stakes of Queens', king: 'Stakes of Kings' } as const;
 
 function Emission({ of }: { of: Distribution }) {
   return (
@@ -118,7 +120,7 @@ function Emission({ of }: { of: Distribution }) {
           ['Burned', <Amount wei={big(of.burned_wei)} />],
           ['Rewards of rentals', <Amount wei={big(of.rental_rewards_wei)} />],
           ['Loyalty', <Amount wei={big(of.loyalty_rewards_wei)} />],
-          ...of.staking_rewards.map((reward) => [`Stakes of ${reward.role}s`, <Amount wei={big(reward.amount_wei)} />] as const),
+          ...of.staking_rewards.map((reward) => [STAKES[reward.role], <Amount wei={big(reward.amount_wei)} />] as const),
           ['Genesis, released of allocated', <><Amount wei={big(of.released_wei)} unit={null} /> of <Amount wei={big(of.allocated_wei)} /></>],
         ]} />
       </Panel>

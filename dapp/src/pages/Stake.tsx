@@ -58,7 +58,7 @@ function Mine({ of }: { of: Account }) {
       ]} />
       <AmountField label="Take out of the stake" value={text} onValue={setText} most={free} testId="unstake-amount" />
       <ActButton label="Request unstaking" kind="quiet" disabled={!wei || wei > free} work={async (actions, on) => { if (wei) await actions.requestUnstake(wei, on); return 'Requested. It earns nothing from now on and stays slashable until it has left.'; }} />
-      {big(stake.unbonding_wei) > 0n && <ActButton label="Withdraw what has left" disabled={!canWithdraw} work={async (actions, on) => { await actions.withdrawStake(on); return 'Withdrawn to your account.'; }} />}
+      <ActButton label="Withdraw what has left" offered={big(stake.unbonding_wei) > 0n} disabled={!canWithdraw} work={async (actions, on) => { await actions.withdrawStake(on); return 'Withdrawn to your account.'; }} />
     </Panel>
   );
 }
@@ -127,8 +127,8 @@ function DelegationPanel({ of, unbonding, stakes }: { of: Delegation | null; unb
       {open.length === 0 && !of && <Notice tone="info">No account takes delegations now: a pool opens when its account announces a commission.</Notice>}
       <AmountField label="Amount" value={text} onValue={setText} most={has} testId="delegate-amount" />
       <ActButton label="Delegate" disabled={!wei || !target} work={async (actions, on) => { if (wei && target) await actions.delegate(target, wei, on); setText(''); return 'Delegated.'; }} />
-      {of && big(of.shares) > 0n && <ActButton label="Take all of it back" kind="quiet" work={async (actions, on) => { await actions.undelegate(big(of.shares), on); return 'Requested. It can be withdrawn when it has left.'; }} />}
-      {of && big(of.unbonding_shares) > 0n && <ActButton label="Withdraw what has left" disabled={!isLeft} work={async (actions, on) => { await actions.withdrawDelegation(on); return 'Withdrawn to your account.'; }} />}
+      <ActButton label="Take all of it back" kind="quiet" offered={of !== null && big(of.shares) > 0n} work={async (actions, on) => { if (of) await actions.undelegate(big(of.shares), on); return 'Requested. It can be withdrawn when it has left.'; }} />
+      <ActButton label="Withdraw what has left" offered={of !== null && big(of.unbonding_shares) > 0n} disabled={!isLeft} work={async (actions, on) => { await actions.withdrawDelegation(on); return 'Withdrawn to your account.'; }} />
     </Panel>
   );
 }

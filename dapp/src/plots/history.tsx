@@ -1,7 +1,7 @@
 /** How many challenges of each stretch of time were passed: reliability as it developed, not only as one number. */
 import type { Verdict } from '../api/schema';
+import { useWidth } from './width';
 
-const WIDTH = 640;
 const HEIGHT = 110;
 const BARS = 32;
 
@@ -32,13 +32,14 @@ export function stretches(verdicts: readonly Verdict[], bars = BARS): Bar[] {
 
 export function HistoryPlot({ verdicts }: { verdicts: readonly Verdict[] }) {
   const bars = stretches(verdicts);
+  const [figure, width] = useWidth();
   if (bars.length < 2) return null;
   const most = Math.max(...bars.map(({ passed, missed, other }) => passed + missed + other), 1);
-  const wide = WIDTH / bars.length;
+  const wide = width / bars.length;
   const missed = bars.reduce((sum, bar) => sum + bar.missed, 0);
   return (
-    <figure class="plot">
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`Challenges over time in ${bars.length} stretches; ${missed} missed in all`}>
+    <figure class="plot" ref={figure}>
+      <svg viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={`Challenges over time in ${bars.length} stretches; ${missed} missed in all`}>
         {bars.map((bar, at) => {
           const unit = (HEIGHT - 10) / most;
           const x = at * wide + 1;

@@ -1,8 +1,8 @@
 /** Challenges over time: how long each took, and what became of it. Marks differ in form, not only in colour. */
 import type { Verdict } from '../api/schema';
 import { count } from '../lib/amount';
+import { useWidth, WIDTH } from './width';
 
-const WIDTH = 640;
 const HEIGHT = 190;
 const PAD = { left: 48, right: 12, top: 12, bottom: 26 };
 
@@ -19,16 +19,16 @@ interface Mark {
 }
 
 /** Places of all marks, and the ticks. Pure, for tests. */
-export function layout(verdicts: readonly Verdict[], limits: Limits): { marks: Mark[]; ticks: Array<{ y: number; text: string }>; times: Array<{ x: number; text: string }>; passY: number | null; top: number } {
+export function layout(verdicts: readonly Verdict[], limits: Limits, width = WIDTH): { marks: Mark[]; ticks: Array<{ y: number; text: string }>; times: Array<{ x: number; text: string }>; passY: number | null; top: number } {
   const sorted = [...verdicts].sort((a, b) => Number(a.timestamp) - Number(b.timestamp));
   const slowest = Math.max(0, ...sorted.map((verdict) => Number(verdict.elapsed_ms ?? 0)));
   const top = nice(Math.max(slowest * 1.15, Math.min(limits.passMs ?? 0, slowest * 4), 1));
   const from = Number(sorted[0]?.timestamp ?? 0);
   const span = Math.max(1, Number(sorted.at(-1)?.timestamp ?? 0) - from);
-  const x = (time: number) => PAD.left + 10 + ((time - from) / span) * (WIDTH - PAD.left - PAD.right - 20);
+  const x = (time: number) => PAD.left + 10 + ((time - from) / span) * (width - PAD.left - PAD.right - 20);
   const y = (ms: number) => HEIGHT - PAD.bottom - (Math.min(ms, top) / top) * (HEIGHT - PAD.top - PAD.bottom);
   const marks = sorted.map((verdict) => ({
-    x: sorted.length === 1 ? WIDTH / 2 : x(Number(verdict.timestamp)),
+    x: sorted.length === 1 ? width / 2 : x(Number(verdict.timestamp)),
     // What was not measured stands on the ground.
     y: y(Number(verdict.elapsed_ms ?? 0)),
     verdict: verdict.verdict,
@@ -50,17 +50,18 @@ function seconds(ms: number): string {
 }
 
 export function VerdictPlot({ verdicts, limits }: { verdicts: readonly Verdict[]; limits: Limits }) {
-  const { marks, ticks, times, passY } = layout(verdicts, limits);
+  const [figure, width] = useWidth();
+  const { marks, ticks, times, passY } = layout(verdicts, limits, width);
   const passed = verdicts.filter((verdict) => verdict.verdict === 'passed').length;
   return (
-    <figure class="plot">
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`Time taken by ${verdicts.length} challenges, ${passed} of them passed. The table below has each.`}>
-        {ticks.map((tick) => <g key={tick.text}><line class="grid" x1={PAD.left} x2={WIDTH - PAD.right} y1={tick.y} y2={tick.y} /><text class="axis" x={PAD.left - 6} y={tick.y + 4} text-anchor="end">{tick.text}</text></g>)}
+    <figure class="plot" ref={figure}>
+      <svg viewBox={`0 0 ${width} ${HEIGHT}`} role="img" aria-label={`Time taken by ${verdicts.length} challenges, ${passed} of them passed. The table below has each.`}>
+        {ticks.map((tick) => <g key={tick.text}><line class="grid" x1={PAD.left} x2={width - PAD.right} y1={tick.y} y2={tick.y} /><text class="axis" x={PAD.left - 6} y={tick.y + 4} text-anchor="end">{tick.text}</text></g>)}
         {times.map((tick, at) => <text key={at} class="axis" x={tick.x} y={HEIGHT - 8} text-anchor={at === 0 ? 'start' : 'end'}>{tick.text}</text>)}
-        {passY !== null && <g><line class="limit" x1={PAD.left} x2={WIDTH - PAD.right} y1={passY} y2={passY} /><text class="axis" x={WIDTH - PAD.right} y={passY - 5} text-anchor="end">slowest that passes</text></g>}
+        {passY !== null && <g><line class="limit" x1={PAD.left} x2={width - PAD.right} y1={passY} y2={passY} /><text class="axis" x={width - PAD.right} y={passY - 5} text-anchor="end">slowest that passes</text></g>}
         {marks.map((mark, at) => <g key={at} class={`mark ${mark.verdict}`}><title>{mark.title}</title><Shape {...mark} /></g>)}
       </svg>
-      <figcaption><span class="key passed">● passed</span><span class="key missed">✕ missed</span><span class="key unmeasured">▲ not measured</span><span class="key open">○ not settled yet</span></figcaption>
+      <figcaption><span class="key passed">● passed</span><span class="key missed">✕ missed</span><span class="key unmeasured">▲ not measured</span><span class="key void">▲ void</span><span class="key open">○ not settled yet</span></figcaption>
     </figure>
   );
 }

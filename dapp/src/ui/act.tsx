@@ -71,12 +71,12 @@ export function Outcome({ of }: { of: ActState }) {
   );
 }
 
-/** A button with its outcome below. */
-export function ActButton({ label, work, kind = '', disabled, children }: { label: string; work: Work; kind?: string; disabled?: boolean; children?: ComponentChildren }) {
+/** A button with its outcome below. What is no longer `offered` because it was done takes the button away, not what it led to. */
+export function ActButton({ label, work, kind = '', disabled, offered = true, children }: { label: string; work: Work; kind?: string; disabled?: boolean; offered?: boolean; children?: ComponentChildren }) {
   const act = useAct();
   return (
     <div class="act">
-      <button type="button" class={kind} disabled={disabled || act.busy} onClick={() => act.run(work)}>{label}</button>
+      {(offered || act.busy) && <button type="button" class={kind} disabled={disabled || act.busy} onClick={() => act.run(work)}>{label}</button>}
       {children}
       <Outcome of={act} />
     </div>

@@ -141,7 +141,7 @@ export function Table({ label, head, rows }: { label: string; head: readonly str
       <thead><tr>{head.map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
       <tbody>
         {rows.map(({ key, cells }) => (
-          <tr key={key}>{cells.map((cell, at) => <td key={at} data-name={head[at]}>{cell}</td>)}</tr>
+          <tr key={key}>{cells.map((cell, at) => <td key={at} data-name={head[at]}><div>{cell}</div></td>)}</tr>
         ))}
       </tbody>
     </table>

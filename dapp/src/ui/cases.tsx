@@ -1,5 +1,5 @@
 import type { Case, Config } from '../api/schema';
-import { chainNow } from '../lib/chainclock';
+import { chainNow, heads } from '../lib/chainclock';
 import { same } from '../lib/text';
 import { account } from '../wallet/session';
 import { ActButton } from './act';
@@ -10,6 +10,8 @@ import { short } from '../lib/text';
 export function CasePanel({ of, config }: { of: Case; config: Config }) {
   const until = Number(of.opened_at) + Number(config.court?.verdict_window_seconds ?? 0);
   const judges = of.committee.some((queen) => same(queen, account.value));
+  // Its hash, which nobody knew when the case was opened, draws the committee.
+  const canDraw = Number(heads.value.ethereum?.block ?? 0) > Number(of.draw_block);
   const tones = { open: 'warn', upheld: 'bad', rejected: 'calm', expired: 'calm' } as const;
   return (
     <Panel title={`${of.kind === 'complaint' ? 'Complaint' : 'Reachability'}: case ${of.id}`} aside={<Badge tone={tones[of.status]}>{of.status}</Badge>}>
@@ -22,12 +24,12 @@ export function CasePanel({ of, config }: { of: Case; config: Config }) {
         [of.closed_at ? 'Closed' : 'Verdict until', <Time at={of.closed_at ?? until} />],
         ['Transaction', <Tx hash={of.transaction} />],
       ]} />
-      {of.status === 'open' && of.committee.length === 0 && <ActButton label="Draw the judges" kind="quiet" work={async (actions, on) => { await actions.drawCase(of.id, on); return 'The judges are drawn.'; }} />}
+      {of.status === 'open' && of.committee.length === 0 && <ActButton label="Draw the judges" kind="quiet" disabled={!canDraw} work={async (actions, on) => { await actions.drawCase(of.id, on); return 'The judges are drawn.'; }} />}
       {of.status === 'open' && judges && (
-        <>
+        <div class="row">
           <ActButton label="Uphold" work={async (actions, on) => { await actions.voteCase(of.id, true, on); return 'You voted to uphold.'; }} />
           <ActButton label="Reject" kind="quiet" work={async (actions, on) => { await actions.voteCase(of.id, false, on); return 'You voted to reject.'; }} />
-        </>
+        </div>
       )}
       {of.status === 'open' && until < chainNow() && <ActButton label="Close without a verdict" kind="quiet" work={async (actions, on) => { await actions.expireCase(of.id, on); return 'Closed; the bond is back.'; }} />}
     </Panel>

@@ -9,7 +9,18 @@ export interface MadeKey {
   isSaved: boolean;
 }
 
-const LEAST_PASSWORD = 8;
+/** Shorter ones are told apart, not refused: the command line has one password for the keystore and this file, and the user chose it. */
+const WEAK_BELOW = 8;
+
+/** Where the command line looks for the file. */
+export function KeyPlace({ fileName }: { fileName: string }) {
+  return (
+    <>
+      <p class="muted">Put the key file where the command line looks for it; DATA_DIR is <code>data_dir</code> of your gpumkt config:</p>
+      <Command label="Where the key file goes" text={`install -Dm600 ~/Downloads/${fileName} DATA_DIR/sessions/${fileName}`} />
+    </>
+  );
+}
 
 export function KeyStep({ made, onMade, isLocked }: { made: MadeKey | null; onMade: (key: MadeKey | null) => void; isLocked: boolean }) {
   return (
@@ -27,7 +38,7 @@ function MakeKey({ onMade }: { onMade: (key: MadeKey) => void }) {
   const [password, setPassword] = useState('');
   const [part, setPart] = useState<number | null>(null);
   const [error, fail] = useState<unknown>(null);
-  const isShort = password.length < LEAST_PASSWORD;
+  const isWeak = password !== '' && password.length < WEAK_BELOW;
   const make = async () => {
     fail(null);
     setPart(0);
@@ -42,11 +53,13 @@ function MakeKey({ onMade }: { onMade: (key: MadeKey) => void }) {
     }
   };
   return (
-    <form onSubmit={(event) => { event.preventDefault(); if (!isShort) void make(); }}>
-      <label class="field"><span>Password for the key file, at least {LEAST_PASSWORD} characters</span>
-        <input type="password" autocomplete="new-password" value={password} onInput={(event) => setPassword(event.currentTarget.value)} data-testid="key-password" /></label>
-      <p class="muted">Take the password of your gpumkt keystore if you have one: the command line opens both with the same.</p>
-      <button type="submit" disabled={isShort || part !== null} data-testid="make-key">{part === null ? 'Make the session key' : `Making it: ${Math.round(part * 100)} %`}</button>
+    <form onSubmit={(event) => { event.preventDefault(); if (password) void make(); }}>
+      <label class="field"><span>Password for the key file</span>
+        <input type="password" autocomplete="new-password" value={password} onInput={(event) => setPassword(event.currentTarget.value)} aria-describedby="password-help" data-testid="key-password" /></label>
+      <p id="password-help" class={isWeak ? 'wrong' : 'muted'}>
+        {isWeak && <>Short: whoever gets the file can guess it. </>}Take the password of your gpumkt keystore if you have one: the command line opens both with the same.
+      </p>
+      <button type="submit" disabled={!password || part !== null} data-testid="make-key">{part === null ? 'Make the session key' : `Making it: ${Math.round(part * 100)} %`}</button>
       {error ? <Failure error={error} /> : null}
     </form>
   );
@@ -68,7 +81,7 @@ function Saved({ made, onMade, isLocked }: { made: MadeKey; onMade: (key: MadeKe
         {!isLocked && <button type="button" class="quiet" onClick={() => onMade(null)}>Make another one</button>}
       </div>
       {made.isSaved
-        ? <><p class="muted">Put it where the command line looks for it; DATA_DIR is <code>data_dir</code> of your gpumkt config:</p><Command label="Where the key file goes" text={`install -Dm600 ~/Downloads/${made.fileName} DATA_DIR/sessions/${made.fileName}`} /></>
+        ? <KeyPlace fileName={made.fileName} />
         : <p class="muted">Nothing is stored in this browser: without the file nobody can log in to what you pay for.</p>}
     </>
   );

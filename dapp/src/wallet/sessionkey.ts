@@ -16,8 +16,6 @@ export interface SessionKey {
 
 /** scrypt N: 32 MiB and some tenths of a second per guess, which a phone can still do. */
 export const STRENGTH = 1 << 15;
-/** Fewer characters than this are no protection for a file that may end up in a download folder. */
-export const LEAST_PASSWORD = 8;
 
 export async function makeSessionKey(password: string, onProgress: (part: number) => void = () => {}, n = STRENGTH): Promise<SessionKey> {
   const key = randomBytes(32);
