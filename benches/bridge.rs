@@ -40,18 +40,23 @@ use self::{
 };
 
 const SIZES: [usize; 3] = [1, 13, 21];
+/// One node writes for all Kings beyond three. At this pace it stays below what others take of one writer, ten messages a second.
+const BLOCK_MILLIS: u64 = 1_200;
+/// Messages of a block of each chain while the flow is measured.
+const FLOW: u32 = 10;
 /// Calls an Outbox `n` times in one transaction: calldata is the address, `n`, and the call.
 const REPEATER: &[u8] = &hex!("60298060095f395ff36040360360405f376020355b5f5f604036035f5f5f355af1156025576001900380600b57005b5f5ffd");
 /// Messages of one such transaction, and its gas: more than a block of Ethereum Classic has, so the bench asks for larger blocks.
 const REPEATED: u32 = 500;
 const REPEATED_GAS: u64 = 30_000_000;
+const FLOW_GAS: u64 = 2_000_000;
 /// Reading everything may take long on a busy machine.
 const LONG: Duration = Duration::from_secs(1_800);
 /// No chain has this id: a message to it stays in the tree and is nobody's to deliver.
 const NOWHERE: u64 = 7;
 
 fn messages() -> usize {
-    from_environment("GPUMKT_BENCH_MESSAGES").unwrap_or(60)
+    from_environment("GPUMKT_BENCH_MESSAGES").unwrap_or(600)
 }
 
 fn past_messages() -> usize {
@@ -71,11 +76,11 @@ async fn main() {
         let folder = tempfile::tempdir().unwrap();
         let extra: Vec<PrivateKeySigner> = (KINGS as usize..size).map(|_| PrivateKeySigner::random()).collect();
         let others: Vec<Address> = extra.iter().map(PrivateKeySigner::address).collect();
-        let mut world = World::start_with(folder.path(), size.min(KINGS as usize), &others).await;
+        let mut world = World::start_with(folder.path(), size.min(KINGS as usize), &others, BLOCK_MILLIS).await;
         measure(&mut world, extra, size, &mut figures).await;
     }
     let folder = tempfile::tempdir().unwrap();
-    measure_catching_up(&mut World::start_with(folder.path(), 1, &[]).await, &mut figures).await;
+    measure_catching_up(&mut World::start_with(folder.path(), 1, &[], BLOCK_MILLIS).await, &mut figures).await;
     println!("{}", serde_json::Value::Object(figures));
 }
 
@@ -90,19 +95,26 @@ async fn measure(world: &mut World, extra: Vec<PrivateKeySigner>, size: usize, f
         Some(Byzantine::start(world, "king-4").await)
     };
     world.start_node("relay-1", true).await;
+    let mut repeaters = [Address::ZERO; 2];
+    for origin in ChainKind::BOTH {
+        repeaters[origin as usize] = world.create(origin, REPEATER).await;
+    }
+    // No more than a quorum takes, two thirds and one; three of it are processes, one is the writer's own.
+    let others = &extra[..extra.len().min((size * 2 / 3 + 1).saturating_sub(KINGS as usize))];
+    let shared: &World = world;
     let signing = async {
         match &many {
-            Some(node) => sign_honestly(node, world, &extra).await,
+            Some(node) => sign_honestly(node, shared, others).await,
             None => std::future::pending().await,
         }
     };
     let run = async {
-        world.dispatch_both(1).await;
-        world.all_delivered("the first messages", [&[], &[]]).await;
-        let cpu = usage(world);
+        shared.dispatch_both(1).await;
+        shared.all_delivered("the first messages", [&[], &[]]).await;
+        let cpu = usage(shared);
         let began = Instant::now();
-        world.dispatch_both(messages()).await;
-        world.all_delivered("the measured messages", [&[], &[]]).await;
+        tokio::join!(flow(shared, ChainKind::Ethereum, &repeaters), flow(shared, ChainKind::Classic, &repeaters));
+        shared.all_delivered("the measured messages", [&[], &[]]).await;
         (cpu, began.elapsed().as_secs_f64())
     };
     let (cpu, seconds) = tokio::select! {
@@ -137,16 +149,32 @@ async fn measure(world: &mut World, extra: Vec<PrivateKeySigner>, size: usize, f
     figures.insert(key("relay_caught_up_s"), json!(began.elapsed().as_secs_f64()));
 }
 
+/// As many messages to a counter on the other side as are measured, several in each block.
+async fn flow(world: &World, origin: ChainKind, repeaters: &[Address; 2]) {
+    let target = world.count(origin).await + messages() as u32;
+    while world.count(origin).await < target {
+        let times = FLOW.min(target - world.count(origin).await);
+        let (destination, recipient) = (world.chains.of(origin.other()).chain_id(), world.counters[origin.other() as usize]);
+        let call = Outbox::dispatchCall { destination, recipient, body: vec![1; 64].into() };
+        repeat(world, origin, repeaters[origin as usize], times, call, FLOW_GAS).await;
+    }
+}
+
+async fn repeat(world: &World, origin: ChainKind, repeater: Address, times: u32, call: Outbox::dispatchCall, gas: u64) {
+    let outbox = world.book.bridge(origin).outbox;
+    let data = [outbox.into_word().to_vec(), B256::from(U256::from(times)).to_vec(), call.abi_encode()].concat();
+    world.transact_with(origin, Some(repeater), data.into(), gas).await;
+}
+
 /// A King and a relay that start with nothing, and a King that starts again, on a chain that has sent many messages.
 async fn measure_catching_up(world: &mut World, figures: &mut Map<String, serde_json::Value>) {
     let origin = ChainKind::Classic;
-    let (repeater, outbox) = (world.create(origin, REPEATER).await, world.book.bridge(origin).outbox);
-    let call = Outbox::dispatchCall { destination: NOWHERE, recipient: Address::repeat_byte(1), body: vec![1; 64].into() }.abi_encode();
+    let repeater = world.create(origin, REPEATER).await;
+    let call = Outbox::dispatchCall { destination: NOWHERE, recipient: Address::repeat_byte(1), body: vec![1; 64].into() };
     world.chains.of(origin).ask("evm_setBlockGasLimit", json!([format!("{REPEATED_GAS:#x}")])).await.unwrap();
     while (world.count(origin).await as usize) < past_messages() {
         let left = past_messages() as u32 - world.count(origin).await;
-        let data = [outbox.into_word().to_vec(), B256::from(U256::from(left.min(REPEATED))).to_vec(), call.clone()].concat();
-        world.transact_with(origin, Some(repeater), data.into(), REPEATED_GAS).await;
+        repeat(world, origin, repeater, left.min(REPEATED), call.clone(), REPEATED_GAS).await;
     }
     let count = f64::from(world.count(origin).await);
     let seen = format!("gpumkt_bridge_count{{origin=\"{origin}\",stage=\"seen\"}}");

@@ -91,17 +91,19 @@ fn quantity(value: &Value) -> u64 {
 
 impl World {
     pub async fn start(folder: &Path) -> Self {
-        Self::start_with(folder, KINGS as usize, &[]).await
+        Self::start_with(folder, KINGS as usize, &[], 600).await
     }
 
     /// A set of the first `own` Kings that have accounts here, and of others.
-    pub async fn start_with(folder: &Path, own: usize, extra_kings: &[Address]) -> Self {
+    pub async fn start_with(folder: &Path, own: usize, extra_kings: &[Address], block_millis: u64) -> Self {
         let accounts = Accounts::create(&folder.join("keys")).unwrap();
         let chain =
             |kind, id, millis| AnvilOptions { block_time: Some(Duration::from_millis(millis)), ..AnvilOptions::instant(kind, id, folder) };
-        let (ethereum, classic) =
-            tokio::try_join!(Anvil::start(chain(ChainKind::Ethereum, 31301, 600)), Anvil::start(chain(ChainKind::Classic, 31361, 600)),)
-                .unwrap();
+        let (ethereum, classic) = tokio::try_join!(
+            Anvil::start(chain(ChainKind::Ethereum, 31301, block_millis)),
+            Anvil::start(chain(ChainKind::Classic, 31361, block_millis)),
+        )
+        .unwrap();
         let chains = DevChains { ethereum, classic };
         let book = deploy(folder, &accounts, &chains, own, extra_kings).await;
         let mut king_proxies = [Vec::new(), Vec::new()];
