@@ -181,10 +181,12 @@ fn a_renter_keeps_its_work_through_renewals_and_the_death_of_its_provider() {
     let network = Network::start();
     let mut second = Second::join(&network);
     let offer = second.offer();
+    let on_offer = |network: &Network| -> Vec<String> {
+        network.json("renter", &["market"]).as_array().unwrap().iter().map(|view| view["offer"].to_string()).collect()
+    };
     network.until_within(UP_WITHIN, "both providers are proven", |network| {
-        let offers = network.json("renter", &["market"]);
-        let ids: Vec<String> = offers.as_array().unwrap().iter().map(|view| view["offer"].to_string()).collect();
-        ids.contains(&offer) && ids.contains(&"1".to_owned())
+        let offers = on_offer(network);
+        offers.contains(&offer) && offers.contains(&"1".to_owned())
     });
 
     let secrets = network.run_folder().join("secrets.env");
@@ -209,9 +211,7 @@ fn a_renter_keeps_its_work_through_renewals_and_the_death_of_its_provider() {
         address.and_then(ask).is_some_and(|answer| answer.ends_with(&format!("served with {SECRET}\n")))
     });
     network.ok("renter", &["end", &rental]);
-    network.until("its device is free again", |network| {
-        network.json("renter", &["market"]).as_array().unwrap().iter().any(|view| view["offer"].to_string() == offer)
-    });
+    network.until("its device is free again", |network| on_offer(network).contains(&offer));
 
     let limits = ["rent", "1", "--duration", "2m", "--auto-renew", "2m", "--spend-limit", "4", "--failover", "--silence", "20s"];
     let renter = Staying::start(network.command("renter", &[&limits[..], &secret, &start].concat()));

@@ -82,7 +82,7 @@ async fn who_is_honest_loses_nothing_by_false_disputes_missing_queens_reorganisa
 /// Over the whole run: no challenge was settled before its commit window was over, nor while a demand waited for its answer, of which at
 /// least `silences` waited in vain.
 async fn nothing_counted_while_a_window_was_open(world: &World, silences: u32) {
-    let commit_window = u64::from(world.call(WorkVerification::parametersCall {}).await.commitWindow);
+    let commit_window = world.call(WorkVerification::parametersCall {}).await.commitWindow;
     let mut waiting = BTreeMap::new();
     let (mut settled, mut unanswered) = (0, 0);
     for log in world.logs().await {
