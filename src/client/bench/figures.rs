@@ -7,8 +7,8 @@ use crate::gpu::{Limits, Timings};
 use crate::types::Amount;
 use crate::types::work::{LINE_BYTES, Profile};
 
-/// Mean time between two challenges on Ethereum Classic: a spacing of 9 blocks, then one of 84 on average, 13 s each.
-const CHALLENGE_INTERVAL_MS: u64 = (9 - 1 + 84) * 13_000;
+/// Mean time between two challenges on Ethereum Classic: the spacing and period of config/chains/mainnet.toml, blocks of 13 s.
+const CHALLENGE_INTERVAL_MS: u64 = (70 - 1 + 40) * 13_000;
 /// The protocol's share of what a renter pays, as deployed, in hundredths of a percent.
 const PROTOCOL_FEE_BPS: u64 = 200;
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn earnings_are_what_is_billed_less_the_fee() {
-        assert_eq!(overhead_ppm(4_000_000), 3344);
+        assert_eq!(overhead_ppm(4_000_000), 2822);
         let price = Amount::parse_tokens("1").unwrap();
         assert_eq!(Earnings::at(price, 0).per_day_wei, Amount::parse_tokens("23.52").unwrap());
         assert_eq!(Earnings::at(price, 500_000).per_day_wei, Amount::parse_tokens("11.76").unwrap());

@@ -119,7 +119,7 @@ fn identity(config: &NodeConfig, peer_id_hash: B256) -> Option<Finding> {
     if peer_id_hash == B256::ZERO || keccak256(peer.to_bytes()) == peer_id_hash {
         return Some(Finding::ok("node key", format!("peer {peer}")));
     }
-    let next = "use the data_dir that staked, or name the new peer id: `gpumkt operator`";
+    let next = "use the data_dir that staked: without its node.key nobody believes this node";
     Some(Finding::fail("node key", format!("peer {peer} is not the one that the stake names"), next))
 }
 
