@@ -54,6 +54,7 @@ pub mod reporter;
 pub mod router;
 #[cfg(feature = "node")]
 pub mod seating;
+#[cfg(feature = "node")]
 pub mod sender;
 pub mod session;
 #[cfg(feature = "node")]
