@@ -1,12 +1,12 @@
-// What holders of tokens, delegators, voters and judges do, on a King's index of real (local) chains whose clock is moved on.
+// What holders of tokens, delegators and judges do, on a King's index of real (local) chains whose clock is moved on.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { encodeFunctionData, parseEther, parseEventLogs, parseUnits } from 'viem';
+import { parseEther, parseUnits } from 'viem';
 import { launch, shots } from './lib/browser.mjs';
-import { abiOf, offerDevice, PROVIDER, startChains } from './lib/chains.mjs';
+import { offerDevice, PROVIDER, startChains } from './lib/chains.mjs';
 import { startKing } from './lib/king.mjs';
 import { proxy, serve } from './lib/server.mjs';
-import { done, unexpected, visit as visitAs } from './lib/visit.mjs';
+import { done, unexpected, until, visit as visitAs } from './lib/visit.mjs';
 import { accountOf } from './lib/wallet.mjs';
 
 const FOUNDER = 0;
@@ -121,7 +121,7 @@ test('delegates to an open pool, takes it back, and withdraws it when it has lef
   await close();
 });
 
-test('releases what has vested, votes with it, queues what has passed and executes it', async () => {
+test('releases what has vested', async () => {
   const { page, errors, address, close } = await visit('#/rewards', FOUNDER);
   const investors = panel(page, /^Investors: allocation/);
   await investors.waitFor();
@@ -129,36 +129,13 @@ test('releases what has vested, votes with it, queues what has passed and execut
   const wanted = 1_767_225_600n + 15_768_000n + 30n * DAY;
   const now = await time();
   if (now < wanted) await pass(wanted - now);
-  const had = await balance(address);
+  const [had, before] = [await balance(address), await amount(fact(investors, 'Released'))];
   await investors.getByRole('button', { name: 'Release what has vested' }).click({ timeout: 60_000 });
   await done(page, 'Released to the beneficiary');
+  // What had vested by then was paid out by the deployment; this is the rest.
   const released = await balance(address) - had;
-  assert.ok(released > parseEther('1000000'), `${released}`);
-  await page.waitForFunction((name) => document.querySelector(`[aria-label^="${name}"] .facts > div:nth-child(3) .amount`)?.textContent?.startsWith('0.') === false, 'Investors: allocation', { timeout: 60_000 });
-  assert.equal(await amount(fact(investors, 'Released')), released);
-
-  await page.goto(`${site.url}#/votes`);
-  await page.getByRole('button', { name: 'Vote with them myself' }).click();
-  await page.getByText('vote for nobody').waitFor({ state: 'detached', timeout: 60_000 });
-  await pass(5);
-  const data = encodeFunctionData({ abi: abiOf('Governance'), functionName: 'setVotingDelay', args: [7] });
-  const receipt = await chains.write(FOUNDER, 'Governance', 'propose', [[chains.addresses.ethereum.governance], [0n], [data], '# A longer delay\n\nSeven seconds.']);
-  const [{ args: { proposalId } }] = parseEventLogs({ abi: abiOf('Governance'), logs: receipt.logs, eventName: 'ProposalCreated' });
-  await page.getByRole('link', { name: 'A longer delay' }).click({ timeout: 60_000 });
-  const state = (text) => page.locator('.head .badge').getByText(text, { exact: true }).waitFor({ timeout: 60_000 });
-  await state('active');
-  await page.getByRole('button', { name: 'For', exact: true }).click();
-  await done(page, 'You voted: for');
-  await page.getByText('Quorum reached').waitFor({ timeout: 30_000 });
-  await pass(40);
-  await page.getByRole('button', { name: 'Queue it' }).click({ timeout: 60_000 });
-  await state('queued');
-  await pass(3);
-  await page.getByRole('button', { name: 'Execute it' }).click({ timeout: 60_000 });
-  await state('executed');
-  assert.equal(await chains.read('Governance', 'votingDelay'), 7n);
-  assert.equal(await chains.read('Governance', 'state', [proposalId]), 7);
-  await page.screenshot({ path: `${shots}/holder-executed-1440-light.png`, fullPage: true });
+  assert.ok(released > 0n, `${released}`);
+  await until('the page shows what was released', async () => await amount(fact(investors, 'Released')) === before + released);
   assert.deepEqual(unexpected(errors), []);
   await close();
 });

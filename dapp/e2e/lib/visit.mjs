@@ -19,3 +19,11 @@ export const done = (page, text) => page.locator('[data-kind=done]').getByText(t
 export const told = async (page, kind) => (await page.locator(`[role=alert][data-kind=${kind}]`).first().textContent({ timeout: 30_000 })) ?? '';
 /** Errors of a page but for those of a King that is busy: it says that its index is behind (503), and the page asks again. */
 export const unexpected = (errors) => errors.filter((text) => !/Failed to load resource.* 503 /.test(text));
+/** Waits for what no single element shows. */
+export async function until(what, probe, withinMs = 60_000) {
+  const deadline = Date.now() + withinMs;
+  while (!await probe()) {
+    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+}
