@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { parseEther, parseUnits } from 'viem';
-import { launch, shots } from './lib/browser.mjs';
-import { offerDevice, PROVIDER, startChains } from './lib/chains.mjs';
-import { startKing } from './lib/king.mjs';
-import { proxy, serve } from './lib/server.mjs';
+import { shots } from './lib/browser.mjs';
+import { PROVIDER } from './lib/chains.mjs';
+import { setStage } from './lib/stage.mjs';
 import { done, unexpected, until, visit as visitAs } from './lib/visit.mjs';
 import { accountOf } from './lib/wallet.mjs';
 
@@ -14,27 +13,19 @@ const QUEENS = [5, 6, 7];
 const [RENTER, DELEGATOR] = [11, 12];
 const DAY = 86_400n;
 
-let chrome, chains, king, site;
+let stage, chrome, chains, site;
 
 before(async () => {
-  chrome = await launch();
-  chains = await startChains();
-  await offerDevice(chains);
-  await chains.write(PROVIDER, 'StakingPools', 'announceCommission', [1_000]);
-  for (const queen of QUEENS) {
-    await chains.write(queen, 'GPUToken', 'approve', [chains.addresses.ethereum.staking_manager, parseEther('20000')]);
-    await chains.write(queen, 'StakingManager', 'stake', [2, parseEther('20000'), accountOf(queen).address, `0x${'03'.repeat(32)}`]);
-  }
-  for (const chain of [chains.ethereum, chains.classic]) await chain.rpc('evm_setIntervalMining', [1]);
-  king = await startKing(chains);
-  site = await serve(proxy(king.url));
+  stage = await setStage(async (chains) => {
+    await chains.write(PROVIDER, 'StakingPools', 'announceCommission', [1_000]);
+    for (const queen of QUEENS) {
+      await chains.write(queen, 'GPUToken', 'approve', [chains.addresses.ethereum.staking_manager, parseEther('20000')]);
+      await chains.write(queen, 'StakingManager', 'stake', [2, parseEther('20000'), accountOf(queen).address, `0x${'03'.repeat(32)}`]);
+    }
+  });
+  ({ chrome, chains, site } = stage);
 });
-after(async () => {
-  await site?.close();
-  await king?.stop();
-  chains?.stop();
-  await chrome?.close();
-});
+after(() => stage?.close());
 
 const visit = (hash, index) => visitAs({ chrome, rpc: chains.ethereum.url, site }, hash, index);
 const balance = (address) => chains.read('GPUToken', 'balanceOf', [address]);

@@ -1,28 +1,18 @@
 // The pages on a real King: its index, its API and its event stream, over real (local) chains that reorganise, and through its death.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { axe, launch, open, overflow, shots } from './lib/browser.mjs';
-import { abiOf, offerDevice, PROVIDER, startChains } from './lib/chains.mjs';
-import { startKing } from './lib/king.mjs';
-import { proxy, serve } from './lib/server.mjs';
+import { axe, open, overflow, shots } from './lib/browser.mjs';
+import { abiOf, PROVIDER } from './lib/chains.mjs';
+import { setStage } from './lib/stage.mjs';
 import { accountOf, testWallet } from './lib/wallet.mjs';
 
-let chrome, chains, king, site;
+let stage, chrome, chains, king, site;
 
 before(async () => {
-  chrome = await launch();
-  chains = await startChains();
-  await offerDevice(chains);
-  for (const chain of [chains.ethereum, chains.classic]) await chain.rpc('evm_setIntervalMining', [1]);
-  king = await startKing(chains);
-  site = await serve(proxy(king.url));
+  stage = await setStage();
+  ({ chrome, chains, king, site } = stage);
 });
-after(async () => {
-  await site?.close();
-  await king?.stop();
-  chains?.stop();
-  await chrome?.close();
-});
+after(() => stage?.close());
 
 const steps = (page) => page.locator('[data-testid=timeline] li[data-type]');
 const type = (page, name) => page.locator(`[data-testid=timeline] li[data-type=${name}]`).first();
