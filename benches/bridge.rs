@@ -8,6 +8,8 @@
 mod byzantine;
 #[path = "../tests/it/clock.rs"]
 mod clock;
+#[path = "../tests/it/poll.rs"]
+mod poll;
 #[path = "../tests/it/scrape.rs"]
 mod scrape;
 #[path = "../tests/it/chaos/world.rs"]

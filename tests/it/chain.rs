@@ -34,6 +34,8 @@ use gpumkt::{
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::poll;
+
 const ETH: u64 = 31301;
 const ETC: u64 = 31361;
 /// Nobody's account, without funds.
@@ -92,15 +94,8 @@ impl Running {
     }
 }
 
-async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(value) = probe().await {
-            return value;
-        }
-        assert!(started.elapsed() < DEADLINE, "{what} did not happen in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    poll::find(what, DEADLINE, poll::PACE, probe).await
 }
 
 async fn next(events: &mut Subscription) -> ChainEvent {

@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use alloy::{primitives::Address, sol_types::SolCall};
@@ -23,6 +23,8 @@ use gpumkt::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::poll;
 
 const ETH: u64 = 31301;
 const ETC: u64 = 31361;
@@ -134,18 +136,12 @@ async fn a_deployment_killed_at_every_step_is_continued_and_nothing_is_deployed_
     let (mut killed, mut steps) = (0, 0);
     loop {
         let mut child = site.deploy().spawn().unwrap();
-        let started = Instant::now();
         // Killed as soon as it has signed a step more than its predecessor: before, during or after the broadcast.
-        let finished = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break Some(status);
-            }
-            if site.signed_steps() > steps {
-                break None;
-            }
-            assert!(started.elapsed() < DEADLINE, "no step was signed");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        };
+        let finished = poll::find("a signed step", DEADLINE, Duration::from_millis(1), async || match child.try_wait().unwrap() {
+            None if site.signed_steps() <= steps => None,
+            ended => Some(ended),
+        })
+        .await;
         if finished.is_some() {
             succeeded(&child.wait_with_output().unwrap());
             break;

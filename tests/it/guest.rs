@@ -14,6 +14,8 @@ use gpumkt::types::Coded;
 use gpumkt::types::agent::{Exec, Exit, Frame, Terminal, WindowSize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::poll;
+
 const RENTAL: u64 = 7;
 /// For anything that is done in a moment on a machine that has nothing else to do.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -136,11 +138,7 @@ async fn read_until(reader: &mut GuestOutput, text: &str) -> String {
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let deadline = Instant::now() + DEADLINE;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    poll::until(what, DEADLINE, async || is_so().await).await;
 }
 
 async fn terminal(container: &Container, words: &[&str]) -> (GuestInput, GuestOutput) {

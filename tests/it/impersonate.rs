@@ -1,6 +1,6 @@
 //! Transactions in the name of a contract, as only a development chain takes them: what Governance decides, without the votes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy::{
     primitives::{Address, U256},
@@ -9,6 +9,8 @@ use alloy::{
 use gpumkt::devnet::chains::Anvil;
 use serde_json::json;
 
+use crate::poll;
+
 const DEADLINE: Duration = Duration::from_secs(120);
 
 pub async fn send_as(anvil: &Anvil, from: Address, to: Address, call: impl SolCall) {
@@ -16,14 +18,10 @@ pub async fn send_as(anvil: &Anvil, from: Address, to: Address, call: impl SolCa
     anvil.ask("anvil_impersonateAccount", json!([from])).await.unwrap();
     let data = alloy::hex::encode_prefixed(call.abi_encode());
     let hash = anvil.ask("eth_sendTransaction", json!([{ "from": from, "to": to, "data": data, "gas": "0x2dc6c0" }])).await.unwrap();
-    let began = Instant::now();
-    let receipt = loop {
+    let receipt = poll::find("a receipt", DEADLINE, poll::PACE, async || {
         let receipt = anvil.ask("eth_getTransactionReceipt", json!([hash])).await.unwrap();
-        if !receipt.is_null() {
-            break receipt;
-        }
-        assert!(began.elapsed() < DEADLINE, "{hash} is not mined");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+        (!receipt.is_null()).then_some(receipt)
+    })
+    .await;
     assert_eq!(receipt["status"], "0x1", "{receipt}");
 }

@@ -1,7 +1,5 @@
 //! A rental on a whole network of processes: several devices, an extension, and outages that are longer than every timeout.
 
-#![expect(clippy::disallowed_methods, reason = "a plain thread polls; no runtime waits for it")]
-
 mod keeping;
 mod verification;
 
@@ -20,10 +18,13 @@ use nix::{
 };
 use serde_json::Value;
 
+use crate::poll;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gpumkt");
 /// Time for a network to come up and its device to pass a challenge, on a loaded machine.
 const UP_WITHIN: Duration = Duration::from_secs(420);
 const WITHIN: Duration = Duration::from_secs(240);
+const LOOK: Duration = Duration::from_millis(300);
 /// Longer than any timeout of a request to a chain (10 s), of a login (30 s) and of a peer's answer.
 const OUTAGE: Duration = Duration::from_secs(40);
 
@@ -42,11 +43,11 @@ impl Network {
         let up = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let mut network = Self { up, folder };
         let said = |network: &Network| fs::read_to_string(network.folder.path().join("up.log")).unwrap_or_default();
-        let began = Instant::now();
-        while !said(&network).contains("The network is running") {
-            assert!(network.up.try_wait().unwrap().is_none() && began.elapsed() < UP_WITHIN, "{}", said(&network));
-            thread::sleep(Duration::from_millis(100));
-        }
+        poll::until_blocking("a network that is up", UP_WITHIN, LOOK, || {
+            let text = said(&network);
+            assert!(network.up.try_wait().unwrap().is_none(), "{text}");
+            text.contains("The network is running")
+        });
         network
     }
 
@@ -104,11 +105,7 @@ impl Network {
     }
 
     fn until_within(&self, limit: Duration, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + limit;
-        while !done(self) {
-            assert!(Instant::now() < deadline, "not in time: {what}");
-            thread::sleep(Duration::from_millis(300));
-        }
+        poll::until_blocking(what, limit, LOOK, || done(self));
     }
 }
 

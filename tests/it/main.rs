@@ -29,6 +29,7 @@ mod lost_device;
 mod money;
 mod namespaces;
 mod net;
+mod poll;
 mod sandbox;
 mod scrape;
 mod ssh;

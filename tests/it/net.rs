@@ -23,6 +23,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::poll;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A request that the reader of the events must answer.
 const RECORD: Request = Request::Record { account: None };
@@ -103,12 +105,7 @@ fn caller(bootstrap: &[Multiaddr]) -> NetConfig {
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+    poll::until(what, DEADLINE, async || condition().await).await;
 }
 
 fn heartbeat(device_id: u64) -> GossipMessage {
@@ -176,9 +173,10 @@ async fn gossip_is_forwarded_only_once_accepted() {
 
     // Gossip promises nothing about a reader whose subscription is still on its way, so the author goes on until one message arrives.
     let publish = async {
+        let mut ticks = poll::every(Duration::from_millis(200));
         for count in 3.. {
+            ticks.tick().await;
             author.handle.publish(&checkpoint(count)).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
     let accept = async {
@@ -505,9 +503,10 @@ async fn a_flood_of_gossip_is_dropped_and_others_are_still_heard() {
     until("the flood is cut", async || judge.counted("net_gossip", "limited")).await;
     // Whoever floods spends an allowance of its own.
     let publish = async {
+        let mut ticks = poll::every(Duration::from_millis(200));
         for count in 1_000.. {
+            ticks.tick().await;
             modest.handle.publish(&checkpoint(count)).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
     let heard = async {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use gpumkt::sandbox::{Isolation, KernelArg, KernelJob, Limits, Sandbox, SandboxError};
 use gpumkt::types::Coded;
 
+use crate::poll;
+
 const ADD: &str = "__kernel void add(__global const float *a, __global float *b, __global float *c, float factor) {
     size_t i = get_global_id(0);
     c[i] = a[i] + factor * b[i];
@@ -74,11 +76,7 @@ impl PrivateSandbox {
     }
 
     async fn wait_until(&self, running: bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.is_running() != running {
-            assert!(Instant::now() < deadline, "running is not {running} after ten seconds");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        poll::until(format!("running is {running}"), Duration::from_secs(10), async || self.is_running() == running).await;
     }
 }
 

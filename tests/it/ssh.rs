@@ -28,6 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::container::Container;
+use crate::poll;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Name under which the server's key is known.
@@ -141,12 +142,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    poll::until(what, DEADLINE, condition).await;
 }
 
 /// Reads until `wanted` has come, and returns all that came.

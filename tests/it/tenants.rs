@@ -23,6 +23,8 @@ use gpumkt::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
+use crate::poll;
+
 pub const RENTAL: u64 = 7;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -93,6 +95,7 @@ impl Node {
     /// Looks at chain and container until `done`; returns whether `ready` was due at the last look.
     pub async fn look_until(&mut self, window: Option<Window>, what: &str, mut done: impl AsyncFnMut(&Node, bool) -> bool) {
         let deadline = Instant::now() + PATIENCE;
+        let mut ticks = poll::every(Duration::from_millis(50));
         let windows: BTreeMap<u64, Window> = window.into_iter().map(|window| (RENTAL, window)).collect();
         loop {
             let is_ready = self.tenants.look(&windows, &mut self.steps).await.contains(&RENTAL);
@@ -102,7 +105,7 @@ impl Node {
             assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; {:?}", self.status().await);
             tokio::select! {
                 Some(_) = self.steps.join_next() => {}
-                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                _ = ticks.tick() => {}
             }
         }
     }
@@ -228,18 +231,27 @@ async fn a_pause_stops_the_renters_work_and_is_counted() {
     let (before, after) = node
         .tenants
         .paused(RENTAL, async {
+            // Long enough for a process that is not paused to work for as long.
+            let mut witness = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
             let before = usage().await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            (before, usage().await)
+            poll::until("a witness that works", PATIENCE, async || processor_ticks(witness.id()) >= 30).await;
+            let after = usage().await;
+            witness.kill().unwrap();
+            witness.wait().unwrap();
+            (before, after)
         })
         .await;
     assert!(after - before < 50_000, "{before} {after}: it ran on");
     assert!(node.status().await.unwrap().paused_ms >= 300);
-    let deadline = Instant::now() + PATIENCE;
-    while usage().await <= after + 10_000 {
-        assert!(Instant::now() < deadline, "it never went on");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    poll::until("it goes on", PATIENCE, async || usage().await > after + 10_000).await;
+}
+
+/// Hundredths of a second that a process has worked.
+fn processor_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Fields 14 and 15 of the line, of which the second, in parentheses, may hold anything.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,17 +308,11 @@ const OTHER: u64 = 8;
 /// Looks at two rentals, of which the second shares the container of the first, until `done` says so of the second.
 async fn look_at_both(node: &mut Node, first: Window, second: Window, what: &str, done: fn(&[u64], &TenantStatus) -> bool) {
     let windows = BTreeMap::from([(RENTAL, first), (OTHER, Window { leader: Some(RENTAL), ..second })]);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    poll::until(what, PATIENCE, async || {
         let ready = node.tenants.look(&windows, &mut node.steps).await;
-        if let Ok(status) = node.tenants.status(OTHER).await
-            && done(&ready, &status)
-        {
-            return;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        node.tenants.status(OTHER).await.is_ok_and(|status| done(&ready, &status))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, RwLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use alloy::{primitives::Address, sol_types::SolCall};
@@ -41,6 +41,7 @@ use super::schema;
 use crate::{
     deploy::{Site, succeeded},
     impersonate::send_as,
+    poll,
 };
 
 /// A loaded machine needs seconds for what takes milliseconds.
@@ -105,16 +106,11 @@ impl Served {
     }
 
     pub async fn until(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
-        loop {
-            let response = self.send(path, &[]).await;
-            let answer: Value = response.json().await.unwrap();
-            if holds(&answer) {
-                return answer;
-            }
-            assert!(began.elapsed() < DEADLINE, "{what}: {answer:#}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        poll::find(what, DEADLINE, poll::PACE, async || {
+            let answer: Value = self.send(path, &[]).await.json().await.unwrap();
+            holds(&answer).then_some(answer)
+        })
+        .await
     }
 
     /// HTTP/1.0, so that nothing is chunked.

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::desk::{Desk, RUNTIME, gpumkt, stop};
+use crate::poll;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -39,13 +40,10 @@ fn a_running_node_reads_its_configuration_again() {
     let told = |words: &str, times: usize| {
         let log = desk.path("node.log");
         RUNTIME.block_on(async {
-            tokio::time::timeout(WITHIN, async {
-                while fs::read_to_string(&log).unwrap().matches(words).count() < times {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+            poll::until(format!("{words:?} in the log"), WITHIN, async || {
+                fs::read_to_string(&log).unwrap().matches(words).count() >= times
             })
-            .await
-            .unwrap_or_else(|_| panic!("no {words:?} in {}", fs::read_to_string(&log).unwrap()));
+            .await;
         });
         fs::read_to_string(&log).unwrap()
     };

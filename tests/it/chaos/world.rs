@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use alloy::{
@@ -29,7 +29,7 @@ use gpumkt::{
 };
 use serde_json::{Value, json};
 
-use crate::{clock::WrongClock, scrape};
+use crate::{clock::WrongClock, poll, scrape};
 
 pub const DEADLINE: Duration = Duration::from_secs(120);
 pub const KINGS: u32 = 4;
@@ -74,15 +74,8 @@ pub async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
     until_within(DEADLINE, what, probe).await
 }
 
-pub async fn until_within<T>(deadline: Duration, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(value) = probe().await {
-            return value;
-        }
-        assert!(started.elapsed() < deadline, "{what} did not happen in time");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+pub async fn until_within<T>(deadline: Duration, what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    poll::find(what, deadline, Duration::from_millis(50), probe).await
 }
 
 fn quantity(value: &Value) -> u64 {

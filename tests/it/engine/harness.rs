@@ -7,7 +7,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gpumkt::{
@@ -18,15 +18,13 @@ use gpumkt::{
     types::agent::{Exec, Exit, Frame as Piece},
 };
 
+use crate::poll;
+
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until `done` holds.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
-    let deadline = Instant::now() + DEADLINE;
-    while !done().await {
-        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    poll::until(what, DEADLINE, async || done().await).await;
 }
 
 /// Fails the test with what to install, instead of passing without having tested anything.

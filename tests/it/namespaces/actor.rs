@@ -25,6 +25,8 @@ use gpumkt::{
     },
 };
 
+use crate::poll;
+
 /// Who holds which stake, for all nodes of a lab: what StakingManager would say.
 #[derive(Clone, Default)]
 pub struct Stakes(Arc<Mutex<HashMap<(Address, Address), Role>>>);
@@ -122,17 +124,8 @@ impl Actor {
 
     /// The record of `account`, asked for until it has an address.
     pub async fn find(&self, account: Address, within: Duration) -> (gpumkt::net::PeerId, Vec<Multiaddr>) {
-        let found = async {
-            loop {
-                if let Ok((peer, addresses)) = self.records.reach(account).await
-                    && !addresses.is_empty()
-                {
-                    return (peer, addresses);
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        tokio::time::timeout(within, found).await.expect("nobody knows where it is")
+        let probe = async || self.records.reach(account).await.ok().filter(|(_, addresses)| !addresses.is_empty());
+        poll::find(format!("somebody who knows where {account} is"), within, poll::PACE, probe).await
     }
 }
 

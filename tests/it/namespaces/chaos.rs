@@ -30,6 +30,7 @@ use super::{
     actor::{Actor, Setup, Stakes},
     whole::{HERE, Whole, host_of},
 };
+use crate::poll;
 
 /// Time for the next verdict. A challenge comes every nine seconds, and is settled some ten blocks later.
 const VERDICT_WITHIN: Duration = Duration::from_secs(240);
@@ -44,23 +45,21 @@ const LIE: i64 = 5;
 /// Identities without a stake that an attacker takes on.
 const SYBILS: u8 = 6;
 
+/// Between two looks at all verdicts, and at one thing on a chain.
+const VERDICT_PACE: Duration = Duration::from_secs(3);
+const CHAIN_PACE: Duration = Duration::from_millis(500);
+
 /// Waits for `count` further passed challenges.
 async fn passes(whole: &Whole, count: usize) {
     let passed = async || whole.verdicts().await.get("passed").copied().unwrap_or_default();
-    let (wanted, started) = (passed().await + count, Instant::now());
-    while passed().await < wanted {
-        assert!(started.elapsed() < VERDICT_WITHIN, "no verdict in time: {:?}", whole.verdicts().await);
-        tokio::time::sleep(Duration::from_secs(3)).await;
-    }
+    let wanted = passed().await + count;
+    poll::find("verdicts", VERDICT_WITHIN, VERDICT_PACE, async || (passed().await >= wanted).then_some(())).await;
 }
 
 /// Waits until `count` further challenges are open.
 async fn challenges(whole: &Whole, count: u64) {
-    let (wanted, started) = (whole.opened().await + count, Instant::now());
-    while whole.opened().await < wanted {
-        assert!(started.elapsed() < VERDICT_WITHIN, "no challenge in time");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let wanted = whole.opened().await + count;
+    poll::find("challenges", VERDICT_WITHIN, CHAIN_PACE, async || (whole.opened().await >= wanted).then_some(())).await;
 }
 
 async fn missed(whole: &Whole) -> usize {
@@ -185,23 +184,19 @@ async fn witnessed(whole: &Whole) -> f64 {
         password: whole.network.accounts.password(),
         strength: Strength::Devnet,
     };
-    let started = Instant::now();
-    let rental = loop {
+    let rental = poll::find("a rental, once the first pass has crossed the bridge", VERDICT_WITHIN, CHAIN_PACE, async || {
         let quote = rent::quote(&renter, 1, 600).await.unwrap();
-        match rent::rent(&renter, &quote, &sessions).await {
-            Ok((rental, _)) => break rental,
-            // Until the first pass has crossed the bridge.
-            Err(error) => assert!(started.elapsed() < VERDICT_WITHIN, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    };
+        let rented = rent::rent(&renter, &quote, &sessions).await;
+        rented.map(|(rental, _)| rental).map_err(|error| println!("not yet: {error}")).ok()
+    })
+    .await;
     rent::wait_for(&renter, rental, RentalState::Active, "active", VERDICT_WITHIN).await.unwrap();
     let (case, _) = court::request_witness(&provider, rental).await.unwrap();
     let started = Instant::now();
-    while court::case(&provider, case).await.unwrap().status != "upheld" {
-        assert!(started.elapsed() < VERDICT_WITHIN, "{:?}", court::case(&provider, case).await);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    poll::find("Queens at the door", VERDICT_WITHIN, CHAIN_PACE, async || {
+        (court::case(&provider, case).await.unwrap().status == "upheld").then_some(())
+    })
+    .await;
     assert!(rent::rental(&renter, rental).await.unwrap().opened_at > 0, "the door counts as opened");
     let took = started.elapsed().as_secs_f64();
     rent::end(&renter, rental).await.unwrap();
@@ -243,7 +238,9 @@ async fn attack(whole: &mut Whole) -> u64 {
             })
             .collect();
         let until = Instant::now() + ATTACK;
+        let mut ticks = poll::every(Duration::from_millis(50));
         while Instant::now() < until {
+            ticks.tick().await;
             for actor in &actors {
                 for message in [forged(sent as u32), GossipMessage::Heartbeat(heartbeat(sent))] {
                     sent += u64::from(actor.net.publish(&message).await.is_ok());
@@ -259,7 +256,6 @@ async fn attack(whole: &mut Whole) -> u64 {
                     sent += 1;
                 }
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         sent
     });

@@ -21,6 +21,7 @@ use self::{
     actor::{Actor, Setup, Stakes},
     lab::Lab,
 };
+use crate::poll;
 
 const SHELL: &str = "/gpumkt/test/shell";
 const WITHIN: Duration = Duration::from_secs(90);
@@ -39,13 +40,8 @@ fn at(host: u8) -> Vec<String> {
     vec![format!("/ip4/198.51.100.{host}/tcp/7700"), format!("/ip4/198.51.100.{host}/udp/7700/quic-v1")]
 }
 
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(WITHIN, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    poll::until(what, WITHIN, condition).await;
 }
 
 /// Keeps a node up until somebody says that it is over.

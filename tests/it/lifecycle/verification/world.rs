@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use alloy::{
@@ -31,7 +31,7 @@ use gpumkt::{
 };
 use serde_json::{Value, json};
 
-use crate::scrape;
+use crate::{poll, scrape};
 
 /// For whatever has to happen on two chains and a bridge between them, on a loaded machine.
 pub const WITHIN: Duration = Duration::from_secs(420);
@@ -67,15 +67,8 @@ pub fn signer(index: u32) -> PrivateKeySigner {
     MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(index).unwrap().build().unwrap()
 }
 
-pub async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(value) = probe().await {
-            return value;
-        }
-        assert!(began.elapsed() < WITHIN, "not in time: {what}");
-        tokio::time::sleep(LOOK).await;
-    }
+pub async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    poll::find(what, WITHIN, LOOK, probe).await
 }
 
 impl World {
