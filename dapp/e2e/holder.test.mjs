@@ -94,12 +94,14 @@ test('delegates to an open pool, takes it back, and withdraws it when it has lef
   await delegation.getByTestId('delegate-to').selectOption(accountOf(PROVIDER).address.toLowerCase());
   await delegation.getByTestId('delegate-amount').fill('100.000000000000000001');
   await delegation.getByRole('button', { name: 'Delegate', exact: true }).click();
+  await done(page, 'Delegated');
   await fact(delegation, 'Worth now').waitFor({ timeout: 60_000 });
   assert.equal(await amount(fact(delegation, 'Worth now')), lent);
   assert.equal(had - await balance(address), lent);
   await page.screenshot({ path: `${shots}/holder-delegated-1440-light.png`, fullPage: true });
 
   await delegation.getByRole('button', { name: 'Take all of it back' }).click();
+  await done(page, 'Requested');
   const withdraw = delegation.getByRole('button', { name: 'Withdraw what has left' });
   await withdraw.waitFor({ timeout: 60_000 });
   assert.equal(await amount(fact(delegation, 'Leaving')), lent);
